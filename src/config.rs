@@ -1,0 +1,237 @@
+//! Every limit, timeout and policy, with its default and its unit.
+//!
+//! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
+//! is checked once, when a client or server is made from it; what cannot be is refused by name.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Phase, Source};
+
+/// All settings of a client. `Config::default()` is meant to be right for most programs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The timeouts of a connection's phases.
+    pub timeouts: Timeouts,
+    /// The bounds on memory, descriptors and work.
+    pub limits: Limits,
+    /// The look at the line before a write. Default: [`Peek::Always`].
+    pub peek: Peek,
+    /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
+    /// in a virtual machine; spinning buys that back for a busy core.
+    pub spin: Duration,
+    /// TCP_NODELAY on each connection. Default: true; the loop coalesces what was queued between two turns by itself.
+    pub nodelay: bool,
+    /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
+    /// connection. Requests of an upstream always take a FIN for the end.
+    pub half_close: bool,
+}
+
+/// Timeouts, all of them durations from the last progress of their phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking up a name. Default: 2 s.
+    pub resolve: Duration,
+    /// All of connecting, over all addresses. Default: 5 s.
+    pub connect: Duration,
+    /// One address of several; the last one may use up what remains of `connect`. Default: 3 s.
+    pub connect_address: Duration,
+    /// From a request to the first byte of its reply. Default: 5 s.
+    pub first_byte: Duration,
+    /// Between two reads while a frame is unfinished. Default: 5 s.
+    pub read_stall: Duration,
+    /// Between two writes while bytes are queued. Default: 5 s.
+    pub write_stall: Duration,
+    /// A whole request, where its own [`Deadline`] says nothing else. Default: 10 s.
+    pub request: Duration,
+    /// A request's wait for a connection that can take it. Default: 1 s.
+    pub wait: Duration,
+    /// A connection on which nothing is under way. Default: 20 s.
+    pub idle: Duration,
+    /// From our FIN to the peer's, after a close. Default: 1 s.
+    pub linger: Duration,
+}
+
+/// Bounds. Nothing grows past them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time, those being made and those being closed included. Default: 65,536.
+    pub connections_max: usize,
+    /// Bytes of payload in one frame, where the framing does not say otherwise. Default: 1 MiB.
+    pub frame_bytes_max: usize,
+    /// Bytes queued for sending on one connection. Default: 1 MiB.
+    pub send_queue_bytes_max: usize,
+    /// Received bytes of one connection that the program has not pulled, before its socket is no longer read.
+    /// A single unfinished frame may go beyond it, up to its own limit. Default: 256 KiB.
+    pub unpulled_bytes_max: usize,
+    /// Bytes read from one connection in one turn. Default: 64 KiB.
+    pub turn_bytes_max: usize,
+    /// Frames taken from one connection in one turn. Default: 256.
+    pub turn_frames_max: usize,
+    /// Events that wait to be pulled, before no socket is read. Default: 16,384.
+    pub events_max: usize,
+    /// Bytes of one read, and of a pooled receive buffer. Default: 16 KiB.
+    pub read_bytes: usize,
+    /// Bytes of free buffers kept for reuse. Default: 8 MiB.
+    pub pool_bytes_max: usize,
+    /// Requests of one upstream that wait for a connection. Default: 1,024.
+    pub waiting_requests_max: usize,
+    /// Bytes of those. Default: 8 MiB.
+    pub waiting_bytes_max: usize,
+}
+
+/// The `MSG_PEEK` look at the line before a write: whether it is made.
+///
+/// It sees a FIN or RST that came after the loop last slept, so that a request is not written to a peer that has
+/// already gone. It costs one system call a flush and connection (0.24 µs measured, beside 5.9 µs for a loopback send
+/// and receive). What the loop has already been told by the kernel (an RDHUP edge) is heeded whatever the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peek {
+    /// Before every flush.
+    Always,
+    /// Before a flush after the connection was quiet for so long.
+    Idle(Duration),
+    /// Never.
+    Never,
+}
+
+/// The absolute end of a request, whatever phase it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// So long after the request is made.
+    After(Duration),
+    /// At that instant.
+    At(Instant),
+    /// After `Timeouts::request`.
+    Standard,
+}
+
+impl Deadline {
+    /// So long after the request is made.
+    pub fn after(timeout: Duration) -> Deadline {
+        Deadline::After(timeout)
+    }
+
+    /// At that instant.
+    pub fn at(instant: Instant) -> Deadline {
+        Deadline::At(instant)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            peek: Peek::Always,
+            spin: Duration::ZERO,
+            nodelay: true,
+            half_close: false,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            resolve: Duration::from_secs(2),
+            connect: Duration::from_secs(5),
+            connect_address: Duration::from_secs(3),
+            first_byte: Duration::from_secs(5),
+            read_stall: Duration::from_secs(5),
+            write_stall: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            wait: Duration::from_secs(1),
+            idle: Duration::from_secs(20),
+            linger: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 65_536,
+            frame_bytes_max: 1 << 20,
+            send_queue_bytes_max: 1 << 20,
+            unpulled_bytes_max: 256 << 10,
+            turn_bytes_max: 64 << 10,
+            turn_frames_max: 256,
+            events_max: 16_384,
+            read_bytes: 16 << 10,
+            pool_bytes_max: 8 << 20,
+            waiting_requests_max: 1_024,
+            waiting_bytes_max: 8 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting; the error names the first that cannot be and says what would be right.
+    ///
+    /// # Errors
+    /// [`Source::Invalid`], class local.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.timeouts.validate()?;
+        self.limits.validate()
+    }
+}
+
+impl Timeouts {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        refuse(&[
+            (self.resolve.is_zero(), "timeouts.resolve is zero; give it at least 1 ns, 2 s is usual"),
+            (self.connect.is_zero(), "timeouts.connect is zero; give it at least 1 ns, 5 s is usual"),
+            (self.connect_address.is_zero(), "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual"),
+            (self.first_byte.is_zero(), "timeouts.first_byte is zero; give it at least 1 ns, 5 s is usual"),
+            (self.read_stall.is_zero(), "timeouts.read_stall is zero; give it at least 1 ns, 5 s is usual"),
+            (self.write_stall.is_zero(), "timeouts.write_stall is zero; give it at least 1 ns, 5 s is usual"),
+            (self.wait.is_zero(), "timeouts.wait is zero; give it at least 1 ns, 1 s is usual"),
+            (self.idle.is_zero(), "timeouts.idle is zero; give it at least 1 ns, 20 s is usual"),
+        ])
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), Error> {
+        let frame_bytes_possible = (u32::MAX / 2) as usize;
+        refuse(&[
+            (self.connections_max == 0, "limits.connections_max is 0; at least 1 connection is needed"),
+            (
+                self.connections_max > crate::kernel::INDEX_MAX as usize,
+                "limits.connections_max is above 2^30; a slot's index has 30 bits",
+            ),
+            (self.frame_bytes_max == 0, "limits.frame_bytes_max is 0; a frame has at least 1 byte"),
+            (self.frame_bytes_max > frame_bytes_possible, "limits.frame_bytes_max is above 2^31 - 1 bytes"),
+            (self.send_queue_bytes_max == 0, "limits.send_queue_bytes_max is 0; nothing could be sent"),
+            (self.turn_bytes_max == 0, "limits.turn_bytes_max is 0; nothing could be read"),
+            (self.turn_frames_max == 0, "limits.turn_frames_max is 0; no frame could be taken"),
+            (self.events_max == 0, "limits.events_max is 0; nothing could be told"),
+            (self.read_bytes < 64, "limits.read_bytes is below 64 bytes; 16 KiB is usual"),
+        ])
+    }
+}
+
+pub(crate) fn refuse(rules: &[(bool, &'static str)]) -> Result<(), Error> {
+    match rules.iter().find(|(broken, _)| *broken) {
+        Some((_, text)) => Err(Error::new(Phase::Connect, Source::Invalid(text))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_is_refused_by_name() {
+        let mut config = Config::default();
+        config.limits.turn_frames_max = 0;
+        let error = config.validate().expect_err("zero frames a turn");
+        assert!(error.to_string().contains("limits.turn_frames_max"), "{error}");
+    }
+}

@@ -1,0 +1,332 @@
+//! What went wrong, and what that means for what was sent.
+//!
+//! An [`Error`] answers four questions: how bad is it ([`Class`]), in which phase did it happen ([`Phase`]), may the
+//! peer have acted on the request ([`Sent`]), and what was the cause ([`Source`]). It is a small `Copy` value, latched
+//! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// How an error should be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// The peer or the way to it failed; another try may succeed (refused, reset, timed out, unreachable).
+    Transient,
+    /// Another try will fail likewise until somebody changes something (no such name, not permitted).
+    Persistent,
+    /// The peer broke the protocol (truncated, oversize or malformed frame, unsolicited reply).
+    Protocol,
+    /// This machine or a configured limit ran out of something (descriptors, ports, memory, a full queue).
+    Resource,
+    /// The program's own doing (its deadline, its cancel, its shutdown).
+    Local,
+}
+
+/// Where in the life of a connection or request an error happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Looking up the name.
+    Resolve,
+    /// Until the TCP connection stands.
+    Connect,
+    /// Until the session above TCP stands.
+    Handshake,
+    /// Before the last byte of the request was handed to the kernel.
+    Write,
+    /// After that, until the reply is whole.
+    Read,
+    /// Between requests.
+    Idle,
+    /// After the program asked to close.
+    Drain,
+}
+
+/// Whether the peer may have got the request (for a raw connection: anything that was sent on it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// Not one byte was handed to the kernel: safe to send again elsewhere.
+    No,
+    /// Some was, and nothing proves that the peer's program got it, or that it did not.
+    Maybe,
+    /// Part of the reply came: the peer's program got it.
+    Yes,
+}
+
+/// A bound of [`Config`](crate::Config) that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `Limits::connections_max`: connections of one client.
+    Connections,
+    /// `Limits::send_queue_bytes_max`: bytes queued on one connection.
+    SendQueueBytes,
+    /// `Limits::waiting_requests_max`: requests of one upstream that wait for a connection.
+    WaitingRequests,
+    /// `Limits::waiting_bytes_max`: bytes of those.
+    WaitingBytes,
+}
+
+/// Why a name did not resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The name does not exist, or has no address (EAI_NONAME, EAI_NODATA).
+    NotFound,
+    /// The name server did not answer for now (EAI_AGAIN).
+    TryAgain,
+    /// The lookup failed otherwise, with getaddrinfo's code (`EAI_*`, 0 when there is none).
+    Failed(i32),
+}
+
+/// The cause of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// The kernel said so: an `errno`.
+    Os(i32),
+    /// The phase's own timeout passed.
+    Timeout(Duration),
+    /// The request's own deadline passed.
+    Deadline,
+    /// The peer ended the stream between frames (a FIN).
+    Eof,
+    /// The peer ended the stream within a frame of which `received` bytes had come.
+    Truncated {
+        /// Bytes of the unfinished frame, its header included.
+        received: u64,
+    },
+    /// A frame is longer than it may be.
+    Oversize {
+        /// The limit, in bytes of payload.
+        limit: usize,
+        /// What the peer claims, as far as it is known by then.
+        claimed: u64,
+    },
+    /// The bytes are not of the protocol.
+    Malformed(&'static str),
+    /// A reply that answers no request.
+    Unsolicited,
+    /// The name did not resolve.
+    Resolve(ResolveError),
+    /// The socket connected to itself: nobody listens there, and the kernel chose the target's own port as the source.
+    SelfConnect,
+    /// A bound was met: nothing was queued.
+    Full {
+        /// Which bound.
+        limit: Limit,
+    },
+    /// There is no such connection or upstream, or it is already closed.
+    NotOpen,
+    /// The connection or client was closed by the program with this still under way.
+    Closed,
+    /// A setting cannot be; the text says what would be right.
+    Invalid(&'static str),
+}
+
+/// An error: class, phase, whether anything was sent, and the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Error {
+    /// How to meet it.
+    pub class: Class,
+    /// Where it happened.
+    pub phase: Phase,
+    /// Whether the peer may have got the request.
+    pub sent: Sent,
+    /// The cause.
+    pub source: Source,
+}
+
+impl Error {
+    pub(crate) fn new(phase: Phase, source: Source) -> Error {
+        Error { class: source.class(), phase, sent: Sent::No, source }
+    }
+
+    pub(crate) fn os(phase: Phase, error: &io::Error) -> Error {
+        Error::new(phase, Source::of(error))
+    }
+
+    pub(crate) fn full(limit: Limit) -> Error {
+        Error::new(Phase::Write, Source::Full { limit })
+    }
+
+    /// The same cause, as it meets a request in that phase with so much sent.
+    pub(crate) fn of_request(self, phase: Phase, sent: Sent) -> Error {
+        Error { phase, sent, ..self }
+    }
+
+    /// A bound was met: try again after the next events, nothing was queued.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source, Source::Full { .. })
+    }
+
+    /// The `errno`, when the kernel was the cause.
+    pub fn errno(&self) -> Option<i32> {
+        match self.source {
+            Source::Os(errno) => Some(errno),
+            _ => None,
+        }
+    }
+}
+
+impl Source {
+    /// The errno of a failed call. An `io::Error` without one comes from std itself: EIO then.
+    pub(crate) fn of(error: &io::Error) -> Source {
+        Source::Os(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    /// How an error of this cause should be met (the table in `docs/errors.md`).
+    pub fn class(&self) -> Class {
+        match self {
+            Source::Os(errno) => class_of_errno(*errno),
+            Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
+            Source::Truncated { .. } | Source::Oversize { .. } | Source::Malformed(_) | Source::Unsolicited => {
+                Class::Protocol
+            }
+            Source::Resolve(ResolveError::TryAgain) => Class::Transient,
+            Source::Resolve(_) => Class::Persistent,
+            Source::Full { .. } => Class::Resource,
+            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => Class::Local,
+        }
+    }
+
+    /// One word for the cause, as `probe` prints it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Source::Os(_) => "os",
+            Source::Timeout(_) => "timeout",
+            Source::Deadline => "deadline",
+            Source::Eof => "eof",
+            Source::Truncated { .. } => "truncated",
+            Source::Oversize { .. } => "oversize",
+            Source::Malformed(_) => "malformed",
+            Source::Unsolicited => "unsolicited",
+            Source::Resolve(_) => "resolve",
+            Source::SelfConnect => "self_connect",
+            Source::Full { .. } => "limit",
+            Source::NotOpen => "not_open",
+            Source::Closed => "closed",
+            Source::Invalid(_) => "invalid",
+        }
+    }
+}
+
+fn class_of_errno(errno: i32) -> Class {
+    match errno {
+        libc::EMFILE
+        | libc::ENFILE
+        | libc::ENOBUFS
+        | libc::ENOMEM
+        | libc::EADDRNOTAVAIL
+        | libc::EADDRINUSE
+        | libc::EAGAIN => Class::Resource,
+        libc::EAFNOSUPPORT
+        | libc::EPROTONOSUPPORT
+        | libc::EPROTOTYPE
+        | libc::EACCES
+        | libc::EPERM
+        | libc::ENOPROTOOPT
+        | libc::EOPNOTSUPP => Class::Persistent,
+        libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK | libc::EISCONN | libc::EALREADY => Class::Local,
+        _ => Class::Transient,
+    }
+}
+
+impl Class {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Transient => "transient",
+            Class::Persistent => "persistent",
+            Class::Protocol => "protocol",
+            Class::Resource => "resource",
+            Class::Local => "local",
+        }
+    }
+}
+
+impl Phase {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Resolve => "resolve",
+            Phase::Connect => "connect",
+            Phase::Handshake => "handshake",
+            Phase::Write => "write",
+            Phase::Read => "read",
+            Phase::Idle => "idle",
+            Phase::Drain => "drain",
+        }
+    }
+}
+
+impl Sent {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sent::No => "no",
+            Sent::Maybe => "maybe",
+            Sent::Yes => "yes",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Connections => "connections_max",
+            Limit::SendQueueBytes => "send_queue_bytes_max",
+            Limit::WaitingRequests => "waiting_requests_max",
+            Limit::WaitingBytes => "waiting_bytes_max",
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Source::Timeout(after) => write!(f, "no progress for {after:?}"),
+            Source::Deadline => f.write_str("the request's deadline passed"),
+            Source::Eof => f.write_str("the peer closed the connection"),
+            Source::Truncated { received } => {
+                write!(f, "the peer closed the connection within a frame, after {received} bytes of it")
+            }
+            Source::Oversize { limit, claimed } => {
+                write!(f, "a frame of {claimed} bytes or more, where at most {limit} are allowed")
+            }
+            Source::Malformed(why) => write!(f, "malformed frame: {why}"),
+            Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
+            Source::Resolve(ResolveError::NotFound) => f.write_str("the name does not resolve to an address"),
+            Source::Resolve(ResolveError::TryAgain) => f.write_str("the name server does not answer for now"),
+            Source::Resolve(ResolveError::Failed(code)) => write!(f, "the lookup of the name failed (EAI {code})"),
+            Source::SelfConnect => f.write_str("the socket connected to itself: nobody listens at that port"),
+            Source::Full { limit } => write!(f, "the limit {limit} is reached"),
+            Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
+            Source::Closed => f.write_str("closed by the program"),
+            Source::Invalid(why) => write!(f, "invalid setting: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, phase, sent) = (self.class.name(), self.phase.name(), self.sent.name());
+        write!(f, "{} ({class}, in {phase}, sent: {sent})", self.source)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error.source {
+            Source::Os(errno) => io::Error::from_raw_os_error(errno),
+            Source::Timeout(_) | Source::Deadline => io::Error::new(io::ErrorKind::TimedOut, error),
+            Source::Eof | Source::Truncated { .. } => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+            _ => io::Error::other(error),
+        }
+    }
+}

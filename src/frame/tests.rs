@@ -1,0 +1,162 @@
+//! What holds for every codec: frames do not depend on how the stream was cut, nothing panics, limits are exact to the
+//! byte, errors stick. The rules of each framing are tested beside its codec.
+
+mod limits;
+mod resp;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Codec, Decoded, FrameError, Framing};
+use resp::reply;
+
+/// What a stream came to: its payloads, its error, and how many bytes were left over.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    payloads: Vec<Vec<u8>>,
+    error: Option<FrameError>,
+    left_over: usize,
+}
+
+fn clean(payloads: &[Vec<u8>]) -> Outcome {
+    Outcome { payloads: payloads.to_vec(), error: None, left_over: 0 }
+}
+
+/// Feeds the stream in pieces, the sizes of which go round in `pieces`, as a connection would, and checks each answer.
+fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
+    let mut decoder = framing.decoder(limit);
+    let mut pieces = pieces.iter().cycle();
+    let (mut start, mut received, mut wanted_before) = (0, 0, 0);
+    let mut payloads = Vec::new();
+    loop {
+        let bytes = &stream[start..received];
+        match decoder.decode(bytes) {
+            Ok(Decoded::Frame { start: from, end, consumed }) => {
+                assert!(from <= end && end <= consumed && consumed <= bytes.len() && consumed > 0);
+                assert!(end - from <= limit, "no frame is over the limit");
+                assert!(wanted_before <= bytes.len(), "no frame with fewer bytes than were wanted");
+                payloads.push(bytes[from..end].to_vec());
+                (start, wanted_before) = (start + consumed, 0);
+            }
+            Ok(Decoded::Incomplete { wanted }) => {
+                assert!(wanted > bytes.len() && wanted <= limit + 4);
+                assert!(wanted >= wanted_before, "what was wanted is never taken back");
+                wanted_before = wanted;
+                if received == stream.len() {
+                    return Outcome { payloads, error: None, left_over: bytes.len() };
+                }
+                received = stream.len().min(received + pieces.next().unwrap_or(&1));
+            }
+            Err(error) => {
+                for bytes in [bytes, b"", b"+OK\r\n", &[0; 8]] {
+                    assert_eq!(decoder.decode(bytes), Err(error), "an error is sticky");
+                }
+                return Outcome { payloads, error: Some(error), left_over: 0 };
+            }
+        }
+    }
+}
+
+/// The same stream whole, byte by byte and in pieces comes to the same.
+fn feed_every_way(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
+    let whole = feed(framing, limit, stream, &[stream.len().max(1)]);
+    assert_eq!(feed(framing, limit, stream, &[1]), whole, "byte by byte");
+    assert_eq!(feed(framing, limit, stream, pieces), whole, "in pieces of {pieces:?}");
+    whole
+}
+
+/// A codec as a user would write it: one length byte, then the payload.
+struct Len8;
+
+impl Codec for Len8 {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
+        let Some(&length) = bytes.first() else {
+            return Ok(Decoded::Incomplete { wanted: 1 });
+        };
+        let end = usize::from(length) + 1;
+        if length == 0xff {
+            return Err(FrameError::Malformed("255 is no length"));
+        }
+        Ok(if bytes.len() < end {
+            Decoded::Incomplete { wanted: end }
+        } else {
+            Decoded::Frame { start: 1, end, consumed: end }
+        })
+    }
+}
+
+fn len8() -> Framing {
+    Framing::custom(|| Box::new(Len8))
+}
+
+fn pieces() -> impl Strategy<Value = Vec<usize>> {
+    vec(prop_oneof![1_usize..4, 1_usize..40], 1..12)
+}
+
+fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(prop_oneof![Just(b'\r'), any::<u8>()], 0..40), 0..12)
+}
+
+/// Bytes that look like a protocol now and then.
+fn garbage() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        4 => "[-+:$*]".prop_map(String::into_bytes),
+        4 => "[0-9]{1,3}".prop_map(String::into_bytes),
+        6 => Just(b"\r\n".to_vec()),
+        1 => prop_oneof![Just(vec![b'\r']), Just(vec![b'\n']), Just(vec![0, 0, 0])],
+        2 => vec(any::<u8>(), 1..12),
+        1 => reply(),
+        1 => "[*][1-3]\r\n[*][1-3]\r\n".prop_map(String::into_bytes),
+    ];
+    vec(token, 0..30).prop_map(|tokens| tokens.concat())
+}
+
+proptest! {
+    #[test]
+    fn lines_come_out_as_they_went_in(lines in payloads(), returns in vec(any::<bool>(), 12), pieces in pieces()) {
+        let mut stream = Vec::new();
+        let mut expected = Vec::new();
+        for (mut line, with_return) in lines.into_iter().zip(returns) {
+            line.retain(|&byte| byte != b'\n');
+            while line.last() == Some(&b'\r') {
+                line.pop();
+            }
+            stream.extend_from_slice(&line);
+            stream.extend_from_slice(if with_return { b"\r\n" } else { b"\n" });
+            expected.push(line);
+        }
+        prop_assert_eq!(feed_every_way(&Framing::line(), 40, &stream, &pieces), clean(&expected));
+    }
+
+    #[test]
+    fn length_prefixed_frames_come_out_as_they_went_in(payloads in payloads(), pieces in pieces()) {
+        let len32: Vec<u8> = payloads.iter().flat_map(|payload| [&(payload.len() as u32).to_be_bytes()[..], payload].concat()).collect();
+        prop_assert_eq!(feed_every_way(&Framing::len32(), 40, &len32, &pieces), clean(&payloads));
+        let custom: Vec<u8> = payloads.iter().flat_map(|payload| [&[payload.len() as u8][..], payload].concat()).collect();
+        prop_assert_eq!(feed_every_way(&len8(), 41, &custom, &pieces), clean(&payloads));
+    }
+
+    #[test]
+    fn fixed_frames_are_the_chunks_of_the_stream(stream in vec(any::<u8>(), 0..200), size in 1_usize..20, pieces in pieces()) {
+        let outcome = feed_every_way(&Framing::fixed(size), 20, &stream, &pieces);
+        let frames: Vec<_> = stream.chunks_exact(size).map(<[u8]>::to_vec).collect();
+        prop_assert_eq!(outcome, Outcome { payloads: frames, error: None, left_over: stream.len() % size });
+    }
+
+    #[test]
+    fn raw_loses_nothing(stream in vec(any::<u8>(), 0..200), limit in 1_usize..50, pieces in pieces()) {
+        let outcome = feed(&Framing::raw(), limit, &stream, &pieces);
+        prop_assert_eq!((outcome.error, outcome.left_over), (None, 0));
+        prop_assert_eq!(outcome.payloads.concat(), stream);
+    }
+
+    #[test]
+    fn garbage_never_panics_and_is_refused_alike_however_it_was_cut(stream in garbage(), limit in 0_usize..120, pieces in pieces()) {
+        for framing in [Framing::line(), Framing::len32(), Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
+            feed_every_way(&framing, limit, &stream, &pieces);
+        }
+        feed(&Framing::raw(), limit, &stream, &pieces);
+        feed_every_way(&len8(), limit, &stream, &pieces);
+    }
+
+}

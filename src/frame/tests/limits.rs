@@ -1,0 +1,54 @@
+//! Limits to the byte, the size of a decoder, and what names and errors say.
+
+use super::super::{Decoded, Decoder, FrameError, Framing};
+use super::{feed, feed_every_way, len8};
+
+#[test]
+fn limits_are_exact_and_the_framing_overrides_the_default() {
+    let max = 100;
+    let line = |n: usize| [vec![b'x'; n], b"\n".to_vec()].concat();
+    let line_return = |n: usize| [vec![b'x'; n], b"\r\n".to_vec()].concat();
+    let len32 = |n: usize| [(n as u32).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
+    let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
+    let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
+    type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
+    let streams: [(Framing, Stream<'_>); 5] = [
+        (Framing::line(), &line),
+        (Framing::line(), &line_return),
+        (Framing::len32(), &len32),
+        (Framing::resp(), &text),
+        (len8(), &len8_whole),
+    ];
+    for (framing, stream) in streams {
+        let overridden = framing.clone().frame_bytes_max(max);
+        for size in [max - 1, max] {
+            for outcome in
+                [feed(&framing, max, &stream(size), &[1]), feed_every_way(&framing, max, &stream(size), &[9])]
+            {
+                assert_eq!((outcome.payloads.len(), outcome.error, outcome.left_over), (1, None, 0));
+            }
+        }
+        let oversize = Some(FrameError::Oversize { limit: max, claimed: max as u64 + 1 });
+        assert_eq!(feed_every_way(&framing, max, &stream(max + 1), &[9]).error, oversize, "{framing:?}");
+        assert_eq!(overridden.decoder(max * 2).decode(&stream(max + 1)).err(), oversize, "{framing:?}");
+    }
+}
+
+#[test]
+fn each_connection_has_a_small_decoder_of_its_own() {
+    assert!(size_of::<Decoder>() <= 64, "{} bytes", size_of::<Decoder>());
+    let framing = Framing::line().clone();
+    let (mut one, mut other) = (framing.decoder(9), framing.decoder(9));
+    assert_eq!(one.decode(b"abc"), Ok(Decoded::Incomplete { wanted: 4 }));
+    assert_eq!(other.decode(b"a\n"), Ok(Decoded::Frame { start: 0, end: 1, consumed: 2 }));
+}
+
+#[test]
+fn names_and_errors_say_what_is_meant() {
+    let framings = [Framing::line(), Framing::len32(), Framing::fixed(1), Framing::resp(), Framing::raw(), len8()];
+    assert_eq!(framings.map(|framing| framing.name()), ["line", "len32", "fixed", "resp", "raw", "custom"]);
+    let text = FrameError::Oversize { limit: 10, claimed: 1 << 63 }.to_string();
+    assert!(text.contains("9223372036854775808") && text.contains("10") && text.contains("frame_bytes_max"));
+    let Err(error) = Framing::resp().decoder(99).decode(b"HTTP/1.1 400") else { panic!("HTTP is no RESP2") };
+    assert_eq!(error.to_string(), "malformed frame: unknown RESP2 type byte: a reply starts with one of + - : $ *");
+}

@@ -1,0 +1,101 @@
+//! A managed service: what a program asks for ([`Upstream`]) and the pure machine that decides ([`Service`]).
+//!
+//! The machine decides which connection takes a request, which request a reply answers, what fails when a connection
+//! is lost and when a lost one is made again. It never touches a socket, a clock or a random source of its own: time
+//! and random numbers come in as arguments, and the engine does what `poll_connect` and the returned values say.
+
+mod backoff;
+mod balance;
+mod pipeline;
+mod service;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub(crate) use pipeline::{InFlight, Progress, deadline_error};
+pub use service::UpstreamStats;
+pub(crate) use service::{Failed, Service};
+
+use crate::config::{Timeouts, refuse};
+use crate::error::{Error, Phase, ResolveError, Source};
+use crate::frame::Framing;
+
+/// A service that requests are made of: its address, how its replies are framed, and how many connections serve it.
+///
+/// ```
+/// use taut::{Framing, Upstream};
+///
+/// let cache = Upstream::new("127.0.0.1:6379").framing(Framing::resp()).connections(4).depth(16);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub(crate) target: String,
+    pub(crate) framing: Framing,
+    pub(crate) connections: usize,
+    pub(crate) depth: usize,
+    pub(crate) timeouts: Option<Timeouts>,
+}
+
+impl Upstream {
+    /// A service at `host:port` (or `[v6]:port`), framed as lines, with one connection, one request at a time on it.
+    pub fn new(target: impl Into<String>) -> Upstream {
+        Upstream { target: target.into(), framing: Framing::line(), connections: 1, depth: 1, timeouts: None }
+    }
+
+    /// How replies are cut from the stream. Default: [`Framing::line`].
+    pub fn framing(mut self, framing: Framing) -> Upstream {
+        self.framing = framing;
+        self
+    }
+
+    /// Connections, made when the upstream is added; a lost one is made again when a request needs it, after a pause.
+    /// At least 1. Default: 1.
+    pub fn connections(mut self, connections: usize) -> Upstream {
+        self.connections = connections;
+        self
+    }
+
+    /// Requests that may await their replies on one connection (pipelining). At least 1. Default: 1.
+    pub fn depth(mut self, depth: usize) -> Upstream {
+        self.depth = depth;
+        self
+    }
+
+    /// Timeouts of its connections and requests, where they differ from the client's.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
+        self.timeouts = Some(timeouts);
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        split_target(&self.target)?;
+        refuse(&[
+            (self.connections == 0, "an upstream of 0 connections; it needs at least 1"),
+            (self.connections > 1 << 20, "an upstream of more than 2^20 connections"),
+            (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
+            (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
+        ])?;
+        self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
+    }
+}
+
+/// Splits `host:port` or `[v6]:port`.
+pub(crate) fn split_target(target: &str) -> Result<(&str, u16), Error> {
+    let bad = |why| Error::new(Phase::Resolve, Source::Invalid(why));
+    let (host, port) = target.rsplit_once(':').ok_or(bad("a target is host:port; the port is missing"))?;
+    let port = port.parse().map_err(|_| bad("a target is host:port; the port is a number from 0 to 65535"))?;
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.strip_suffix(']').ok_or(bad("an IPv6 target is [address]:port; the bracket is not closed"))?,
+        None if host.contains(':') => return Err(bad("an IPv6 target is [address]:port; the brackets are missing")),
+        None => host,
+    };
+    match host.is_empty() || host.contains('\0') {
+        true => Err(bad("a target is host:port; the host is missing")),
+        false => Ok((host, port)),
+    }
+}
+
+/// The error of a lookup that found no address.
+pub(crate) fn no_address() -> Error {
+    Error::new(Phase::Resolve, Source::Resolve(ResolveError::NotFound))
+}

@@ -1,0 +1,278 @@
+//! The machine of one upstream: its members (one a connection), who waits, and who is served next.
+//!
+//! ```text
+//!   Absent{until} ──poll_connect──► Connecting ──handle_connected──► Open
+//!        ▲                              │                              │
+//!        └──────────────handle_closed, with a pause────────────────────┘
+//! ```
+//! All members connect once when the upstream is added. Later a lost one is made again only when a request waits for
+//! it, so that a server that closes idle connections is not hammered. A request waits only while no open member can
+//! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
+
+use super::backoff::Backoff;
+use super::balance::Balance;
+use super::pipeline::{InFlight, Pipeline, Progress};
+use super::waiting::{Waiter, Waiting};
+use super::Upstream;
+use crate::config::{Limits, Timeouts};
+use crate::error::{Error, Phase, Sent, Source};
+use crate::event::RequestId;
+use crate::time::Time;
+
+/// Figures of one upstream, for the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamStats {
+    /// Connections that stand.
+    pub open: usize,
+    /// Connections being made.
+    pub connecting: usize,
+    /// Requests on their way, those that timed out and whose replies are still swallowed included.
+    pub in_flight: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Connections made so far.
+    pub connects: u64,
+    /// Attempts that failed so far.
+    pub connect_failures: u64,
+    /// Standing connections lost so far, those closed for being idle included.
+    pub losses: u64,
+    /// Why the last attempt failed or the last connection was lost.
+    pub last_error: Option<Error>,
+}
+
+#[derive(Debug)]
+enum State {
+    Absent { until: Time },
+    Connecting,
+    Open { since: Time },
+}
+
+#[derive(Debug)]
+struct Member {
+    state: State,
+    /// The slot of its connection, while there is one.
+    connection: u32,
+    pipeline: Pipeline,
+    backoff: Backoff,
+}
+
+/// A request that failed.
+pub(crate) type Failed = (RequestId, u64, Error);
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) options: Upstream,
+    pub(crate) timeouts: Timeouts,
+    members: Vec<Member>,
+    balance: Balance,
+    waiting: Waiting,
+    /// Members below this have been connected for the first time.
+    warmed: u32,
+    stats: UpstreamStats,
+}
+
+impl Service {
+    pub(crate) fn new(options: Upstream, timeouts: Timeouts, limits: &Limits) -> Service {
+        let member = |_| Member {
+            state: State::Absent { until: Time::ZERO },
+            connection: u32::MAX,
+            pipeline: Pipeline::new(),
+            backoff: Backoff::default(),
+        };
+        Service {
+            members: (0..options.connections).map(member).collect(),
+            balance: Balance::new(options.connections, options.depth),
+            waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            warmed: 0,
+            stats: UpstreamStats::default(),
+            options,
+            timeouts,
+        }
+    }
+
+    // What happened.
+
+    pub(crate) fn handle_connecting(&mut self, member: u32, connection: u32) {
+        let member = &mut self.members[member as usize];
+        member.state = State::Connecting;
+        member.connection = connection;
+        self.stats.connecting += 1;
+    }
+
+    pub(crate) fn handle_connected(&mut self, now: Time, member: u32) {
+        self.members[member as usize].state = State::Open { since: now };
+        self.stats.connecting -= 1;
+        self.stats.open += 1;
+        self.stats.connects += 1;
+        self.place(member);
+    }
+
+    /// A reply came: the request it answers, or `None` when it answers none.
+    pub(crate) fn handle_reply(&mut self, member: u32) -> Option<InFlight> {
+        let request = self.members[member as usize].pipeline.complete()?;
+        self.stats.in_flight -= 1;
+        self.place(member);
+        Some(request)
+    }
+
+    /// The member's connection is gone, or was never made. Fills in what failed with it.
+    pub(crate) fn handle_closed(
+        &mut self,
+        now: Time,
+        member: u32,
+        random: u64,
+        progress: Progress,
+        error: Error,
+        failed: &mut Vec<Failed>,
+    ) {
+        self.balance.remove(member);
+        let it = &mut self.members[member as usize];
+        let up_since = match it.state {
+            State::Open { since } => {
+                self.stats.open -= 1;
+                self.stats.losses += 1;
+                Some(since)
+            }
+            State::Connecting => {
+                self.stats.connecting -= 1;
+                self.stats.connect_failures += 1;
+                None
+            }
+            State::Absent { .. } => return,
+        };
+        it.state = State::Absent { until: it.backoff.after_loss(now, up_since, random) };
+        it.connection = u32::MAX;
+        self.stats.in_flight -= it.pipeline.len();
+        self.stats.last_error = Some(error);
+        it.pipeline.lose(progress, |request, phase, sent| {
+            failed.push((request.request, request.tag, error.of_request(phase, sent)));
+        });
+        let hopeless = self.stats.open == 0 && self.stats.connecting == 0 && self.warmed as usize == self.members.len();
+        if up_since.is_none() && hopeless {
+            let error = error.of_request(error.phase, Sent::No);
+            self.waiting.fail_all(|waiter| failed.push((waiter.request, waiter.tag, error)));
+        }
+    }
+
+    /// Gives up the waiting whose time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
+        let wait = self.timeouts.wait;
+        self.waiting.expire(now, |Waiter { request, tag, deadline, wait_until, .. }| {
+            let source = if deadline <= wait_until { Source::Deadline } else { Source::Timeout(wait) };
+            failed.push((request, tag, Error::new(Phase::Connect, source)));
+        });
+    }
+
+    /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
+    pub(crate) fn expire(&mut self, now: Time, member: u32, progress: Progress, expired: &mut Vec<(InFlight, Sent)>) {
+        let pipeline = &mut self.members[member as usize].pipeline;
+        let before = pipeline.len();
+        pipeline.expire(now, progress, expired);
+        self.stats.in_flight -= before - pipeline.len();
+        self.place(member);
+    }
+
+    // Commands.
+
+    /// The open member with the fewest requests in flight that can take one more, and its connection.
+    pub(crate) fn choose(&self) -> Option<(u32, u32)> {
+        let member = self.balance.least()?;
+        Some((member, self.members[member as usize].connection))
+    }
+
+    /// The request's bytes are queued on the member's connection.
+    pub(crate) fn assign(&mut self, member: u32, request: InFlight) {
+        self.members[member as usize].pipeline.push(request);
+        self.stats.in_flight += 1;
+        self.place(member);
+    }
+
+    /// No member can take it now: it waits.
+    pub(crate) fn wait(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        tag: u64,
+        deadline: Time,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        self.waiting.push(request, tag, deadline, now.after(self.timeouts.wait), payload)
+    }
+
+    /// The waiting request whose turn it is, with its payload.
+    pub(crate) fn waiter(&mut self) -> Option<(Waiter, &[u8])> {
+        self.waiting.front()
+    }
+
+    /// It is served.
+    pub(crate) fn waiter_served(&mut self) {
+        self.waiting.pop();
+    }
+
+    // What is wanted.
+
+    /// A member that should connect now.
+    pub(crate) fn poll_connect(&mut self, now: Time) -> Option<u32> {
+        if (self.warmed as usize) < self.members.len() {
+            self.warmed += 1;
+            return Some(self.warmed - 1);
+        }
+        if self.waiting.len() <= self.stats.connecting || self.absent() == 0 || self.balance.least().is_some() {
+            return None;
+        }
+        let due = |member: &Member| matches!(member.state, State::Absent { until } if until <= now);
+        self.members.iter().position(due).map(|member| member as u32)
+    }
+
+    /// When to call `handle_timeout` and `poll_connect` again.
+    pub(crate) fn poll_timeout(&self) -> Time {
+        let mut next = self.waiting.next_deadline();
+        if self.waiting.len() > self.stats.connecting && self.absent() > 0 {
+            for member in &self.members {
+                if let State::Absent { until } = member.state {
+                    next = next.min(until);
+                }
+            }
+        }
+        next
+    }
+
+    // Getters.
+
+    pub(crate) fn next_deadline(&self, member: u32) -> Time {
+        self.members[member as usize].pipeline.next_deadline()
+    }
+
+    /// Whether requests are in flight on a member.
+    pub(crate) fn awaits(&self, member: u32) -> bool {
+        self.members[member as usize].pipeline.len() > 0
+    }
+
+    /// Whether a member's connection has only tombstones left, so that nobody waits for it.
+    pub(crate) fn is_forsaken(&self, member: u32) -> bool {
+        let pipeline = &self.members[member as usize].pipeline;
+        pipeline.is_doomed() && pipeline.is_forsaken()
+    }
+
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.len() > 0
+    }
+
+    pub(crate) fn stats(&self) -> UpstreamStats {
+        UpstreamStats { waiting: self.waiting.len(), ..self.stats }
+    }
+
+    fn absent(&self) -> usize {
+        self.members.len() - self.stats.open - self.stats.connecting
+    }
+
+    /// Offers the member by its load, unless it may take nothing.
+    fn place(&mut self, member: u32) {
+        let it = &self.members[member as usize];
+        match it.state {
+            State::Open { .. } if !it.pipeline.is_doomed() => self.balance.place(member, it.pipeline.len()),
+            _ => self.balance.remove(member),
+        }
+    }
+}
+

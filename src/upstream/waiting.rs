@@ -1,0 +1,130 @@
+//! Requests that wait for a connection: first in, first out, bounded in number and in bytes.
+//!
+//! Payloads lie one behind the other in one piece of memory, so waiting allocates nothing in the steady state. A
+//! request that gave up leaves its bytes behind until its turn comes: `bytes[head..]` are exactly the payloads of
+//! `queue`, in order.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, Limit};
+use crate::event::RequestId;
+use crate::time::Time;
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) request: RequestId,
+    pub(crate) tag: u64,
+    /// The request's own end.
+    pub(crate) deadline: Time,
+    /// The end of its waiting.
+    pub(crate) wait_until: Time,
+    payload_bytes: usize,
+    gave_up: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    queue: VecDeque<Waiter>,
+    bytes: Vec<u8>,
+    head: usize,
+    /// Of those that have not given up.
+    live: usize,
+    requests_max: usize,
+    bytes_max: usize,
+    /// A lower bound of when the first gives up.
+    earliest: Time,
+}
+
+impl Waiting {
+    pub(super) fn new(requests_max: usize, bytes_max: usize) -> Waiting {
+        let (queue, bytes) = (VecDeque::new(), Vec::new());
+        Waiting { queue, bytes, head: 0, live: 0, requests_max, bytes_max, earliest: Time::NEVER }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        request: RequestId,
+        tag: u64,
+        deadline: Time,
+        wait_until: Time,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        if self.queue.len() >= self.requests_max {
+            return Err(Error::full(Limit::WaitingRequests));
+        }
+        if self.bytes.len() - self.head + payload.len() > self.bytes_max {
+            return Err(Error::full(Limit::WaitingBytes));
+        }
+        if self.head > self.bytes.len() / 2 {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+        }
+        self.bytes.extend_from_slice(payload);
+        self.earliest = self.earliest.min(deadline).min(wait_until);
+        self.live += 1;
+        let payload_bytes = payload.len();
+        self.queue.push_back(Waiter { request, tag, deadline, wait_until, payload_bytes, gave_up: false });
+        Ok(())
+    }
+
+    /// The one whose turn it is, with its payload.
+    pub(super) fn front(&mut self) -> Option<(Waiter, &[u8])> {
+        while self.queue.front()?.gave_up {
+            self.pop();
+        }
+        let waiter = *self.queue.front()?;
+        Some((waiter, &self.bytes[self.head..self.head + waiter.payload_bytes]))
+    }
+
+    /// Its turn is done.
+    pub(super) fn pop(&mut self) {
+        if let Some(waiter) = self.queue.pop_front() {
+            self.head += waiter.payload_bytes;
+            self.live -= usize::from(!waiter.gave_up);
+        }
+        if self.queue.is_empty() {
+            self.bytes.clear();
+            self.head = 0;
+            self.earliest = Time::NEVER;
+        }
+    }
+
+    /// Those that wait and have not given up.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        self.earliest
+    }
+
+    /// Gives up those whose time has passed.
+    pub(super) fn expire(&mut self, now: Time, mut fail: impl FnMut(Waiter)) {
+        let mut earliest = Time::NEVER;
+        for waiter in self.queue.iter_mut().filter(|waiter| !waiter.gave_up) {
+            let end = waiter.deadline.min(waiter.wait_until);
+            if end <= now {
+                waiter.gave_up = true;
+                self.live -= 1;
+                fail(*waiter);
+            } else {
+                earliest = earliest.min(end);
+            }
+        }
+        self.earliest = earliest;
+        while self.queue.front().is_some_and(|waiter| waiter.gave_up) {
+            self.pop();
+        }
+    }
+
+    /// Gives up all.
+    pub(super) fn fail_all(&mut self, mut fail: impl FnMut(Waiter)) {
+        while let Some(waiter) = self.queue.front().copied() {
+            self.pop();
+            if !waiter.gave_up {
+                fail(waiter);
+            }
+        }
+    }
+}
