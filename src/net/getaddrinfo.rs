@@ -1,0 +1,54 @@
+//! getaddrinfo(3), called directly, for std hides the code that tells "no such name" from "try again".
+
+use std::ffi::CString;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use crate::error::ResolveError;
+
+/// The addresses of a host, in the system's order (RFC 6724). Blocks.
+pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+    let host = CString::new(host).map_err(|_| ResolveError::NotFound)?;
+    // SAFETY: addrinfo is plain data for which zero is valid.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    hints.ai_family = libc::AF_UNSPEC;
+    let mut list = std::ptr::null_mut();
+    // SAFETY: a C string, valid hints, and a place for the list, which is freed below.
+    let code = unsafe { libc::getaddrinfo(host.as_ptr(), std::ptr::null(), &hints, &mut list) };
+    match code {
+        0 => {}
+        libc::EAI_NONAME | libc::EAI_NODATA => return Err(ResolveError::NotFound),
+        libc::EAI_AGAIN => return Err(ResolveError::TryAgain),
+        code => return Err(ResolveError::Failed(code)),
+    }
+    let mut addresses = Vec::new();
+    let mut entry = list;
+    // SAFETY: getaddrinfo returned a list that ends with null, whose entries are valid until freeaddrinfo.
+    while let Some(info) = unsafe { entry.as_ref() } {
+        addresses.extend(address_of(info, port));
+        entry = info.ai_next;
+    }
+    // SAFETY: the list came from getaddrinfo and is not used after this.
+    unsafe { libc::freeaddrinfo(list) };
+    match addresses.is_empty() {
+        true => Err(ResolveError::NotFound),
+        false => Ok(addresses),
+    }
+}
+
+fn address_of(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
+    match info.ai_family {
+        libc::AF_INET => {
+            // SAFETY: an AF_INET entry holds a sockaddr_in.
+            let v4 = unsafe { info.ai_addr.cast::<libc::sockaddr_in>().as_ref() }?;
+            Some(SocketAddr::from((Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: an AF_INET6 entry holds a sockaddr_in6.
+            let v6 = unsafe { info.ai_addr.cast::<libc::sockaddr_in6>().as_ref() }?;
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,212 @@
+//! The real kernel: all of mio, socket2, libc and `unsafe` is here and nowhere else.
+//!
+//! [`Net`] implements the engine's [`Kernel`] with one mio poll, nonblocking sockets and a few helper threads for
+//! names. Sockets are registered once, for readable and writable edges, and never re-registered (a modification would
+//! fire again). Facts about sockets on which this relies are pinned in `tests/kernel_facts`.
+#![allow(unsafe_code, reason = "the one place where the kernel is called directly")]
+
+mod getaddrinfo;
+mod poller;
+mod resolver;
+mod socket;
+mod tcp_info;
+
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::Waker;
+
+use crate::kernel::{Kernel, Peeked, Readiness, Resolved, SocketOptions, TcpInfo, Woken};
+use crate::time::Time;
+use poller::Poller;
+pub use resolver::{Resolve, SystemResolver};
+use resolver::ResolverThreads;
+pub(crate) use socket::{Listener, Socket};
+
+/// Wakes a loop from another thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Alarm(Arc<Waker>);
+
+impl Alarm {
+    /// Ends the loop's present or next wait. A failure (ENOMEM on the kernel's side) loses nothing but time: what was
+    /// to be seen is seen at the next wake or deadline.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            log::warn!("waking the loop failed: {error}");
+        }
+    }
+}
+
+/// The operating system's sockets, clock and names.
+#[derive(Debug)]
+pub(crate) struct Net {
+    poller: Poller,
+    alarm: Alarm,
+    resolver: ResolverThreads,
+    started: Instant,
+    random: u64,
+    /// Kept to be given up when there is no other descriptor to accept with.
+    spare: Option<std::fs::File>,
+}
+
+impl Net {
+    pub(crate) fn new(resolve: Arc<dyn Resolve>) -> io::Result<Net> {
+        let poller = Poller::new()?;
+        let alarm = Alarm(Arc::new(poller.waker()?));
+        Ok(Net {
+            resolver: ResolverThreads::new(resolve, alarm.clone()),
+            poller,
+            alarm,
+            started: Instant::now(),
+            random: std::hash::RandomState::new().build_hasher().finish(),
+            spare: None,
+        })
+    }
+
+    pub(crate) fn alarm(&self) -> Alarm {
+        self.alarm.clone()
+    }
+
+    /// An instant as this kernel's time; what lies before its start is its start.
+    pub(crate) fn time_of(&self, instant: Instant) -> Time {
+        Time::ZERO.after(instant.saturating_duration_since(self.started))
+    }
+}
+
+#[cfg(not(mio_unsupported_force_poll_poll))]
+impl AsRawFd for Net {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poller.as_raw_fd()
+    }
+}
+
+#[cfg(mio_unsupported_force_poll_poll)]
+impl AsRawFd for Net {
+    fn as_raw_fd(&self) -> RawFd {
+        -1
+    }
+}
+
+impl Kernel for Net {
+    type Socket = Socket;
+    type Listener = Listener;
+
+    const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
+
+    fn connect(&mut self, to: SocketAddr, options: &SocketOptions, token: u64) -> io::Result<Socket> {
+        let mut socket = Socket::connect(to)?;
+        self.register(&mut socket, options, token)?;
+        Ok(socket)
+    }
+
+    fn listen(&mut self, at: SocketAddr, token: u64) -> io::Result<Listener> {
+        self.spare = self.spare.take().map_or_else(open_spare, Some);
+        let mut listener = Listener::bind(at)?;
+        self.poller.register_listener(&mut listener, token)?;
+        Ok(listener)
+    }
+
+    fn accept(&mut self, listener: &Listener) -> io::Result<(Socket, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn register(&mut self, socket: &mut Socket, options: &SocketOptions, token: u64) -> io::Result<()> {
+        socket.set(options)?;
+        self.poller.register(socket, token)
+    }
+
+    fn shed(&mut self, listener: &Listener) -> io::Result<bool> {
+        drop(self.spare.take());
+        let shed = match listener.accept() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.spare = open_spare();
+        shed
+    }
+
+    fn listener_addr(&self, listener: &Listener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    fn close_listener(&mut self, mut listener: Listener) {
+        self.poller.forget_listener(&mut listener);
+    }
+
+    fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+        socket.read(into)
+    }
+
+    fn write(&mut self, socket: &Socket, from: &[u8]) -> io::Result<usize> {
+        socket.write(from)
+    }
+
+    fn peek(&mut self, socket: &Socket) -> Peeked {
+        socket.peek()
+    }
+
+    fn peer_has_shut(&mut self, socket: &Socket) -> bool {
+        socket.peer_has_shut()
+    }
+
+    fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
+        socket.shutdown()
+    }
+
+    fn close(&mut self, mut socket: Socket, reset: bool) {
+        if reset {
+            socket.reset_on_close();
+        }
+        self.poller.forget(&mut socket);
+    }
+
+    fn take_error(&self, socket: &Socket) -> io::Result<Option<io::Error>> {
+        socket.take_error()
+    }
+
+    fn peer_addr(&self, socket: &Socket) -> io::Result<SocketAddr> {
+        socket.peer_addr()
+    }
+
+    fn info(&self, socket: &Socket) -> io::Result<TcpInfo> {
+        tcp_info::read(socket.as_raw_fd())
+    }
+
+    fn local_addr(&self, socket: &Socket) -> io::Result<SocketAddr> {
+        socket.local_addr()
+    }
+
+    fn resolve(&mut self, job: u64, host: &str, port: u16) {
+        self.resolver.ask(job, host, port);
+    }
+
+    fn poll_resolved(&mut self) -> Option<Resolved> {
+        self.resolver.poll()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, ready: &mut Vec<Readiness>) -> io::Result<Woken> {
+        self.poller.wait(timeout, spin, ready)
+    }
+
+    fn now(&self) -> Time {
+        self.time_of(Instant::now())
+    }
+
+    fn random(&mut self) -> u64 {
+        // splitmix64 (Steele, Lea, Flood 2014): jitter needs no more.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+fn open_spare() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/null").ok()
+}

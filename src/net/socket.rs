@@ -1,0 +1,109 @@
+//! One socket: nonblocking calls through mio's types, which is what re-arms them on mio's poll(2) backend.
+
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+
+use crate::kernel::{Peeked, SocketOptions};
+
+/// A stream socket.
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener(TcpListener);
+
+impl Socket {
+    pub(super) fn connect(to: SocketAddr) -> io::Result<Socket> {
+        TcpStream::connect(to).map(Socket)
+    }
+
+    pub(super) fn set(&self, options: &SocketOptions) -> io::Result<()> {
+        self.0.set_nodelay(options.nodelay)
+    }
+
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        &mut self.0
+    }
+
+    pub(super) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        (&self.0).read(into)
+    }
+
+    pub(super) fn write(&self, from: &[u8]) -> io::Result<usize> {
+        self.0.try_io(|| SockRef::from(&self.0).send_with_flags(from, libc::MSG_NOSIGNAL))
+    }
+
+    pub(super) fn peek(&self) -> Peeked {
+        loop {
+            let mut byte = [MaybeUninit::uninit()];
+            return match self.0.try_io(|| SockRef::from(&self.0).peek(&mut byte)) {
+                Ok(0) => Peeked::Fin,
+                Ok(_) => Peeked::Data,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peeked::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Peeked::Failed(error),
+            };
+        }
+    }
+
+    /// poll(POLLRDHUP) sees past queued data, and takes nothing.
+    pub(super) fn peer_has_shut(&self) -> bool {
+        let mut poll_fd = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: one pollfd, alive for the call, which does not block.
+        let n = unsafe { libc::poll(&mut poll_fd, 1, 0) };
+        n == 1 && poll_fd.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+    }
+
+    pub(super) fn shutdown(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    pub(super) fn reset_on_close(&self) {
+        if let Err(error) = SockRef::from(&self.0).set_linger(Some(Duration::ZERO)) {
+            log::debug!("a connection is closed without a reset: {error}");
+        }
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.take_error()
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Listener {
+    pub(super) fn bind(at: SocketAddr) -> io::Result<Listener> {
+        TcpListener::bind(at).map(Listener)
+    }
+
+    pub(super) fn source(&mut self) -> &mut TcpListener {
+        &mut self.0
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        self.0.accept().map(|(stream, peer)| (Socket(stream), peer))
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
