@@ -1,0 +1,232 @@
+//! What a program may ask of the loop. Nothing here touches received bytes, so all of it is possible while they are
+//! borrowed, and nothing here performs I/O: bytes leave in the next flush.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::core::{Core, TimerOwner, profile};
+use super::slot::{Owner, Slot};
+use crate::conn::Conn;
+use crate::error::{Error, Limit, Phase, Source};
+use crate::event::{ConnectionId, RequestId, UpstreamId};
+use crate::frame::Framing;
+use crate::kernel::{Kernel, TcpInfo};
+use crate::time::Time;
+use crate::upstream::{InFlight, Service, Upstream, UpstreamStats, split_target};
+
+/// What a request asks for, beside its bytes.
+#[derive(Clone, Copy)]
+struct Asked {
+    request: RequestId,
+    tag: u64,
+    deadline: Time,
+}
+
+impl<K: Kernel> Core<K> {
+    // Raw connections.
+
+    /// Starts to connect to `host:port`.
+    pub(crate) fn connect(&mut self, target: &str, framing: &Framing) -> Result<ConnectionId, Error> {
+        let (host, port) = split_target(target)?;
+        self.now = self.kernel.now();
+        let (now, profile) = (self.now, self.profile.clone());
+        let decoder = framing.decoder(self.config.limits.frame_bytes_max);
+        let index = self.open(Owner::Program, || Conn::resolving(now, profile, decoder))?;
+        self.look_up(index, host, port);
+        Ok(self.slots[index as usize].id)
+    }
+
+    /// Queues bytes on an open or connecting connection, all or none.
+    pub(crate) fn send(&mut self, id: ConnectionId, payload: &[u8]) -> Result<(), Error> {
+        let now = self.now;
+        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.id == id && slot.conn.can_send());
+        let slot = slot.ok_or(Error::new(Phase::Write, Source::NotOpen))?;
+        let was_empty = slot.conn.queued() == 0;
+        // A stall is counted from when the queue was last empty: that needs the time, later payloads do not.
+        let now = if was_empty { self.kernel.now() } else { now };
+        slot.conn.send(now, payload, &mut self.send_pool).ok_or(Error::full(Limit::SendQueueBytes))?;
+        if was_empty {
+            self.now = now;
+            self.settle(id.index);
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued, ends our half, waits for the peer's end; then `Closed` is told.
+    pub(crate) fn close(&mut self, id: ConnectionId) -> Result<(), Error> {
+        self.command(id, |conn| conn.close())
+    }
+
+    /// Ends at once: the peer gets a reset, `Closed` is told.
+    pub(crate) fn abort(&mut self, id: ConnectionId) -> Result<(), Error> {
+        self.command(id, |conn| conn.abort(Source::Closed))
+    }
+
+    /// Asks for one `Writable` when at most half of the queue's bound is queued.
+    pub(crate) fn notify_writable(&mut self, id: ConnectionId) -> Result<(), Error> {
+        self.command(id, |conn| conn.notify_writable())
+    }
+
+    fn command(&mut self, id: ConnectionId, act: impl FnOnce(&mut Conn)) -> Result<(), Error> {
+        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.id == id && !slot.conn.is_closed());
+        let slot = slot.ok_or(Error::new(Phase::Drain, Source::NotOpen))?;
+        act(&mut slot.conn);
+        self.now = self.kernel.now();
+        self.settle(id.index);
+        Ok(())
+    }
+
+    // Upstreams.
+
+    /// Adds a managed service and starts to connect its members.
+    pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        upstream.validate()?;
+        let free = self.config.limits.connections_max - self.slots.len().min(self.config.limits.connections_max);
+        if upstream.connections > free {
+            return Err(Error::new(Phase::Connect, Source::Full { limit: Limit::Connections }));
+        }
+        let service = self.services.len() as u32;
+        let timeouts = upstream.timeouts.unwrap_or(self.config.timeouts);
+        self.service_profiles.push(Arc::new(profile(&self.config, timeouts, false)));
+        self.services.push(Service::new(upstream, timeouts, &self.config.limits));
+        self.service_timers.push(self.wheel.insert(TimerOwner::Service(service)));
+        self.now = self.kernel.now();
+        self.connect_members(service);
+        Ok(UpstreamId(service))
+    }
+
+    /// Makes a request: on the open connection with the fewest in flight, or it waits for one.
+    pub(crate) fn request(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        tag: u64,
+        deadline: impl FnOnce(Time, &Service, &K) -> Time,
+    ) -> Result<RequestId, Error> {
+        if payload.len() > self.config.limits.send_queue_bytes_max {
+            return Err(Error::full(Limit::SendQueueBytes));
+        }
+        let now = self.kernel.now();
+        self.now = now;
+        let it = self.services.get_mut(upstream.0 as usize).ok_or(Error::new(Phase::Write, Source::NotOpen))?;
+        let request = RequestId(self.requests_made + 1);
+        let asked = Asked { request, tag, deadline: deadline(now, it, &self.kernel) };
+        let chosen = if it.has_waiting() { None } else { it.choose() };
+        match chosen {
+            Some((member, index)) => {
+                let slot = &mut self.slots[index as usize];
+                queue(slot, it, member, now, asked, payload, &mut self.send_pool)
+                    .ok_or(Error::full(Limit::SendQueueBytes))?;
+                self.settle(index);
+            }
+            None => {
+                it.wait(now, request, tag, asked.deadline, payload)?;
+                self.connect_members(upstream.0);
+            }
+        }
+        self.requests_made += 1;
+        Ok(request)
+    }
+
+    /// Puts waiting requests on connections that can take them.
+    pub(super) fn serve_waiting(&mut self, service: u32) {
+        let now = self.now;
+        loop {
+            let it = &mut self.services[service as usize];
+            let Some((member, index)) = it.choose() else { break };
+            let Some((waiter, payload)) = it.waiter() else { break };
+            let slot = &mut self.slots[index as usize];
+            let Some(range) = slot.conn.send(now, payload, &mut self.send_pool) else { break };
+            it.waiter_served();
+            let (request, tag, deadline) = (waiter.request, waiter.tag, waiter.deadline);
+            it.assign(member, InFlight { request, tag, deadline, range, is_tombstone: false });
+            slot.conn.await_reply(now);
+            self.settle(index);
+        }
+        self.file_service(service);
+    }
+
+    /// Starts the connections an upstream wants now.
+    pub(super) fn connect_members(&mut self, service: u32) {
+        while let Some(member) = self.services[service as usize].poll_connect(self.now) {
+            let it = &mut self.services[service as usize];
+            let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
+            let decoder = it.options.framing.decoder(self.config.limits.frame_bytes_max);
+            let target = it.options.target.clone();
+            let owner = Owner::Service { service, member };
+            let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else { break };
+            self.services[service as usize].handle_connecting(member, index);
+            if let Ok((host, port)) = split_target(&target) {
+                self.look_up(index, host, port);
+            }
+        }
+        self.file_service(service);
+    }
+
+    // Getters.
+
+    pub(crate) fn upstream_stats(&self, upstream: UpstreamId) -> Option<UpstreamStats> {
+        self.services.get(upstream.0 as usize).map(Service::stats)
+    }
+
+    /// Bytes queued on a connection.
+    pub(crate) fn queued(&self, id: ConnectionId) -> Option<usize> {
+        self.slot(id).map(|slot| slot.conn.queued())
+    }
+
+    /// Bytes handed to the kernel and bytes received in a connection's life.
+    pub(crate) fn transferred(&self, id: ConnectionId) -> Option<(u64, u64)> {
+        self.slot(id).map(|slot| (slot.conn.written_bytes(), slot.conn.received_bytes()))
+    }
+
+    pub(crate) fn info(&self, id: ConnectionId) -> Result<TcpInfo, Error> {
+        let socket = self.slot(id).and_then(|slot| slot.socket.as_ref());
+        let socket = socket.ok_or(Error::new(Phase::Idle, Source::NotOpen))?;
+        self.kernel.info(socket).map_err(|error| Error::os(Phase::Idle, &error))
+    }
+
+    /// The connections of an upstream that stand.
+    pub(crate) fn connections_of(&self, upstream: UpstreamId) -> impl Iterator<Item = ConnectionId> {
+        let of = move |slot: &Slot<K::Socket>| match slot.owner {
+            Owner::Service { service, .. } => service == upstream.0 && slot.conn.can_send() && !slot.conn.is_connecting(),
+            Owner::Program => false,
+        };
+        self.slots.iter().filter(move |(_, slot)| of(slot)).map(|(_, slot)| slot.id)
+    }
+
+    pub(crate) fn peer_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.slot(id)?.peer
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Looks the host up, or takes it as the address it is.
+    fn look_up(&mut self, index: u32, host: &str, port: u16) {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => self.handle_resolved(index, Ok(vec![SocketAddr::new(ip, port)])),
+            Err(_) => {
+                self.kernel.resolve(self.slots[index as usize].id.token(), host, port);
+                self.settle(index);
+            }
+        }
+    }
+}
+
+/// Queues a request's bytes on a member's connection and remembers that a reply is awaited.
+fn queue<S>(
+    slot: &mut Slot<S>,
+    service: &mut Service,
+    member: u32,
+    now: Time,
+    asked: Asked,
+    payload: &[u8],
+    pool: &mut crate::buffer::Pool,
+) -> Option<()> {
+    let range = slot.conn.send(now, payload, pool)?;
+    slot.conn.await_reply(now);
+    let Asked { request, tag, deadline } = asked;
+    service.assign(member, InFlight { request, tag, deadline, range, is_tombstone: false });
+    Some(())
+}

@@ -1,0 +1,77 @@
+//! Expiry: what the wheel says is due, judged by those whom it concerns.
+//!
+//! A due entry is a lower bound, so its owner looks at all its deadlines and files the nearest anew. A connection that
+//! still has something to read, or was cut by its quota, is not expired in this turn: a loop that was stalled must not
+//! fail requests whose answers are already here.
+
+use super::core::{Core, TimerOwner};
+use super::slot::Owner;
+use super::tick_of;
+use crate::error::{Error, Phase, Sent, Source};
+use crate::event::Event;
+use crate::kernel::Kernel;
+use crate::upstream::deadline_error;
+
+impl<K: Kernel> Core<K> {
+    pub(super) fn expire(&mut self) {
+        self.wheel.advance(self.now.tick_floor());
+        while let Some((_, owner)) = self.wheel.pop_expired() {
+            match owner {
+                TimerOwner::Connection(index) => self.expire_connection(index),
+                TimerOwner::Service(service) => self.expire_service(service),
+                TimerOwner::Listener(listener) => self.listeners.resume(listener),
+            }
+        }
+    }
+
+    fn expire_connection(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        if slot.in_ready || (slot.readable && slot.conn.wants_read()) {
+            let next_tick = tick_of(self.now, self.now);
+            return self.wheel.schedule(slot.timer, next_tick);
+        }
+        if let Owner::Service { service, member } = slot.owner {
+            self.expire_requests(index, service, member);
+        }
+        let slot = &mut self.slots[index as usize];
+        let is_due = slot.conn.poll_timeout() <= self.now;
+        if is_due && slot.dial.as_ref().is_some_and(|dial| dial.has_next()) {
+            let after = self.config.timeouts.connect_address;
+            return self.attempt_failed(index, Error::new(Phase::Connect, Source::Timeout(after)));
+        }
+        slot.conn.handle_timeout(self.now);
+        self.settle(index);
+    }
+
+    /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was
+    /// sent the connection takes no new request, and ends when nobody waits on it any more.
+    fn expire_requests(&mut self, index: u32, service: u32, member: u32) {
+        if self.services[service as usize].next_deadline(member) > self.now {
+            return;
+        }
+        let progress = self.progress(index);
+        let mut expired = Vec::new();
+        self.services[service as usize].expire(self.now, member, progress, &mut expired);
+        let slot = &mut self.slots[index as usize];
+        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
+            slot.conn.withdraw(request.range.clone());
+        }
+        for (request, sent) in expired {
+            let error = deadline_error(&request, sent, progress.written);
+            self.events.push_back(Event::Failed { request: request.request, tag: request.tag, error });
+        }
+        let it = &self.services[service as usize];
+        if it.is_forsaken(member) {
+            slot.conn.abort(Source::Deadline);
+        } else if !it.awaits(member) {
+            slot.conn.handle_reply(self.now, false);
+        }
+    }
+
+    fn expire_service(&mut self, service: u32) {
+        let mut failed = self.take_failed();
+        self.services[service as usize].handle_timeout(self.now, &mut failed);
+        self.tell_failed(failed);
+        self.connect_members(service);
+    }
+}

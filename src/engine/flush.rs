@@ -1,0 +1,130 @@
+//! Flushing: a look at the line, then one write a connection.
+//!
+//! What the kernel has already told (a latched RDHUP) costs nothing to heed; the peek asks for what came since the
+//! loop last slept. A peer that has gone is not written to: the connection becomes ready instead, what the peer said
+//! last is read, and whatever was not written fails with `sent = no`.
+
+use std::io;
+
+use super::core::Core;
+use crate::config::Peek;
+use crate::error::Source;
+use crate::kernel::{Kernel, Peeked};
+use crate::time::Time;
+
+impl<K: Kernel> Core<K> {
+    /// Everything queued leaves, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self) {
+        if self.has_dirty() {
+            self.flush_at(self.kernel.now());
+        }
+    }
+
+    pub(super) fn flush_at(&mut self, now: Time) {
+        if !self.has_dirty() {
+            return;
+        }
+        self.now = now;
+        let mut dirty = self.steal_dirty();
+        for index in dirty.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.in_dirty = false;
+                self.flush_one(index);
+            }
+        }
+        self.return_dirty(dirty);
+    }
+
+    fn flush_one(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        if !slot.writable || slot.socket.is_none() {
+            return;
+        }
+        if !slot.conn.poll_transmit().is_empty() {
+            if !self.line_is_clear(index) {
+                return self.push_ready(index);
+            }
+            self.transmit(index);
+        }
+        self.shut_down(index);
+        self.settle(index);
+    }
+
+    fn transmit(&mut self, index: u32) {
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        let Some(socket) = slot.socket.as_ref() else { return };
+        loop {
+            let pending = slot.conn.poll_transmit();
+            if pending.is_empty() {
+                return;
+            }
+            let asked = pending.len();
+            match self.kernel.write(socket, pending) {
+                Ok(n) => {
+                    slot.conn.transmitted(now, n, &mut self.send_pool);
+                    if n < asked && K::SHORT_READ_DRAINS {
+                        // The kernel's buffer is full; an edge comes when it has room.
+                        slot.writable = false;
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    slot.writable = false;
+                    return;
+                }
+                Err(error) => {
+                    let source = Source::of(&error);
+                    slot.conn.handle_write_error(source, &mut self.send_pool);
+                    slot.readable = true;
+                    return self.push_ready(index);
+                }
+            }
+        }
+    }
+
+    /// Our FIN, when everything before it has left.
+    fn shut_down(&mut self, index: u32) {
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        let Some(socket) = slot.socket.as_ref().filter(|_| slot.conn.poll_shutdown()) else { return };
+        match self.kernel.shutdown(socket) {
+            Ok(()) => slot.conn.handle_shut(now),
+            Err(error) => slot.conn.handle_error(Source::of(&error)),
+        }
+        // The peer may have ended its half before: its FIN is then still to be read.
+        slot.readable = true;
+        self.push_ready(index);
+    }
+
+    /// The look before a write: false when the peer has gone.
+    fn line_is_clear(&mut self, index: u32) -> bool {
+        let slot = &mut self.slots[index as usize];
+        let half_close = slot.conn.sends_to_half_closed();
+        if slot.read_closed && !half_close {
+            slot.readable = true;
+            return false;
+        }
+        let looks = match self.config.peek {
+            Peek::Always => true,
+            Peek::Idle(quiet) => self.now.since(slot.conn.quiet_since()) >= quiet,
+            Peek::Never => false,
+        };
+        let Some(socket) = slot.socket.as_ref().filter(|_| looks) else { return true };
+        let shut = match self.kernel.peek(socket) {
+            Peeked::Nothing => false,
+            Peeked::Data => self.kernel.peer_has_shut(socket),
+            Peeked::Fin => true,
+            Peeked::Failed(error) => {
+                slot.conn.handle_error(Source::of(&error));
+                return false;
+            }
+        };
+        if shut {
+            slot.read_closed = true;
+            slot.readable = true;
+        }
+        !shut || half_close
+    }
+}

@@ -1,0 +1,176 @@
+//! Listening sockets: accepting within a quota, and staying calm when descriptors run out.
+//!
+//! After EMFILE there may be no further edge for connections that already wait. So one of them is accepted with a spare
+//! descriptor and dropped, and accepting pauses for a moment by timer, instead of spinning or falling silent.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, TimerOwner};
+use super::slot::Owner;
+use super::tick_of;
+use crate::conn::{Conn, Profile};
+use crate::error::{Error, Phase};
+use crate::event::Event;
+use crate::frame::Framing;
+use crate::kernel::{INDEX_MAX, Kernel, SocketOptions};
+use crate::wheel::TimerKey;
+
+/// Marks the index of a listener in a token.
+const LISTENER: u32 = INDEX_MAX + 1;
+const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPTS_A_TURN_MAX: usize = 64;
+
+/// Names a listener of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerId(u32);
+
+#[derive(Debug)]
+struct Listening<L> {
+    /// `None` when it has been closed.
+    listener: Option<L>,
+    framing: Framing,
+    profile: Arc<Profile>,
+    timer: TimerKey,
+    is_ready: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Listeners<L> {
+    list: Vec<Listening<L>>,
+    /// Connections dropped because there were as many as there may be, or no descriptor.
+    refused: u64,
+}
+
+impl<L> Default for Listeners<L> {
+    fn default() -> Listeners<L> {
+        Listeners { list: Vec::new(), refused: 0 }
+    }
+}
+
+impl<L> Listeners<L> {
+    /// Marks a listener ready; whether the token was a listener's.
+    pub(super) fn mark(&mut self, token: u64) -> bool {
+        let index = token as u32;
+        if index & LISTENER == 0 {
+            return false;
+        }
+        self.resume(index & !LISTENER);
+        true
+    }
+
+    pub(super) fn resume(&mut self, index: u32) {
+        if let Some(listening) = self.list.get_mut(index as usize) {
+            listening.is_ready = listening.listener.is_some();
+        }
+    }
+
+    pub(super) fn any_ready(&self) -> bool {
+        self.list.iter().any(|listening| listening.is_ready)
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// Listens; accepted connections are told as `Connected` and framed like this.
+    pub(crate) fn listen(
+        &mut self,
+        at: SocketAddr,
+        framing: Framing,
+        profile: Profile,
+    ) -> Result<(ListenerId, SocketAddr), Error> {
+        let index = self.listeners.list.len() as u32;
+        let os = |error: io::Error| Error::os(Phase::Connect, &error);
+        let listener = self.kernel.listen(at, u64::from(LISTENER | index)).map_err(os)?;
+        let address = self.kernel.listener_addr(&listener).map_err(os)?;
+        let timer = self.wheel.insert(TimerOwner::Listener(index));
+        let (listener, profile) = (Some(listener), Arc::new(profile));
+        self.listeners.list.push(Listening { listener, framing, profile, timer, is_ready: false });
+        Ok((ListenerId(index), address))
+    }
+
+    /// Stops listening; what was accepted stays.
+    pub(crate) fn stop_listening(&mut self, id: ListenerId) {
+        let listening = &mut self.listeners.list[id.0 as usize];
+        listening.is_ready = false;
+        if let Some(listener) = listening.listener.take() {
+            self.wheel.clear(listening.timer);
+            self.kernel.close_listener(listener);
+        }
+    }
+
+    /// Connections refused so far, for want of room or of descriptors.
+    pub(crate) fn refused(&self) -> u64 {
+        self.listeners.refused
+    }
+
+    /// Accepts on each listener that is ready.
+    pub(super) fn accept_ready(&mut self) {
+        for index in 0..self.listeners.list.len() {
+            let mut accepts = 0;
+            while self.listeners.list[index].is_ready && accepts < ACCEPTS_A_TURN_MAX {
+                self.accept(index);
+                accepts += 1;
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        let listening = &mut self.listeners.list[index];
+        let Some(listener) = listening.listener.as_ref() else { return };
+        match self.kernel.accept(listener) {
+            Ok((socket, peer)) => self.accepted(index, socket, peer),
+            Err(error) => match error.raw_os_error() {
+                _ if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
+                Some(libc::EMFILE | libc::ENFILE) => self.out_of_descriptors(index),
+                Some(libc::ENOBUFS | libc::ENOMEM) => self.pause(index),
+                // The connection was gone before it was taken (ECONNABORTED and the like, accept(2)): the next one.
+                _ => {}
+            },
+        }
+    }
+
+    fn accepted(&mut self, index: usize, mut socket: K::Socket, peer: SocketAddr) {
+        let listening = &self.listeners.list[index];
+        let (now, profile) = (self.now, listening.profile.clone());
+        let decoder = listening.framing.decoder(self.config.limits.frame_bytes_max);
+        let options = SocketOptions { nodelay: self.config.nodelay };
+        let Ok(slot_index) = self.open(Owner::Program, || Conn::accepted(now, profile, decoder)) else {
+            self.listeners.refused += 1;
+            return self.kernel.close(socket, false);
+        };
+        let connection = self.slots[slot_index as usize].id;
+        let registered = self.kernel.register(&mut socket, &options, connection.token());
+        let slot = &mut self.slots[slot_index as usize];
+        slot.install(socket);
+        slot.peer = Some(peer);
+        slot.writable = true;
+        self.tell(slot_index, Event::Connected { connection, peer });
+        if let Err(error) = registered {
+            let conn = &mut self.slots[slot_index as usize].conn;
+            conn.handle_connect_failed(Error::os(Phase::Connect, &error));
+        }
+        self.settle(slot_index);
+    }
+
+    fn out_of_descriptors(&mut self, index: usize) {
+        let Some(listener) = self.listeners.list[index].listener.as_ref() else { return };
+        match self.kernel.shed(listener) {
+            Ok(true) => {
+                self.listeners.refused += 1;
+                log::warn!("out of descriptors: a connection was refused, accepting pauses for {PAUSE:?}");
+                self.pause(index);
+            }
+            Ok(false) => self.listeners.list[index].is_ready = false,
+            Err(_) => self.pause(index),
+        }
+    }
+
+    /// Accepting goes on by timer: the kernel does not tell again of what already waits.
+    fn pause(&mut self, index: usize) {
+        let listening = &mut self.listeners.list[index];
+        listening.is_ready = false;
+        self.wheel.schedule(listening.timer, tick_of(self.now.after(PAUSE), self.now));
+    }
+}

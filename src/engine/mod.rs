@@ -1,0 +1,136 @@
+//! The loop: joins the pure side with the kernel side.
+//!
+//! [`Engine::turn`] is one pass: release, flush, wait, mark, pump, expire, flush. Two halves, so that a program may
+//! read what came in while it queues what goes out: the [`Inbox`] holds received bytes, the [`Core`] everything else.
+//! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
+
+mod commands;
+mod core;
+mod dial;
+mod expire;
+mod flush;
+mod inbox;
+mod listen;
+mod pump;
+mod slot;
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Error, Phase};
+use crate::event::{Event, Frame};
+use crate::kernel::Kernel;
+use crate::time::Time;
+
+pub(crate) use self::core::Core;
+pub(crate) use inbox::Inbox;
+pub(crate) use listen::ListenerId;
+
+/// A loop with its connections.
+#[derive(Debug)]
+pub(crate) struct Engine<K: Kernel> {
+    pub(crate) inbox: Inbox,
+    pub(crate) core: Core<K>,
+}
+
+impl<K: Kernel> Engine<K> {
+    /// The config has been validated.
+    pub(crate) fn new(kernel: K, config: Config) -> Engine<K> {
+        Engine { inbox: Inbox::new(&config.limits), core: Core::new(kernel, config) }
+    }
+
+    /// One pass of the loop, waiting at most `timeout` (`None`: until something happens). It does not wait while
+    /// events are to be pulled or anything is left from the last pass.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.release();
+        self.core.flush();
+        let timeout = match (timeout, self.core.next_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let core = &mut self.core;
+        let spin = core.config.spin;
+        let woken = core.kernel.wait(timeout, spin, &mut core.readiness).map_err(|e| Error::os(Phase::Idle, &e))?;
+        core.mark();
+        core.now = core.kernel.now();
+        if woken.by_waker {
+            core.take_resolved();
+        }
+        self.pump_ready();
+        self.core.accept_ready();
+        self.core.expire();
+        self.core.flush_at(self.core.now);
+        Ok(())
+    }
+
+    /// The next event. What it refers to stays valid until the next turn.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        let event = self.core.events.pop_front()?;
+        let (connection, frame) = match &event {
+            Event::Frame { frame, .. } | Event::Reply { frame, .. } => (frame.connection, Some(*frame)),
+            Event::Connected { connection, .. }
+            | Event::Writable { connection }
+            | Event::HalfClosed { connection }
+            | Event::Closed { connection, .. } => (*connection, None),
+            Event::Failed { .. } => return Some(event),
+        };
+        if let Some(frame) = frame {
+            self.inbox.pull(frame);
+        }
+        self.core.pulled(connection);
+        Some(event)
+    }
+
+    /// Step 1 of a turn: what was pulled is given up, closed slots are reaped. At no other moment.
+    fn release(&mut self) {
+        let mut pulled = std::mem::take(&mut self.core.pulled);
+        for index in pulled.drain(..) {
+            let Some(slot) = self.core.slots.get_mut(index as usize) else { continue };
+            slot.in_pulled = false;
+            if slot.is_reapable() {
+                self.core.reap(index);
+                self.inbox.reset(index);
+                continue;
+            }
+            self.inbox.release(index);
+            if std::mem::take(&mut slot.is_stalled) {
+                self.core.push_ready(index);
+            }
+        }
+        self.core.pulled = pulled;
+    }
+
+    /// Step 6: each connection that is ready, or was cut by its quota in the last turn.
+    fn pump_ready(&mut self) {
+        let mut ready = std::mem::replace(&mut self.core.ready, std::mem::take(&mut self.core.ready_spare));
+        for index in ready.drain(..) {
+            if let Some(slot) = self.core.slots.get_mut(index as usize) {
+                slot.in_ready = false;
+                self.pump(index);
+            }
+        }
+        self.core.ready_spare = ready;
+    }
+
+    /// The payload of a frame, while it is held.
+    pub(crate) fn bytes(&self, frame: &Frame) -> Option<&[u8]> {
+        self.inbox.bytes(frame)
+    }
+
+    /// The time of the present turn.
+    #[cfg(test)]
+    pub(crate) fn now(&self) -> Time {
+        self.core.kernel.now()
+    }
+}
+
+/// What a connection may still do in this turn.
+struct Quota {
+    bytes: usize,
+    frames: usize,
+}
+
+/// Used by the wheel: the earliest tick at which a deadline may be filed is the one after now.
+fn tick_of(deadline: Time, now: Time) -> u64 {
+    deadline.tick_ceil().max(now.tick_floor() + 1)
+}

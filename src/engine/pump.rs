@@ -1,0 +1,123 @@
+//! Pumping one connection: read, cut frames, hand them on, within a quota.
+//!
+//! Frames already received go before the next read, and before an end. What the quota or a lagging program leaves
+//! stays where it is, and the connection stays ready; as long as it is, it is not expired.
+
+use std::io;
+
+use super::slot::Owner;
+use super::{Engine, Quota};
+use crate::error::Source;
+use crate::event::{Event, Frame};
+use crate::kernel::Kernel;
+
+impl<K: Kernel> Engine<K> {
+    pub(super) fn pump(&mut self, index: u32) {
+        if self.core.slots[index as usize].conn.is_connecting() {
+            self.core.check_connect(index);
+        }
+        let limits = &self.core.config.limits;
+        let mut quota = Quota { bytes: limits.turn_bytes_max, frames: limits.turn_frames_max };
+        while self.take_frames(index, &mut quota) && self.read(index, &mut quota) {}
+        self.core.settle(index);
+    }
+
+    /// Cuts frames from what was received; false when the quota or a lagging program cut it short.
+    fn take_frames(&mut self, index: u32, quota: &mut Quota) -> bool {
+        loop {
+            if quota.frames == 0 || self.core.events.len() >= self.core.config.limits.events_max {
+                self.core.push_ready(index);
+                return false;
+            }
+            let slot = &mut self.core.slots[index as usize];
+            let (buffer, _) = self.inbox.buffer(index);
+            let Some((offset, len)) = slot.conn.poll_frame(buffer) else { return true };
+            quota.frames -= 1;
+            let frame = Frame { connection: slot.id, offset, len };
+            self.hand_on(index, frame);
+        }
+    }
+
+    /// Reads once; false when there is nothing more to read in this turn.
+    fn read(&mut self, index: u32, quota: &mut Quota) -> bool {
+        let slot = &mut self.core.slots[index as usize];
+        let Some(socket) = slot.socket.as_ref().filter(|_| slot.readable && slot.conn.wants_read()) else {
+            return false;
+        };
+        if quota.bytes == 0 {
+            self.core.push_ready(index);
+            return false;
+        }
+        let read_bytes = self.inbox.read_bytes;
+        let (buffer, pool) = self.inbox.buffer(index);
+        if buffer.unpulled() > 0 && buffer.held() >= self.core.config.limits.unpulled_bytes_max {
+            slot.is_stalled = true;
+            return false;
+        }
+        let space = buffer.space(slot.conn.wanted(), read_bytes, pool);
+        let room = space.len();
+        let outcome = self.core.kernel.read(socket, space);
+        match outcome {
+            Ok(0) => {
+                slot.conn.handle_eof();
+                slot.readable = false;
+            }
+            Ok(n) => {
+                buffer.received(n);
+                slot.conn.handle_received(self.core.now, n);
+                quota.bytes = quota.bytes.saturating_sub(n);
+                // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
+                let drained = n < room && K::SHORT_READ_DRAINS && !slot.read_closed && !slot.conn.is_broken();
+                slot.readable = !drained;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                slot.conn.handle_drained();
+                slot.readable = false;
+            }
+            Err(error) => {
+                slot.conn.handle_error(Source::of(&error));
+                slot.readable = false;
+            }
+        }
+        buffer.trim(pool);
+        true
+    }
+
+    /// Gives a frame to whom it belongs.
+    fn hand_on(&mut self, index: u32, frame: Frame) {
+        match self.core.slots[index as usize].owner {
+            Owner::Program => self.core.tell(index, Event::Frame { connection: frame.connection, frame }),
+            Owner::Service { service, member } => self.answer(index, service, member, frame),
+        }
+    }
+
+    /// Takes a frame for the reply to the oldest request of its connection.
+    fn answer(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
+        let core = &mut self.core;
+        let slot = &mut core.slots[index as usize];
+        let it = &mut core.services[service as usize];
+        let answered = it.handle_reply(member);
+        slot.conn.handle_reply(core.now, it.awaits(member));
+        match answered {
+            Some(request) if !request.is_tombstone => {
+                slot.unpulled += 1;
+                core.events.push_back(Event::Reply { request: request.request, tag: request.tag, frame });
+            }
+            // The late reply of a request that timed out, or one that nobody asked for: nobody will pull it.
+            unwanted => {
+                if unwanted.is_none() {
+                    slot.conn.abort(Source::Unsolicited);
+                }
+                self.inbox.pull(frame);
+                core.push_pulled(index);
+            }
+        }
+        if core.services[service as usize].is_forsaken(member) {
+            core.slots[index as usize].conn.abort(Source::Deadline);
+        }
+        if core.services[service as usize].has_waiting() {
+            core.serve_waiting(service);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A slot: one connection with its socket, its timer and what the loop remembers of it.
+//!
+//! Readiness is sticky: an edge sets it, only a call that would block (or a short read, where that proves as much)
+//! clears it. A slot is reaped when its connection is closed and every event of it was pulled.
+
+use std::net::SocketAddr;
+
+use super::dial::Dial;
+use crate::conn::Conn;
+use crate::event::ConnectionId;
+use crate::wheel::TimerKey;
+
+/// Whom a connection works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The program itself: it gets frames.
+    Program,
+    /// A member of an upstream: requests get replies.
+    Service { service: u32, member: u32 },
+}
+
+#[derive(Debug)]
+pub(super) struct Slot<S> {
+    pub(super) id: ConnectionId,
+    pub(super) socket: Option<S>,
+    pub(super) conn: Conn,
+    pub(super) owner: Owner,
+    pub(super) timer: TimerKey,
+    /// While connecting: what is still to be tried.
+    pub(super) dial: Option<Box<Dial>>,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// The peer has shut its half: latched from an edge or a look. Its FIN may still lie behind data.
+    pub(super) read_closed: bool,
+    /// Not read because the program lags; resumed when it has pulled.
+    pub(super) is_stalled: bool,
+    pub(super) in_ready: bool,
+    pub(super) in_dirty: bool,
+    pub(super) in_pulled: bool,
+    /// Events of it that wait to be pulled.
+    pub(super) unpulled: u32,
+}
+
+impl<S> Slot<S> {
+    pub(super) fn new(id: ConnectionId, conn: Conn, owner: Owner, timer: TimerKey) -> Slot<S> {
+        Slot {
+            id,
+            socket: None,
+            conn,
+            owner,
+            timer,
+            dial: None,
+            peer: None,
+            readable: false,
+            writable: false,
+            read_closed: false,
+            is_stalled: false,
+            in_ready: false,
+            in_dirty: false,
+            in_pulled: false,
+            unpulled: 0,
+        }
+    }
+
+    pub(super) fn is_reapable(&self) -> bool {
+        self.conn.is_closed() && self.socket.is_none() && self.unpulled == 0
+    }
+
+    /// A new socket is in the slot: nothing is known of it.
+    pub(super) fn install(&mut self, socket: S) {
+        (self.readable, self.writable, self.read_closed) = (false, false, false);
+        self.socket = Some(socket);
+    }
+}
