@@ -42,7 +42,9 @@ impl Client {
     pub fn with_resolver(config: Config, resolver: Arc<dyn Resolve>) -> Result<Client, Error> {
         config.validate()?;
         let net = Net::new(resolver).map_err(|error| Error::os(Phase::Connect, &error))?;
-        Ok(Client { engine: Engine::new(net, config) })
+        Ok(Client {
+            engine: Engine::new(net, config),
+        })
     }
 
     // Raw connections.
@@ -106,7 +108,12 @@ impl Client {
     /// # Errors
     /// `Full`, naming the limit, when it can neither be sent nor wait; `NotOpen` for an unknown upstream. Nothing was
     /// queued then, and no event follows.
-    pub fn request(&mut self, upstream: UpstreamId, payload: &[u8], deadline: Deadline) -> Result<RequestId, Error> {
+    pub fn request(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<RequestId, Error> {
         self.request_tagged(upstream, payload, deadline, 0)
     }
 
@@ -178,7 +185,14 @@ impl Client {
 
     /// Both sides at once: received bytes to read while something is sent.
     pub fn split(&mut self) -> (Received<'_>, Outgoing<'_>) {
-        (Received { inbox: &self.engine.inbox }, Outgoing { core: &mut self.engine.core })
+        (
+            Received {
+                inbox: &self.engine.inbox,
+            },
+            Outgoing {
+                core: &mut self.engine.core,
+            },
+        )
     }
 
     // Getters.
@@ -281,17 +295,24 @@ fn request(
     deadline: Deadline,
     tag: u64,
 ) -> Result<RequestId, Error> {
-    core.request(upstream, payload, tag, |now: Time, service: &Service, net: &Net| match deadline {
-        Deadline::After(timeout) => now.after(timeout),
-        Deadline::At(instant) => net.time_of(instant),
-        Deadline::Standard => now.after(service.timeouts.request),
-    })
+    core.request(
+        upstream,
+        payload,
+        tag,
+        |now: Time, service: &Service, net: &Net| match deadline {
+            Deadline::After(timeout) => now.after(timeout),
+            Deadline::At(instant) => net.time_of(instant),
+            Deadline::Standard => now.after(service.timeouts.request),
+        },
+    )
 }
 
 #[track_caller]
 fn held(bytes: Option<&[u8]>) -> &[u8] {
     match bytes {
         Some(bytes) => bytes,
-        None => panic!("the frame was given up: its bytes are valid until the first turn after its event was pulled"),
+        None => panic!(
+            "the frame was given up: its bytes are valid until the first turn after its event was pulled"
+        ),
     }
 }

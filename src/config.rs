@@ -179,14 +179,38 @@ impl Config {
 impl Timeouts {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         refuse(&[
-            (self.resolve.is_zero(), "timeouts.resolve is zero; give it at least 1 ns, 2 s is usual"),
-            (self.connect.is_zero(), "timeouts.connect is zero; give it at least 1 ns, 5 s is usual"),
-            (self.connect_address.is_zero(), "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual"),
-            (self.first_byte.is_zero(), "timeouts.first_byte is zero; give it at least 1 ns, 5 s is usual"),
-            (self.read_stall.is_zero(), "timeouts.read_stall is zero; give it at least 1 ns, 5 s is usual"),
-            (self.write_stall.is_zero(), "timeouts.write_stall is zero; give it at least 1 ns, 5 s is usual"),
-            (self.wait.is_zero(), "timeouts.wait is zero; give it at least 1 ns, 1 s is usual"),
-            (self.idle.is_zero(), "timeouts.idle is zero; give it at least 1 ns, 20 s is usual"),
+            (
+                self.resolve.is_zero(),
+                "timeouts.resolve is zero; give it at least 1 ns, 2 s is usual",
+            ),
+            (
+                self.connect.is_zero(),
+                "timeouts.connect is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.connect_address.is_zero(),
+                "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual",
+            ),
+            (
+                self.first_byte.is_zero(),
+                "timeouts.first_byte is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.read_stall.is_zero(),
+                "timeouts.read_stall is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.write_stall.is_zero(),
+                "timeouts.write_stall is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.wait.is_zero(),
+                "timeouts.wait is zero; give it at least 1 ns, 1 s is usual",
+            ),
+            (
+                self.idle.is_zero(),
+                "timeouts.idle is zero; give it at least 1 ns, 20 s is usual",
+            ),
         ])
     }
 }
@@ -195,18 +219,42 @@ impl Limits {
     fn validate(&self) -> Result<(), Error> {
         let frame_bytes_possible = (u32::MAX / 2) as usize;
         refuse(&[
-            (self.connections_max == 0, "limits.connections_max is 0; at least 1 connection is needed"),
+            (
+                self.connections_max == 0,
+                "limits.connections_max is 0; at least 1 connection is needed",
+            ),
             (
                 self.connections_max > crate::kernel::INDEX_MAX as usize,
                 "limits.connections_max is above 2^30; a slot's index has 30 bits",
             ),
-            (self.frame_bytes_max == 0, "limits.frame_bytes_max is 0; a frame has at least 1 byte"),
-            (self.frame_bytes_max > frame_bytes_possible, "limits.frame_bytes_max is above 2^31 - 1 bytes"),
-            (self.send_queue_bytes_max == 0, "limits.send_queue_bytes_max is 0; nothing could be sent"),
-            (self.turn_bytes_max == 0, "limits.turn_bytes_max is 0; nothing could be read"),
-            (self.turn_frames_max == 0, "limits.turn_frames_max is 0; no frame could be taken"),
-            (self.events_max == 0, "limits.events_max is 0; nothing could be told"),
-            (self.read_bytes < 64, "limits.read_bytes is below 64 bytes; 16 KiB is usual"),
+            (
+                self.frame_bytes_max == 0,
+                "limits.frame_bytes_max is 0; a frame has at least 1 byte",
+            ),
+            (
+                self.frame_bytes_max > frame_bytes_possible,
+                "limits.frame_bytes_max is above 2^31 - 1 bytes",
+            ),
+            (
+                self.send_queue_bytes_max == 0,
+                "limits.send_queue_bytes_max is 0; nothing could be sent",
+            ),
+            (
+                self.turn_bytes_max == 0,
+                "limits.turn_bytes_max is 0; nothing could be read",
+            ),
+            (
+                self.turn_frames_max == 0,
+                "limits.turn_frames_max is 0; no frame could be taken",
+            ),
+            (
+                self.events_max == 0,
+                "limits.events_max is 0; nothing could be told",
+            ),
+            (
+                self.read_bytes < 64,
+                "limits.read_bytes is below 64 bytes; 16 KiB is usual",
+            ),
         ])
     }
 }
@@ -232,6 +280,9 @@ mod tests {
         let mut config = Config::default();
         config.limits.turn_frames_max = 0;
         let error = config.validate().expect_err("zero frames a turn");
-        assert!(error.to_string().contains("limits.turn_frames_max"), "{error}");
+        assert!(
+            error.to_string().contains("limits.turn_frames_max"),
+            "{error}"
+        );
     }
 }

@@ -141,7 +141,12 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(phase: Phase, source: Source) -> Error {
-        Error { class: source.class(), phase, sent: Sent::No, source }
+        Error {
+            class: source.class(),
+            phase,
+            sent: Sent::No,
+            source,
+        }
     }
 
     pub(crate) fn os(phase: Phase, error: &io::Error) -> Error {
@@ -154,7 +159,11 @@ impl Error {
 
     /// The same cause, as it meets a request in that phase with so much sent.
     pub(crate) fn of_request(self, phase: Phase, sent: Sent) -> Error {
-        Error { phase, sent, ..self }
+        Error {
+            phase,
+            sent,
+            ..self
+        }
     }
 
     /// A bound was met: try again after the next events, nothing was queued.
@@ -182,13 +191,16 @@ impl Source {
         match self {
             Source::Os(errno) => class_of_errno(*errno),
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
-            Source::Truncated { .. } | Source::Oversize { .. } | Source::Malformed(_) | Source::Unsolicited => {
-                Class::Protocol
-            }
+            Source::Truncated { .. }
+            | Source::Oversize { .. }
+            | Source::Malformed(_)
+            | Source::Unsolicited => Class::Protocol,
             Source::Resolve(ResolveError::TryAgain) => Class::Transient,
             Source::Resolve(_) => Class::Persistent,
             Source::Full { .. } => Class::Resource,
-            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => Class::Local,
+            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => {
+                Class::Local
+            }
         }
     }
 
@@ -229,7 +241,12 @@ fn class_of_errno(errno: i32) -> Class {
         | libc::EPERM
         | libc::ENOPROTOOPT
         | libc::EOPNOTSUPP => Class::Persistent,
-        libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK | libc::EISCONN | libc::EALREADY => Class::Local,
+        libc::EBADF
+        | libc::EFAULT
+        | libc::EINVAL
+        | libc::ENOTSOCK
+        | libc::EISCONN
+        | libc::EALREADY => Class::Local,
         _ => Class::Transient,
     }
 }
@@ -292,17 +309,31 @@ impl fmt::Display for Source {
             Source::Deadline => f.write_str("the request's deadline passed"),
             Source::Eof => f.write_str("the peer closed the connection"),
             Source::Truncated { received } => {
-                write!(f, "the peer closed the connection within a frame, after {received} bytes of it")
+                write!(
+                    f,
+                    "the peer closed the connection within a frame, after {received} bytes of it"
+                )
             }
             Source::Oversize { limit, claimed } => {
-                write!(f, "a frame of {claimed} bytes or more, where at most {limit} are allowed")
+                write!(
+                    f,
+                    "a frame of {claimed} bytes or more, where at most {limit} are allowed"
+                )
             }
             Source::Malformed(why) => write!(f, "malformed frame: {why}"),
             Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
-            Source::Resolve(ResolveError::NotFound) => f.write_str("the name does not resolve to an address"),
-            Source::Resolve(ResolveError::TryAgain) => f.write_str("the name server does not answer for now"),
-            Source::Resolve(ResolveError::Failed(code)) => write!(f, "the lookup of the name failed (EAI {code})"),
-            Source::SelfConnect => f.write_str("the socket connected to itself: nobody listens at that port"),
+            Source::Resolve(ResolveError::NotFound) => {
+                f.write_str("the name does not resolve to an address")
+            }
+            Source::Resolve(ResolveError::TryAgain) => {
+                f.write_str("the name server does not answer for now")
+            }
+            Source::Resolve(ResolveError::Failed(code)) => {
+                write!(f, "the lookup of the name failed (EAI {code})")
+            }
+            Source::SelfConnect => {
+                f.write_str("the socket connected to itself: nobody listens at that port")
+            }
             Source::Full { limit } => write!(f, "the limit {limit} is reached"),
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
@@ -325,7 +356,9 @@ impl From<Error> for io::Error {
         match error.source {
             Source::Os(errno) => io::Error::from_raw_os_error(errno),
             Source::Timeout(_) | Source::Deadline => io::Error::new(io::ErrorKind::TimedOut, error),
-            Source::Eof | Source::Truncated { .. } => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+            Source::Eof | Source::Truncated { .. } => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, error)
+            }
             _ => io::Error::other(error),
         }
     }

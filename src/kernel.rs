@@ -84,13 +84,23 @@ pub(crate) trait Kernel {
     const SHORT_READ_DRAINS: bool;
 
     /// Starts to connect and registers for readable and writable edges.
-    fn connect(&mut self, to: SocketAddr, options: &SocketOptions, token: u64) -> io::Result<Self::Socket>;
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<Self::Socket>;
     /// Starts to listen and registers for readable edges.
     fn listen(&mut self, at: SocketAddr, token: u64) -> io::Result<Self::Listener>;
     /// Takes a connection from the backlog; it is not registered yet.
     fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
     /// Registers an accepted socket for readable and writable edges.
-    fn register(&mut self, socket: &mut Self::Socket, options: &SocketOptions, token: u64) -> io::Result<()>;
+    fn register(
+        &mut self,
+        socket: &mut Self::Socket,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<()>;
     /// Accepts and drops one connection with a spare descriptor, when there is no other; false when none waits.
     fn shed(&mut self, listener: &Self::Listener) -> io::Result<bool>;
     /// The address a listener is bound to.
@@ -126,7 +136,12 @@ pub(crate) trait Kernel {
 
     /// Waits for readiness, a wake or the timeout (`None`: for ever), polling without blocking for `spin` first.
     /// Appends to `ready`. A signal ends the wait early, without an error.
-    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, ready: &mut Vec<Readiness>) -> io::Result<Woken>;
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        spin: Duration,
+        ready: &mut Vec<Readiness>,
+    ) -> io::Result<Woken>;
     /// The time: nanoseconds since this kernel was made, never going back.
     fn now(&self) -> Time;
     /// A random number, for jitter.

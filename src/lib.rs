@@ -11,6 +11,7 @@ mod event;
 pub mod frame;
 mod kernel;
 mod net;
+pub mod server;
 mod time;
 mod upstream;
 pub mod wheel;

@@ -10,9 +10,9 @@
 //! Input that was received before a loss is told before the loss: an end of the stream or an error is only *pending*
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
-mod timeouts;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,15 +33,23 @@ pub(crate) struct Profile {
     /// reading, or two full pipes would wait for each other.
     pub(crate) reads_pause_above_bytes: usize,
     pub(crate) send_queue_bytes_max: usize,
+    /// Bytes the peer may send in the connection's life; the rest is not taken.
+    pub(crate) read_bytes_max: u64,
 }
 
 /// Where a connection is in its life.
 #[derive(Debug)]
 enum State {
     /// Its name is being looked up.
-    Resolving { deadline: Time, connect_deadline: Time },
+    Resolving {
+        deadline: Time,
+        connect_deadline: Time,
+    },
     /// One address is being tried.
-    Connecting { deadline: Time, connect_deadline: Time },
+    Connecting {
+        deadline: Time,
+        connect_deadline: Time,
+    },
     /// Both sides may speak.
     Open,
     /// The program has closed: the queue empties, our FIN goes out (at `fin_at`), the peer's is awaited.
@@ -54,6 +62,8 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Eof,
+    /// The peer has sent all it may: for the program its half ends here.
+    ReadLimit,
     Failed(Error),
 }
 
@@ -86,6 +96,10 @@ pub(crate) struct Conn {
     received: u64,
     /// The peer has ended its half and that was told.
     half_closed: bool,
+    /// What still comes is read and dropped, so that our close is no reset.
+    discarding: bool,
+    /// What was wrong with the end of the peer's half, told when the connection closes.
+    tail: Option<Error>,
     wants_writable: bool,
     /// Told once, when set.
     tell_half_closed: bool,
@@ -104,7 +118,15 @@ impl Conn {
     pub(crate) fn resolving(now: Time, profile: Arc<Profile>, decoder: Decoder) -> Conn {
         let connect_deadline = now.after(profile.timeouts.connect);
         let deadline = now.after(profile.timeouts.resolve).min(connect_deadline);
-        Conn::new(State::Resolving { deadline, connect_deadline }, now, profile, decoder)
+        Conn::new(
+            State::Resolving {
+                deadline,
+                connect_deadline,
+            },
+            now,
+            profile,
+            decoder,
+        )
     }
 
     /// A connection that was accepted.
@@ -125,6 +147,8 @@ impl Conn {
             partial: 0,
             received: 0,
             half_closed: false,
+            discarding: false,
+            tail: None,
             wants_writable: false,
             tell_half_closed: false,
             tell_writable: false,
@@ -140,14 +164,25 @@ impl Conn {
 
     /// An address is tried now; `last` when there is none after it.
     pub(crate) fn handle_connecting(&mut self, now: Time, last: bool) {
-        let (State::Resolving { connect_deadline, .. } | State::Connecting { connect_deadline, .. }) = self.state else {
+        let (State::Resolving {
+            connect_deadline, ..
+        }
+        | State::Connecting {
+            connect_deadline, ..
+        }) = self.state
+        else {
             return;
         };
         let deadline = match last {
             true => connect_deadline,
-            false => now.after(self.profile.timeouts.connect_address).min(connect_deadline),
+            false => now
+                .after(self.profile.timeouts.connect_address)
+                .min(connect_deadline),
         };
-        self.state = State::Connecting { deadline, connect_deadline };
+        self.state = State::Connecting {
+            deadline,
+            connect_deadline,
+        };
     }
 
     /// The TCP connection stands.
@@ -166,6 +201,9 @@ impl Conn {
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
         (self.received_at, self.active_at) = (now, now);
+        if self.received >= self.profile.read_bytes_max && !self.discarding {
+            self.ending.get_or_insert(Ending::ReadLimit);
+        }
     }
 
     /// The peer has ended its half of the stream.
@@ -201,7 +239,7 @@ impl Conn {
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
         if self.half_closed {
-            self.close_with(None);
+            self.close_with(self.tail);
         }
     }
 
@@ -222,7 +260,12 @@ impl Conn {
     // Commands.
 
     /// Queues bytes, all or none. Returns the range of the stream they take.
-    pub(crate) fn send(&mut self, now: Time, payload: &[u8], pool: &mut Pool) -> Option<Range<u64>> {
+    pub(crate) fn send(
+        &mut self,
+        now: Time,
+        payload: &[u8],
+        pool: &mut Pool,
+    ) -> Option<Range<u64>> {
         debug_assert!(self.can_send());
         if self.queue.is_empty() {
             self.wrote_at = now;
@@ -276,14 +319,23 @@ impl Conn {
         if self.is_closed() {
             return None;
         }
+        if self.discarding {
+            buffer.skip(buffer.unparsed().len());
+        }
         let unparsed = buffer.unparsed();
         if !unparsed.is_empty() {
             match self.decoder.decode(unparsed) {
-                Ok(Decoded::Frame { start, end, consumed }) => {
+                Ok(Decoded::Frame {
+                    start,
+                    end,
+                    consumed,
+                }) => {
                     (self.wanted, self.partial) = (1, unparsed.len() - consumed);
                     return Some((buffer.take_frame(start, consumed), (end - start) as u32));
                 }
-                Ok(Decoded::Incomplete { wanted }) => (self.wanted, self.partial) = (wanted, unparsed.len()),
+                Ok(Decoded::Incomplete { wanted }) => {
+                    (self.wanted, self.partial) = (wanted, unparsed.len())
+                }
                 Err(error) => {
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
@@ -315,7 +367,9 @@ impl Conn {
 
     /// Whether our FIN should go out now.
     pub(crate) fn poll_shutdown(&self) -> bool {
-        matches!(self.state, State::Draining { fin_at: None }) && self.queue.is_empty() && self.broken.is_none()
+        matches!(self.state, State::Draining { fin_at: None })
+            && self.queue.is_empty()
+            && self.broken.is_none()
     }
 
     /// The next thing to tell.
@@ -338,7 +392,10 @@ impl Conn {
     // Getters.
 
     pub(crate) fn is_connecting(&self) -> bool {
-        matches!(self.state, State::Resolving { .. } | State::Connecting { .. })
+        matches!(
+            self.state,
+            State::Resolving { .. } | State::Connecting { .. }
+        )
     }
 
     pub(crate) fn is_resolving(&self) -> bool {
@@ -351,12 +408,20 @@ impl Conn {
 
     /// Whether the program may queue bytes: from the start until it closes or the connection ends.
     pub(crate) fn can_send(&self) -> bool {
-        matches!(self.state, State::Resolving { .. } | State::Connecting { .. } | State::Open)
+        matches!(
+            self.state,
+            State::Resolving { .. } | State::Connecting { .. } | State::Open
+        )
     }
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
     pub(crate) fn wants_read(&self) -> bool {
-        matches!(self.state, State::Open | State::Draining { .. })
+        let speaks = match self.state {
+            State::Open => !self.discarding,
+            State::Draining { .. } => true,
+            _ => false,
+        };
+        speaks
             && self.ending.is_none()
             && !self.half_closed
             && self.queue.len() <= self.profile.reads_pause_above_bytes
@@ -370,6 +435,24 @@ impl Conn {
     /// Whether a peer that has ended its half is still sent to.
     pub(crate) fn sends_to_half_closed(&self) -> bool {
         self.profile.half_close
+    }
+
+    /// Bytes the peer may still send; beyond them all is dropped, without a bound.
+    pub(crate) fn may_receive(&self) -> usize {
+        match self.discarding {
+            true => usize::MAX,
+            false => {
+                usize::try_from(self.profile.read_bytes_max - self.received).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
+    /// Whether nothing is under way in either direction.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.state, State::Open)
+            && self.partial == 0
+            && self.queue.is_empty()
+            && self.ending.is_none()
     }
 
     /// Bytes the next frame needs at least.
@@ -408,26 +491,39 @@ impl Conn {
 
     /// All frames before the end are told: now the end itself is.
     fn apply_ending(&mut self) {
-        match (self.ending, &self.state) {
-            (None, _) => {}
-            (Some(Ending::Failed(error)), _) => self.close_with(Some(error)),
-            (Some(Ending::Eof), _) if self.partial > 0 => {
-                let source = Source::Truncated { received: self.partial as u64 };
-                let error = self.loss_in(Phase::Read, source);
-                self.close_with(Some(error));
+        let Some(ending) = self.ending.take() else {
+            return;
+        };
+        let truncated = (self.partial > 0).then(|| {
+            let source = Source::Truncated {
+                received: self.partial as u64,
+            };
+            self.loss_in(Phase::Read, source)
+        });
+        match (ending, &self.state) {
+            (Ending::Failed(error), _) => self.close_with(Some(error)),
+            (Ending::ReadLimit, _) => self.end_peers_half(truncated),
+            (Ending::Eof, State::Draining { fin_at: Some(_) }) => {
+                self.close_with(truncated.or(self.tail))
             }
-            (Some(Ending::Eof), State::Draining { fin_at: Some(_) }) => self.close_with(None),
-            (Some(Ending::Eof), _) if self.profile.half_close => {
-                self.ending = None;
+            (Ending::Eof, _) if self.profile.half_close => {
                 self.half_closed = true;
-                self.tell_half_closed = true;
+                self.end_peers_half(truncated);
             }
-            (Some(Ending::Eof), State::Draining { fin_at: None }) if self.queue.is_empty() => self.close_with(None),
-            (Some(Ending::Eof), _) => {
-                let error = self.loss(Source::Eof);
-                self.close_with(Some(error));
+            (Ending::Eof, _) if truncated.is_some() => self.close_with(truncated),
+            (Ending::Eof, State::Draining { fin_at: None }) if self.queue.is_empty() => {
+                self.close_with(None)
             }
+            (Ending::Eof, _) => self.close_with(Some(self.loss(Source::Eof))),
         }
+    }
+
+    /// The peer will say nothing more; it may still be spoken to.
+    fn end_peers_half(&mut self, tail: Option<Error>) {
+        self.discarding = true;
+        self.partial = 0;
+        self.tail = tail;
+        self.tell_half_closed = true;
     }
 
     /// The first end counts.
@@ -451,8 +547,15 @@ impl Conn {
     }
 
     fn loss_in(&self, phase: Phase, source: Source) -> Error {
-        let sent = if self.written_bytes() == 0 { Sent::No } else { Sent::Maybe };
-        Error { sent, ..Error::new(phase, source) }
+        let sent = if self.written_bytes() == 0 {
+            Sent::No
+        } else {
+            Sent::Maybe
+        };
+        Error {
+            sent,
+            ..Error::new(phase, source)
+        }
     }
 }
 

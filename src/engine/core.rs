@@ -93,14 +93,22 @@ impl<K: Kernel> Core<K> {
     /// A new slot for a connection; refused when there are as many as there may be.
     pub(super) fn open(&mut self, owner: Owner, conn: impl FnOnce() -> Conn) -> Result<u32, Error> {
         if self.slots.len() >= self.config.limits.connections_max {
-            return Err(Error::new(Phase::Connect, Source::Full { limit: Limit::Connections }));
+            return Err(Error::new(
+                Phase::Connect,
+                Source::Full {
+                    limit: Limit::Connections,
+                },
+            ));
         }
         let entry = self.slots.vacant_entry();
         let index = entry.key() as u32;
         if index as usize == self.generations.len() {
             self.generations.push(0);
         }
-        let id = ConnectionId { generation: self.generations[index as usize], index };
+        let id = ConnectionId {
+            generation: self.generations[index as usize],
+            index,
+        };
         let timer = self.wheel.insert(TimerOwner::Connection(index));
         entry.insert(Slot::new(id, conn(), owner, timer));
         Ok(index)
@@ -117,7 +125,9 @@ impl<K: Kernel> Core<K> {
 
     /// The slot of a connection that has not been reaped.
     pub(super) fn slot(&self, id: ConnectionId) -> Option<&Slot<K::Socket>> {
-        self.slots.get(id.index as usize).filter(|slot| slot.id == id)
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.id == id)
     }
 
     /// An event of it was pulled.
@@ -132,15 +142,27 @@ impl<K: Kernel> Core<K> {
     // Lists.
 
     pub(super) fn push_ready(&mut self, index: u32) {
-        push(&mut self.ready, index, &mut self.slots[index as usize].in_ready);
+        push(
+            &mut self.ready,
+            index,
+            &mut self.slots[index as usize].in_ready,
+        );
     }
 
     pub(super) fn push_dirty(&mut self, index: u32) {
-        push(&mut self.dirty, index, &mut self.slots[index as usize].in_dirty);
+        push(
+            &mut self.dirty,
+            index,
+            &mut self.slots[index as usize].in_dirty,
+        );
     }
 
     pub(super) fn push_pulled(&mut self, index: u32) {
-        push(&mut self.pulled, index, &mut self.slots[index as usize].in_pulled);
+        push(
+            &mut self.pulled,
+            index,
+            &mut self.slots[index as usize].in_pulled,
+        );
     }
 
     /// Steals the flush list; give it back with [`Core::return_dirty`].
@@ -164,7 +186,9 @@ impl<K: Kernel> Core<K> {
             if self.listeners.mark(event.token) {
                 continue;
             }
-            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.slots.get_mut(index as usize) else {
+                continue;
+            };
             if slot.id.generation != generation {
                 continue;
             }
@@ -207,6 +231,10 @@ impl<K: Kernel> Core<K> {
         if slot.writable && (!slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown()) {
             self.push_dirty(index);
         }
+        let slot = &self.slots[index as usize];
+        if slot.readable && !slot.is_stalled && slot.conn.wants_read() {
+            self.push_ready(index);
+        }
         self.file(index);
     }
 
@@ -225,8 +253,10 @@ impl<K: Kernel> Core<K> {
 
     /// Files an upstream's nearest deadline.
     pub(super) fn file_service(&mut self, service: u32) {
-        let (timer, deadline) =
-            (self.service_timers[service as usize], self.services[service as usize].poll_timeout());
+        let (timer, deadline) = (
+            self.service_timers[service as usize],
+            self.services[service as usize].poll_timeout(),
+        );
         match deadline.is_never() {
             true => self.wheel.clear(timer),
             false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
@@ -236,7 +266,10 @@ impl<K: Kernel> Core<K> {
     /// Queues an event of a connection; raw ones only reach the program that owns it.
     pub(super) fn tell(&mut self, index: u32, event: Event) {
         let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.owner == Owner::Program, "an upstream's connection speaks through its requests");
+        debug_assert!(
+            slot.owner == Owner::Program,
+            "an upstream's connection speaks through its requests"
+        );
         slot.unpulled += 1;
         self.events.push_back(event);
     }
@@ -247,18 +280,33 @@ impl<K: Kernel> Core<K> {
         let written = slot.conn.written_bytes();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
-            self.kernel.close(socket, error.is_some_and(|error| resets(&error)));
+            self.kernel
+                .close(socket, error.is_some_and(|error| resets(&error)));
         }
         self.wheel.clear(slot.timer);
         let connection = slot.id;
         match slot.owner {
-            Owner::Program => self.tell(index, Event::Closed { connection, error, written }),
+            Owner::Program => self.tell(
+                index,
+                Event::Closed {
+                    connection,
+                    error,
+                    written,
+                },
+            ),
             Owner::Service { service, member } => {
                 let progress = self.progress(index);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
-                self.services[service as usize].handle_closed(now, member, random, progress, error, &mut failed);
+                self.services[service as usize].handle_closed(
+                    now,
+                    member,
+                    random,
+                    progress,
+                    error,
+                    &mut failed,
+                );
                 self.tell_failed(failed);
                 self.connect_members(service);
                 self.push_pulled(index);
@@ -268,7 +316,11 @@ impl<K: Kernel> Core<K> {
 
     /// Tells the failures of requests; keeps the list for the next time.
     pub(super) fn tell_failed(&mut self, mut failed: Vec<Failed>) {
-        let tell = |(request, tag, error)| Event::Failed { request, tag, error };
+        let tell = |(request, tag, error)| Event::Failed {
+            request,
+            tag,
+            error,
+        };
         self.events.extend(failed.drain(..).map(tell));
         self.failed = failed;
     }
@@ -281,13 +333,19 @@ impl<K: Kernel> Core<K> {
     /// How far the stream of a connection has come.
     pub(super) fn progress(&self, index: u32) -> Progress {
         let conn = &self.slots[index as usize].conn;
-        Progress { written: conn.written_bytes(), reply_begun: conn.partial() > 0 }
+        Progress {
+            written: conn.written_bytes(),
+            reply_begun: conn.partial() > 0,
+        }
     }
 }
 
 /// Whether the peer should get a RST: it was given up, not agreed with.
 fn resets(error: &Error) -> bool {
-    matches!(error.source, Source::Timeout(_) | Source::Deadline | Source::Closed)
+    matches!(
+        error.source,
+        Source::Timeout(_) | Source::Deadline | Source::Closed
+    )
 }
 
 fn push(list: &mut Vec<u32>, index: u32, is_in: &mut bool) {
@@ -303,5 +361,6 @@ pub(super) fn profile(config: &Config, timeouts: Timeouts, half_close: bool) -> 
         half_close,
         reads_pause_above_bytes: usize::MAX,
         send_queue_bytes_max: config.limits.send_queue_bytes_max,
+        read_bytes_max: u64::MAX,
     }
 }

@@ -58,7 +58,11 @@ impl<K: Kernel> Core<K> {
         }
         for (request, sent) in expired {
             let error = deadline_error(&request, sent, progress.written);
-            self.events.push_back(Event::Failed { request: request.request, tag: request.tag, error });
+            self.events.push_back(Event::Failed {
+                request: request.request,
+                tag: request.tag,
+                error,
+            });
         }
         let it = &self.services[service as usize];
         if it.is_forsaken(member) {

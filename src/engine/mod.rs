@@ -36,7 +36,10 @@ pub(crate) struct Engine<K: Kernel> {
 impl<K: Kernel> Engine<K> {
     /// The config has been validated.
     pub(crate) fn new(kernel: K, config: Config) -> Engine<K> {
-        Engine { inbox: Inbox::new(&config.limits), core: Core::new(kernel, config) }
+        Engine {
+            inbox: Inbox::new(&config.limits),
+            core: Core::new(kernel, config),
+        }
     }
 
     /// One pass of the loop, waiting at most `timeout` (`None`: until something happens). It does not wait while
@@ -50,7 +53,10 @@ impl<K: Kernel> Engine<K> {
         };
         let core = &mut self.core;
         let spin = core.config.spin;
-        let woken = core.kernel.wait(timeout, spin, &mut core.readiness).map_err(|e| Error::os(Phase::Idle, &e))?;
+        let woken = core
+            .kernel
+            .wait(timeout, spin, &mut core.readiness)
+            .map_err(|e| Error::os(Phase::Idle, &e))?;
         core.mark();
         core.now = core.kernel.now();
         if woken.by_waker {
@@ -67,7 +73,9 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         let event = self.core.events.pop_front()?;
         let (connection, frame) = match &event {
-            Event::Frame { frame, .. } | Event::Reply { frame, .. } => (frame.connection, Some(*frame)),
+            Event::Frame { frame, .. } | Event::Reply { frame, .. } => {
+                (frame.connection, Some(*frame))
+            }
             Event::Connected { connection, .. }
             | Event::Writable { connection }
             | Event::HalfClosed { connection }
@@ -82,10 +90,12 @@ impl<K: Kernel> Engine<K> {
     }
 
     /// Step 1 of a turn: what was pulled is given up, closed slots are reaped. At no other moment.
-    fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let mut pulled = std::mem::take(&mut self.core.pulled);
         for index in pulled.drain(..) {
-            let Some(slot) = self.core.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.core.slots.get_mut(index as usize) else {
+                continue;
+            };
             slot.in_pulled = false;
             if slot.is_reapable() {
                 self.core.reap(index);
@@ -102,7 +112,10 @@ impl<K: Kernel> Engine<K> {
 
     /// Step 6: each connection that is ready, or was cut by its quota in the last turn.
     fn pump_ready(&mut self) {
-        let mut ready = std::mem::replace(&mut self.core.ready, std::mem::take(&mut self.core.ready_spare));
+        let mut ready = std::mem::replace(
+            &mut self.core.ready,
+            std::mem::take(&mut self.core.ready_spare),
+        );
         for index in ready.drain(..) {
             if let Some(slot) = self.core.slots.get_mut(index as usize) {
                 slot.in_ready = false;

@@ -175,7 +175,10 @@ impl Framing {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, frame_bytes_max: None }
+        Self {
+            kind,
+            frame_bytes_max: None,
+        }
     }
 
     /// The largest frame, in bytes of payload (of everything consumed for a custom codec), in place of the default of
@@ -214,7 +217,10 @@ impl Framing {
 
 impl fmt::Debug for Framing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framing").field("name", &self.name()).field("frame_bytes_max", &self.frame_bytes_max).finish()
+        f.debug_struct("Framing")
+            .field("name", &self.name())
+            .field("frame_bytes_max", &self.frame_bytes_max)
+            .finish()
     }
 }
 

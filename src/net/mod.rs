@@ -3,7 +3,10 @@
 //! [`Net`] implements the engine's [`Kernel`] with one mio poll, nonblocking sockets and a few helper threads for
 //! names. Sockets are registered once, for readable and writable edges, and never re-registered (a modification would
 //! fire again). Facts about sockets on which this relies are pinned in `tests/kernel_facts`.
-#![allow(unsafe_code, reason = "the one place where the kernel is called directly")]
+#![allow(
+    unsafe_code,
+    reason = "the one place where the kernel is called directly"
+)]
 
 mod getaddrinfo;
 mod poller;
@@ -23,8 +26,8 @@ use mio::Waker;
 use crate::kernel::{Kernel, Peeked, Readiness, Resolved, SocketOptions, TcpInfo, Woken};
 use crate::time::Time;
 use poller::Poller;
-pub use resolver::{Resolve, SystemResolver};
 use resolver::ResolverThreads;
+pub use resolver::{Resolve, SystemResolver};
 pub(crate) use socket::{Listener, Socket};
 
 /// Wakes a loop from another thread.
@@ -97,7 +100,12 @@ impl Kernel for Net {
 
     const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
 
-    fn connect(&mut self, to: SocketAddr, options: &SocketOptions, token: u64) -> io::Result<Socket> {
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<Socket> {
         let mut socket = Socket::connect(to)?;
         self.register(&mut socket, options, token)?;
         Ok(socket)
@@ -114,7 +122,12 @@ impl Kernel for Net {
         listener.accept()
     }
 
-    fn register(&mut self, socket: &mut Socket, options: &SocketOptions, token: u64) -> io::Result<()> {
+    fn register(
+        &mut self,
+        socket: &mut Socket,
+        options: &SocketOptions,
+        token: u64,
+    ) -> io::Result<()> {
         socket.set(options)?;
         self.poller.register(socket, token)
     }
@@ -189,7 +202,12 @@ impl Kernel for Net {
         self.resolver.poll()
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, ready: &mut Vec<Readiness>) -> io::Result<Woken> {
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        spin: Duration,
+        ready: &mut Vec<Readiness>,
+    ) -> io::Result<Woken> {
         self.poller.wait(timeout, spin, ready)
     }
 

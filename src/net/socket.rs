@@ -37,7 +37,8 @@ impl Socket {
     }
 
     pub(super) fn write(&self, from: &[u8]) -> io::Result<usize> {
-        self.0.try_io(|| SockRef::from(&self.0).send_with_flags(from, libc::MSG_NOSIGNAL))
+        self.0
+            .try_io(|| SockRef::from(&self.0).send_with_flags(from, libc::MSG_NOSIGNAL))
     }
 
     pub(super) fn peek(&self) -> Peeked {
@@ -55,7 +56,11 @@ impl Socket {
 
     /// poll(POLLRDHUP) sees past queued data, and takes nothing.
     pub(super) fn peer_has_shut(&self) -> bool {
-        let mut poll_fd = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        let mut poll_fd = libc::pollfd {
+            fd: self.as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
         // SAFETY: one pollfd, alive for the call, which does not block.
         let n = unsafe { libc::poll(&mut poll_fd, 1, 0) };
         n == 1 && poll_fd.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0

@@ -42,7 +42,11 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new() -> Pipeline {
-        Pipeline { queue: VecDeque::new(), tombstones: 0, earliest: Time::NEVER }
+        Pipeline {
+            queue: VecDeque::new(),
+            tombstones: 0,
+            earliest: Time::NEVER,
+        }
     }
 
     pub(super) fn push(&mut self, request: InFlight) {
@@ -81,7 +85,12 @@ impl Pipeline {
 
     /// Takes the requests whose deadline has passed: those of which nothing was written leave the queue (and the
     /// caller withdraws their bytes, last one first), the others leave a tombstone.
-    pub(super) fn expire(&mut self, now: Time, progress: Progress, expired: &mut Vec<(InFlight, Sent)>) {
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
         let from = expired.len();
         for (position, request) in self.queue.iter_mut().enumerate() {
             if request.deadline <= now && !request.is_tombstone {
@@ -90,12 +99,20 @@ impl Pipeline {
                 self.tombstones += 1;
             }
         }
-        for (unsent, _) in expired[from..].iter().rev().filter(|(_, sent)| *sent == Sent::No) {
+        for (unsent, _) in expired[from..]
+            .iter()
+            .rev()
+            .filter(|(_, sent)| *sent == Sent::No)
+        {
             self.withdraw(unsent.request);
         }
         self.earliest = match self.queue.is_empty() {
             true => Time::NEVER,
-            false => self.live().map(|request| request.deadline).min().unwrap_or(Time::NEVER),
+            false => self
+                .live()
+                .map(|request| request.deadline)
+                .min()
+                .unwrap_or(Time::NEVER),
         };
     }
 
@@ -103,7 +120,11 @@ impl Pipeline {
     pub(super) fn lose(&mut self, progress: Progress, mut fail: impl FnMut(InFlight, Phase, Sent)) {
         for (position, request) in std::mem::take(&mut self.queue).into_iter().enumerate() {
             if !request.is_tombstone {
-                let phase = if request.range.end > progress.written { Phase::Write } else { Phase::Read };
+                let phase = if request.range.end > progress.written {
+                    Phase::Write
+                } else {
+                    Phase::Read
+                };
                 let sent = sent(position, &request.range, progress);
                 fail(request, phase, sent);
             }
@@ -116,8 +137,12 @@ impl Pipeline {
     }
 
     fn withdraw(&mut self, request: RequestId) {
-        let Some(position) = self.queue.iter().position(|other| other.request == request) else { return };
-        let Some(gone) = self.queue.remove(position) else { return };
+        let Some(position) = self.queue.iter().position(|other| other.request == request) else {
+            return;
+        };
+        let Some(gone) = self.queue.remove(position) else {
+            return;
+        };
         self.tombstones -= 1;
         let bytes = gone.range.end - gone.range.start;
         for later in self.queue.range_mut(position..) {
@@ -136,6 +161,10 @@ fn sent(position: usize, range: &Range<u64>, progress: Progress) -> Sent {
 
 /// The failure of a request whose deadline passed.
 pub(crate) fn deadline_error(request: &InFlight, sent: Sent, written: u64) -> Error {
-    let phase = if request.range.end > written { Phase::Write } else { Phase::Read };
+    let phase = if request.range.end > written {
+        Phase::Write
+    } else {
+        Phase::Read
+    };
     Error::new(phase, crate::error::Source::Deadline).of_request(phase, sent)
 }
