@@ -24,7 +24,13 @@ fn a_line_goes_out_and_its_echo_comes_back() {
     let mut client = Client::new(Config::default()).unwrap();
     let upstream = client.add(Upstream::new(address)).unwrap();
     let mut n = 0;
-    client.request(upstream, b"hello\n", Deadline::after(Duration::from_secs(5))).unwrap();
+    client
+        .request(
+            upstream,
+            b"hello\n",
+            Deadline::after(Duration::from_secs(5)),
+        )
+        .unwrap();
     while n < 1000 {
         client.turn(None).unwrap();
         while let Some(event) = client.next_event() {
@@ -32,7 +38,9 @@ fn a_line_goes_out_and_its_echo_comes_back() {
                 Event::Reply { frame, .. } => {
                     assert_eq!(client.bytes(&frame), b"hello");
                     n += 1;
-                    client.request(upstream, b"hello\n", Deadline::Standard).unwrap();
+                    client
+                        .request(upstream, b"hello\n", Deadline::Standard)
+                        .unwrap();
                 }
                 other => panic!("{other:?}"),
             }
