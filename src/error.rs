@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::errno;
+
 /// How an error should be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -183,13 +185,13 @@ impl Error {
 impl Source {
     /// The errno of a failed call. An `io::Error` without one comes from std itself: EIO then.
     pub(crate) fn of(error: &io::Error) -> Source {
-        Source::Os(error.raw_os_error().unwrap_or(libc::EIO))
+        Source::Os(error.raw_os_error().unwrap_or(errno::EIO))
     }
 
     /// How an error of this cause should be met (the table in `docs/errors.md`).
     pub fn class(&self) -> Class {
         match self {
-            Source::Os(errno) => class_of_errno(*errno),
+            Source::Os(errno) => errno::class(*errno),
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
             Source::Truncated { .. }
             | Source::Oversize { .. }
@@ -222,32 +224,6 @@ impl Source {
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",
         }
-    }
-}
-
-fn class_of_errno(errno: i32) -> Class {
-    match errno {
-        libc::EMFILE
-        | libc::ENFILE
-        | libc::ENOBUFS
-        | libc::ENOMEM
-        | libc::EADDRNOTAVAIL
-        | libc::EADDRINUSE
-        | libc::EAGAIN => Class::Resource,
-        libc::EAFNOSUPPORT
-        | libc::EPROTONOSUPPORT
-        | libc::EPROTOTYPE
-        | libc::EACCES
-        | libc::EPERM
-        | libc::ENOPROTOOPT
-        | libc::EOPNOTSUPP => Class::Persistent,
-        libc::EBADF
-        | libc::EFAULT
-        | libc::EINVAL
-        | libc::ENOTSOCK
-        | libc::EISCONN
-        | libc::EALREADY => Class::Local,
-        _ => Class::Transient,
     }
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod conn;
 mod engine;
+mod errno;
 mod error;
 mod event;
 pub mod frame;

@@ -10,18 +10,21 @@
 //! Input that was received before a loss is told before the loss: an end of the stream or an error is only *pending*
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
+mod ending;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod wants;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::{Pool, ReceiveBuffer, SendQueue};
+use crate::buffer::{Pool, SendQueue};
 use crate::config::Timeouts;
-use crate::error::{Error, Phase, Sent, Source};
-use crate::frame::{Decoded, Decoder, FrameError};
+use crate::error::{Error, Source};
+use crate::frame::Decoder;
 use crate::time::Time;
+use ending::Ending;
 
 /// What connections of one kind have in common.
 #[derive(Clone, Debug)]
@@ -56,15 +59,6 @@ enum State {
     Draining { fin_at: Option<Time> },
     /// Over; nothing changes any more.
     Closed(Option<Error>),
-}
-
-/// An end that is told when the frames before it are used up.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    Eof,
-    /// The peer has sent all it may: for the program its half ends here.
-    ReadLimit,
-    Failed(Error),
 }
 
 /// What a connection has to tell.
@@ -309,259 +303,5 @@ impl Conn {
     pub(crate) fn abort(&mut self, source: Source) {
         let error = self.loss(source);
         self.close_with(Some(error));
-    }
-
-    // What is wanted.
-
-    /// The next whole frame: its payload's offset in the stream and its length. `None`: read on, or look at
-    /// [`Conn::poll_event`].
-    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<(u64, u32)> {
-        if self.is_closed() {
-            return None;
-        }
-        if self.discarding {
-            buffer.skip(buffer.unparsed().len());
-        }
-        let unparsed = buffer.unparsed();
-        if !unparsed.is_empty() {
-            match self.decoder.decode(unparsed) {
-                Ok(Decoded::Frame {
-                    start,
-                    end,
-                    consumed,
-                }) => {
-                    (self.wanted, self.partial) = (1, unparsed.len() - consumed);
-                    return Some((buffer.take_frame(start, consumed), (end - start) as u32));
-                }
-                Ok(Decoded::Incomplete { wanted }) => {
-                    (self.wanted, self.partial) = (wanted, unparsed.len())
-                }
-                Err(error) => {
-                    let error = self.loss_in(Phase::Read, source_of(error));
-                    self.close_with(Some(error));
-                    return None;
-                }
-            }
-        }
-        self.apply_ending();
-        None
-    }
-
-    /// What to write now: nothing before it stands or after it broke.
-    pub(crate) fn poll_transmit(&self) -> &[u8] {
-        match self.state {
-            State::Open | State::Draining { .. } if self.broken.is_none() => self.queue.pending(),
-            _ => &[],
-        }
-    }
-
-    /// The kernel took `n` bytes of it.
-    pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
-        self.queue.written(n, pool);
-        (self.wrote_at, self.active_at) = (now, now);
-        if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
-            self.wants_writable = false;
-            self.tell_writable = true;
-        }
-    }
-
-    /// Whether our FIN should go out now.
-    pub(crate) fn poll_shutdown(&self) -> bool {
-        matches!(self.state, State::Draining { fin_at: None })
-            && self.queue.is_empty()
-            && self.broken.is_none()
-    }
-
-    /// The next thing to tell.
-    pub(crate) fn poll_event(&mut self) -> Option<ConnEvent> {
-        if std::mem::take(&mut self.tell_writable) {
-            return Some(ConnEvent::Writable);
-        }
-        if std::mem::take(&mut self.tell_half_closed) {
-            return Some(ConnEvent::HalfClosed);
-        }
-        match self.state {
-            State::Closed(error) if !self.closed_told => {
-                self.closed_told = true;
-                Some(ConnEvent::Closed(error))
-            }
-            _ => None,
-        }
-    }
-
-    // Getters.
-
-    pub(crate) fn is_connecting(&self) -> bool {
-        matches!(
-            self.state,
-            State::Resolving { .. } | State::Connecting { .. }
-        )
-    }
-
-    pub(crate) fn is_resolving(&self) -> bool {
-        matches!(self.state, State::Resolving { .. })
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed(_))
-    }
-
-    /// Whether the program may queue bytes: from the start until it closes or the connection ends.
-    pub(crate) fn can_send(&self) -> bool {
-        matches!(
-            self.state,
-            State::Resolving { .. } | State::Connecting { .. } | State::Open
-        )
-    }
-
-    /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
-    pub(crate) fn wants_read(&self) -> bool {
-        let speaks = match self.state {
-            State::Open => !self.discarding,
-            State::Draining { .. } => true,
-            _ => false,
-        };
-        speaks
-            && self.ending.is_none()
-            && !self.half_closed
-            && self.queue.len() <= self.profile.reads_pause_above_bytes
-    }
-
-    /// Whether a write failed, so that only the peer's parting words are still awaited.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.is_some()
-    }
-
-    /// Whether a peer that has ended its half is still sent to.
-    pub(crate) fn sends_to_half_closed(&self) -> bool {
-        self.profile.half_close
-    }
-
-    /// Bytes the peer may still send; beyond them all is dropped, without a bound.
-    pub(crate) fn may_receive(&self) -> usize {
-        match self.discarding {
-            true => usize::MAX,
-            false => {
-                usize::try_from(self.profile.read_bytes_max - self.received).unwrap_or(usize::MAX)
-            }
-        }
-    }
-
-    /// Whether nothing is under way in either direction.
-    pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self.state, State::Open)
-            && self.partial == 0
-            && self.queue.is_empty()
-            && self.ending.is_none()
-    }
-
-    /// Bytes the next frame needs at least.
-    pub(crate) fn wanted(&self) -> usize {
-        self.wanted
-    }
-
-    /// Bytes of a frame that has begun to come.
-    pub(crate) fn partial(&self) -> usize {
-        self.partial
-    }
-
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.queue.written_bytes()
-    }
-
-    pub(crate) fn received_bytes(&self) -> u64 {
-        self.received
-    }
-
-    /// The last time anything came or went.
-    pub(crate) fn quiet_since(&self) -> Time {
-        self.received_at.max(self.wrote_at)
-    }
-
-    /// Gives the queue's storage back.
-    pub(crate) fn release(&mut self, pool: &mut Pool) {
-        self.queue.clear(pool);
-    }
-
-    // The end.
-
-    /// All frames before the end are told: now the end itself is.
-    fn apply_ending(&mut self) {
-        let Some(ending) = self.ending.take() else {
-            return;
-        };
-        let truncated = (self.partial > 0).then(|| {
-            let source = Source::Truncated {
-                received: self.partial as u64,
-            };
-            self.loss_in(Phase::Read, source)
-        });
-        match (ending, &self.state) {
-            (Ending::Failed(error), _) => self.close_with(Some(error)),
-            (Ending::ReadLimit, _) => self.end_peers_half(truncated),
-            (Ending::Eof, State::Draining { fin_at: Some(_) }) => {
-                self.close_with(truncated.or(self.tail))
-            }
-            (Ending::Eof, _) if self.profile.half_close => {
-                self.half_closed = true;
-                self.end_peers_half(truncated);
-            }
-            (Ending::Eof, _) if truncated.is_some() => self.close_with(truncated),
-            (Ending::Eof, State::Draining { fin_at: None }) if self.queue.is_empty() => {
-                self.close_with(None)
-            }
-            (Ending::Eof, _) => self.close_with(Some(self.loss(Source::Eof))),
-        }
-    }
-
-    /// The peer will say nothing more; it may still be spoken to.
-    fn end_peers_half(&mut self, tail: Option<Error>) {
-        self.discarding = true;
-        self.partial = 0;
-        self.tail = tail;
-        self.tell_half_closed = true;
-    }
-
-    /// The first end counts.
-    fn close_with(&mut self, error: Option<Error>) {
-        if !self.is_closed() {
-            self.state = State::Closed(error);
-        }
-    }
-
-    /// An error of the phase the connection is in.
-    fn loss(&self, source: Source) -> Error {
-        let phase = match self.state {
-            State::Resolving { .. } => Phase::Resolve,
-            State::Connecting { .. } => Phase::Connect,
-            State::Draining { .. } => Phase::Drain,
-            _ if !self.queue.is_empty() => Phase::Write,
-            _ if self.partial > 0 || !self.awaiting_since.is_never() => Phase::Read,
-            _ => Phase::Idle,
-        };
-        self.loss_in(phase, source)
-    }
-
-    fn loss_in(&self, phase: Phase, source: Source) -> Error {
-        let sent = if self.written_bytes() == 0 {
-            Sent::No
-        } else {
-            Sent::Maybe
-        };
-        Error {
-            sent,
-            ..Error::new(phase, source)
-        }
-    }
-}
-
-fn source_of(error: FrameError) -> Source {
-    match error {
-        FrameError::Oversize { limit, claimed } => Source::Oversize { limit, claimed },
-        FrameError::Malformed(why) => Source::Malformed(why),
     }
 }

@@ -12,6 +12,7 @@ use super::core::{Core, TimerOwner};
 use super::slot::Owner;
 use super::tick_of;
 use crate::conn::{Conn, Profile};
+use crate::errno;
 use crate::error::{Error, Phase};
 use crate::event::Event;
 use crate::frame::Framing;
@@ -137,8 +138,8 @@ impl<K: Kernel> Core<K> {
             Ok((socket, peer)) => self.accepted(index, socket, peer),
             Err(error) => match error.raw_os_error() {
                 _ if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
-                Some(libc::EMFILE | libc::ENFILE) => self.out_of_descriptors(index),
-                Some(libc::ENOBUFS | libc::ENOMEM) => self.pause(index),
+                Some(errno::EMFILE | errno::ENFILE) => self.out_of_descriptors(index),
+                Some(errno::ENOBUFS | errno::ENOMEM) => self.pause(index),
                 // The connection was gone before it was taken (ECONNABORTED and the like, accept(2)): the next one.
                 _ => {}
             },
