@@ -53,7 +53,7 @@ impl Client {
     /// bytes may be queued before that.
     ///
     /// # Errors
-    /// A target that is none; `Full` at [`Limits::connections_max`](crate::Limits::connections_max).
+    /// A target or framing that cannot be; `Full` at [`Limits::connections_max`](crate::Limits::connections_max).
     pub fn connect(&mut self, target: &str, framing: Framing) -> Result<ConnectionId, Error> {
         self.engine.core.connect(target, &framing)
     }
@@ -106,8 +106,8 @@ impl Client {
     /// Makes a request. It ends exactly once, with [`Event::Reply`] or [`Event::Failed`].
     ///
     /// # Errors
-    /// `Full`, naming the limit, when it can neither be sent nor wait; `NotOpen` for an unknown upstream. Nothing was
-    /// queued then, and no event follows.
+    /// `Full`, naming the limit, when it can neither be sent nor wait; `Deadline` when that has passed already;
+    /// `NotOpen` for an unknown upstream. Nothing was queued then, and no event follows.
     pub fn request(
         &mut self,
         upstream: UpstreamId,

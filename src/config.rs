@@ -217,7 +217,6 @@ impl Timeouts {
 
 impl Limits {
     fn validate(&self) -> Result<(), Error> {
-        let frame_bytes_possible = (u32::MAX / 2) as usize;
         refuse(&[
             (
                 self.connections_max == 0,
@@ -232,7 +231,7 @@ impl Limits {
                 "limits.frame_bytes_max is 0; a frame has at least 1 byte",
             ),
             (
-                self.frame_bytes_max > frame_bytes_possible,
+                self.frame_bytes_max > crate::frame::FRAME_BYTES_MAX,
                 "limits.frame_bytes_max is above 2^31 - 1 bytes",
             ),
             (

@@ -26,6 +26,19 @@ impl Conn {
         (deadline <= now).then_some((phase, Source::Timeout(length)))
     }
 
+    /// Whether the address that is being tried has used up its time, while there is time for another.
+    pub(crate) fn address_overdue(&self, now: Time) -> Option<Source> {
+        match self.state {
+            State::Connecting {
+                deadline,
+                connect_deadline,
+            } if deadline <= now && now < connect_deadline => {
+                Some(Source::Timeout(self.profile.timeouts.connect_address))
+            }
+            _ => None,
+        }
+    }
+
     fn nearest(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         match self.state {

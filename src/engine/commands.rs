@@ -32,6 +32,7 @@ impl<K: Kernel> Core<K> {
         framing: &Framing,
     ) -> Result<ConnectionId, Error> {
         let (host, port) = split_target(target)?;
+        self.check(framing)?;
         self.now = self.kernel.now();
         let (now, profile) = (self.now, self.profile.clone());
         let decoder = framing.decoder(self.config.limits.frame_bytes_max);
@@ -88,11 +89,19 @@ impl<K: Kernel> Core<K> {
         Ok(())
     }
 
+    fn check(&self, framing: &Framing) -> Result<(), Error> {
+        match framing.flaw(self.config.limits.frame_bytes_max) {
+            Some(flaw) => Err(Error::new(Phase::Connect, Source::Invalid(flaw))),
+            None => Ok(()),
+        }
+    }
+
     // Upstreams.
 
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         upstream.validate()?;
+        self.check(&upstream.framing)?;
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
         if upstream.connections > free {
@@ -139,6 +148,9 @@ impl<K: Kernel> Core<K> {
             tag,
             deadline: deadline(now, it, &self.kernel),
         };
+        if asked.deadline <= now {
+            return Err(Error::new(Phase::Write, Source::Deadline));
+        }
         let chosen = if it.has_waiting() { None } else { it.choose() };
         match chosen {
             Some((member, index)) => {

@@ -218,7 +218,10 @@ impl<K: Kernel> Core<K> {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
             match slot.conn.poll_event() {
-                Some(ConnEvent::Writable) => self.tell(index, Event::Writable { connection }),
+                Some(ConnEvent::Writable) => match slot.owner {
+                    Owner::Program => self.tell(index, Event::Writable { connection }),
+                    Owner::Service { service, .. } => self.serve_waiting(service),
+                },
                 Some(ConnEvent::HalfClosed) => self.tell(index, Event::HalfClosed { connection }),
                 Some(ConnEvent::Closed(error)) => return self.finish(index, error),
                 None => break,
@@ -340,12 +343,13 @@ impl<K: Kernel> Core<K> {
     }
 }
 
-/// Whether the peer should get a RST: it was given up, not agreed with.
+/// Whether the peer should get a RST: it was given up, not agreed with. Ending what is idle gives nothing up.
 fn resets(error: &Error) -> bool {
-    matches!(
-        error.source,
-        Source::Timeout(_) | Source::Deadline | Source::Closed
-    )
+    match error.source {
+        Source::Timeout(_) => error.phase != Phase::Idle,
+        Source::Deadline | Source::Closed => true,
+        _ => false,
+    }
 }
 
 fn push(list: &mut Vec<u32>, index: u32, is_in: &mut bool) {

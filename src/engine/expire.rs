@@ -10,7 +10,7 @@ use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::upstream::deadline_error;
+use crate::upstream::InFlight;
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -34,10 +34,9 @@ impl<K: Kernel> Core<K> {
             self.expire_requests(index, service, member);
         }
         let slot = &mut self.slots[index as usize];
-        let is_due = slot.conn.poll_timeout() <= self.now;
-        if is_due && slot.dial.as_ref().is_some_and(|dial| dial.has_next()) {
-            let after = self.config.timeouts.connect_address;
-            return self.attempt_failed(index, Error::new(Phase::Connect, Source::Timeout(after)));
+        let has_next = slot.dial.as_ref().is_some_and(|dial| dial.has_next());
+        if let Some(source) = slot.conn.address_overdue(self.now).filter(|_| has_next) {
+            return self.attempt_failed(index, Error::new(Phase::Connect, source));
         }
         slot.conn.handle_timeout(self.now);
         self.settle(index);
@@ -49,26 +48,66 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].next_deadline(member) > self.now {
             return;
         }
-        let progress = self.progress(index);
         let mut expired = Vec::new();
+        let progress = self.progress(index);
         self.services[service as usize].expire(self.now, member, progress, &mut expired);
-        let slot = &mut self.slots[index as usize];
-        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
-            slot.conn.withdraw(request.range.clone());
-        }
-        for (request, sent) in expired {
-            let error = deadline_error(&request, sent, progress.written);
-            self.events.push_back(Event::Failed {
-                request: request.request,
-                tag: request.tag,
-                error,
-            });
-        }
+        self.fail_expired(index, expired);
         let it = &self.services[service as usize];
+        let slot = &mut self.slots[index as usize];
         if it.is_forsaken(member) {
             slot.conn.abort(Source::Deadline);
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
+        }
+    }
+
+    /// Takes back the requests of a connection that were not sent before their deadline: they must not be sent after
+    /// it. Those that were sent wait for the end of the turn, for their replies may be here.
+    pub(super) fn withdraw_overdue(&mut self, index: u32) {
+        let Owner::Service { service, member } = self.slots[index as usize].owner else {
+            return;
+        };
+        if self.services[service as usize].next_deadline(member) > self.now {
+            return;
+        }
+        let mut expired = Vec::new();
+        let progress = self.progress(index);
+        self.services[service as usize].expire_unsent(self.now, member, progress, &mut expired);
+        self.fail_expired(index, expired);
+        if !self.services[service as usize].awaits(member) {
+            self.slots[index as usize]
+                .conn
+                .handle_reply(self.now, false);
+        }
+    }
+
+    fn fail_expired(&mut self, index: u32, expired: Vec<(InFlight, Sent)>) {
+        let conn = &mut self.slots[index as usize].conn;
+        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
+            conn.withdraw(request.range.clone());
+        }
+        let written = conn.written_bytes();
+        for (
+            InFlight {
+                request,
+                tag,
+                range,
+                ..
+            },
+            sent,
+        ) in expired
+        {
+            let phase = if range.end > written {
+                Phase::Write
+            } else {
+                Phase::Read
+            };
+            let error = Error::new(phase, Source::Deadline).of_request(phase, sent);
+            self.events.push_back(Event::Failed {
+                request,
+                tag,
+                error,
+            });
         }
     }
 

@@ -41,6 +41,9 @@ impl<K: Kernel> Core<K> {
             return;
         }
         if !slot.conn.poll_transmit().is_empty() {
+            self.withdraw_overdue(index);
+        }
+        if !self.slots[index as usize].conn.poll_transmit().is_empty() {
             if !self.line_is_clear(index) {
                 return self.push_ready(index);
             }

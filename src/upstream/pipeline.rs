@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::error::{Error, Phase, Sent};
+use crate::error::{Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
 
@@ -91,10 +91,39 @@ impl Pipeline {
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
     ) {
+        self.expire_if(now, progress, expired, |_| true);
+        self.earliest = match self.queue.is_empty() {
+            true => Time::NEVER,
+            false => self
+                .live()
+                .map(|request| request.deadline)
+                .min()
+                .unwrap_or(Time::NEVER),
+        };
+    }
+
+    /// The same, for those alone of which nothing was written.
+    pub(super) fn expire_unsent(
+        &mut self,
+        now: Time,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
+        self.expire_if(now, progress, expired, |sent| sent == Sent::No);
+    }
+
+    fn expire_if(
+        &mut self,
+        now: Time,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+        takes: impl Fn(Sent) -> bool,
+    ) {
         let from = expired.len();
         for (position, request) in self.queue.iter_mut().enumerate() {
-            if request.deadline <= now && !request.is_tombstone {
-                expired.push((request.clone(), sent(position, &request.range, progress)));
+            let sent = sent(position, &request.range, progress);
+            if request.deadline <= now && !request.is_tombstone && takes(sent) {
+                expired.push((request.clone(), sent));
                 request.is_tombstone = true;
                 self.tombstones += 1;
             }
@@ -106,14 +135,6 @@ impl Pipeline {
         {
             self.withdraw(unsent.request);
         }
-        self.earliest = match self.queue.is_empty() {
-            true => Time::NEVER,
-            false => self
-                .live()
-                .map(|request| request.deadline)
-                .min()
-                .unwrap_or(Time::NEVER),
-        };
     }
 
     /// Takes all requests that still wait, with what was sent of each, when the connection is lost.
@@ -157,14 +178,4 @@ fn sent(position: usize, range: &Range<u64>, progress: Progress) -> Sent {
         false if position == 0 && progress.reply_begun => Sent::Yes,
         false => Sent::Maybe,
     }
-}
-
-/// The failure of a request whose deadline passed.
-pub(crate) fn deadline_error(request: &InFlight, sent: Sent, written: u64) -> Error {
-    let phase = if request.range.end > written {
-        Phase::Write
-    } else {
-        Phase::Read
-    };
-    Error::new(phase, crate::error::Source::Deadline).of_request(phase, sent)
 }

@@ -189,10 +189,28 @@ impl Service {
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
     ) {
-        let pipeline = &mut self.members[member as usize].pipeline;
-        let before = pipeline.len();
-        pipeline.expire(now, progress, expired);
-        self.stats.in_flight -= before - pipeline.len();
+        self.members[member as usize]
+            .pipeline
+            .expire(now, progress, expired);
+        self.took_back(member, expired);
+    }
+
+    /// The same, for those alone of which nothing was written.
+    pub(crate) fn expire_unsent(
+        &mut self,
+        now: Time,
+        member: u32,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
+        self.members[member as usize]
+            .pipeline
+            .expire_unsent(now, progress, expired);
+        self.took_back(member, expired);
+    }
+
+    fn took_back(&mut self, member: u32, expired: &[(InFlight, Sent)]) {
+        self.stats.in_flight -= expired.iter().filter(|(_, sent)| *sent == Sent::No).count();
         self.place(member);
     }
 

@@ -151,6 +151,26 @@ fn an_unsent_request_that_timed_out_moves_those_behind_it_forward() {
 }
 
 #[test]
+fn before_a_flush_only_the_unsent_are_taken_back() {
+    let mut service = connected(1, 4);
+    service.assign(0, request(1, 0..10, at(5)));
+    service.assign(0, request(2, 10..20, at(5)));
+    let mut expired = Vec::new();
+    service.expire_unsent(at(5), 0, progress(10, false), &mut expired);
+    let told: Vec<_> = expired
+        .iter()
+        .map(|(request, sent)| (request.tag, *sent))
+        .collect();
+    assert_eq!(told, [(2, Sent::No)]);
+    assert_eq!(service.stats().in_flight, 1);
+    assert_eq!(
+        service.next_deadline(0),
+        at(5),
+        "the other is judged when replies were read"
+    );
+}
+
+#[test]
 fn a_connection_with_only_tombstones_is_forsaken() {
     let mut service = connected(1, 2);
     assert!(!service.is_forsaken(0));
