@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Phase, Source};
+use crate::socket_options::SocketOptions;
 
 /// All settings of a client. `Config::default()` is meant to be right for most programs.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +20,8 @@ pub struct Config {
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
     /// in a virtual machine; spinning buys that back for a busy core.
     pub spin: Duration,
-    /// TCP_NODELAY on each connection. Default: true; the loop coalesces what was queued between two turns by itself.
-    pub nodelay: bool,
+    /// The options of each connection's socket.
+    pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
     /// connection. Requests of an upstream always take a FIN for the end.
     pub half_close: bool,
@@ -124,7 +125,7 @@ impl Default for Config {
             limits: Limits::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
-            nodelay: true,
+            socket: SocketOptions::default(),
             half_close: false,
         }
     }

@@ -93,6 +93,13 @@ pub enum Source {
     Timeout(Duration),
     /// The request's own deadline passed.
     Deadline,
+    /// The kernel refused a socket option.
+    Option {
+        /// Its name in [`SocketOptions`](crate::SocketOptions).
+        name: &'static str,
+        /// Why.
+        errno: i32,
+    },
     /// The peer ended the stream between frames (a FIN).
     Eof,
     /// The peer ended the stream within a frame of which `received` bytes had come.
@@ -176,7 +183,7 @@ impl Error {
     /// The `errno`, when the kernel was the cause.
     pub fn errno(&self) -> Option<i32> {
         match self.source {
-            Source::Os(errno) => Some(errno),
+            Source::Os(errno) | Source::Option { errno, .. } => Some(errno),
             _ => None,
         }
     }
@@ -192,6 +199,8 @@ impl Source {
     pub fn class(&self) -> Class {
         match self {
             Source::Os(errno) => errno::class(*errno),
+            // Another try sets the same option on the same system.
+            Source::Option { .. } => Class::Persistent,
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
             Source::Truncated { .. }
             | Source::Oversize { .. }
@@ -210,6 +219,7 @@ impl Source {
     pub fn kind(&self) -> &'static str {
         match self {
             Source::Os(_) => "os",
+            Source::Option { .. } => "option",
             Source::Timeout(_) => "timeout",
             Source::Deadline => "deadline",
             Source::Eof => "eof",
@@ -281,6 +291,13 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Source::Option { name, errno } => {
+                write!(
+                    f,
+                    "the socket option {name} was refused: {}",
+                    io::Error::from_raw_os_error(*errno)
+                )
+            }
             Source::Timeout(after) => write!(f, "no progress for {after:?}"),
             Source::Deadline => f.write_str("the request's deadline passed"),
             Source::Eof => f.write_str("the peer closed the connection"),

@@ -51,6 +51,7 @@ pub mod frame;
 mod kernel;
 mod net;
 pub mod server;
+mod socket_options;
 mod time;
 mod upstream;
 pub mod wheel;
@@ -62,6 +63,7 @@ pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
+pub use socket_options::{Keepalive, SocketOptions};
 pub use upstream::{Upstream, UpstreamStats};
 
 /// The README's example compiles.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those of lower floors, and its own.
 const FLOORS: &[&[&str]] = &[
-    &["errno", "error", "time"],
+    &["errno", "error", "time", "socket_options"],
     &["wheel", "frame", "event", "kernel"],
     &["config", "buffer"],
     &["net", "conn"],

@@ -16,7 +16,7 @@ use super::core::Core;
 use super::slot::Owner;
 use crate::error::{Class, Error, Phase, ResolveError, Source};
 use crate::event::Event;
-use crate::kernel::{Kernel, SocketOptions};
+use crate::kernel::Kernel;
 use crate::upstream::no_address;
 
 /// What is still to be tried for one connection.
@@ -76,9 +76,6 @@ impl<K: Kernel> Core<K> {
 
     /// Tries the next address.
     pub(super) fn dial_next(&mut self, index: u32) {
-        let options = SocketOptions {
-            nodelay: self.config.nodelay,
-        };
         let slot = &mut self.slots[index as usize];
         let token = slot.id.token();
         let Some(dial) = slot.dial.as_mut() else {
@@ -86,7 +83,7 @@ impl<K: Kernel> Core<K> {
         };
         while let Some(address) = dial.addresses.pop_front() {
             slot.peer = Some(address);
-            match self.kernel.connect(address, &options, token) {
+            match self.kernel.connect(address, &self.config.socket, token) {
                 Ok(socket) => {
                     slot.conn
                         .handle_connecting(self.now, dial.addresses.is_empty());
@@ -94,7 +91,7 @@ impl<K: Kernel> Core<K> {
                     return self.file(index);
                 }
                 Err(error) => {
-                    let error = Error::os(Phase::Connect, &error);
+                    let error = error.into_error();
                     dial.last_error = Some(error);
                     if error.class == Class::Resource {
                         break;

@@ -16,7 +16,7 @@ use crate::errno;
 use crate::error::{Error, Phase};
 use crate::event::Event;
 use crate::frame::Framing;
-use crate::kernel::{INDEX_MAX, Kernel, SocketOptions};
+use crate::kernel::{INDEX_MAX, Kernel};
 use crate::wheel::TimerKey;
 
 /// Marks the index of a listener in a token.
@@ -152,9 +152,6 @@ impl<K: Kernel> Core<K> {
         let decoder = listening
             .framing
             .decoder(self.config.limits.frame_bytes_max);
-        let options = SocketOptions {
-            nodelay: self.config.nodelay,
-        };
         let Ok(slot_index) = self.open(Owner::Program, || Conn::accepted(now, profile, decoder))
         else {
             self.listeners.refused += 1;
@@ -163,7 +160,7 @@ impl<K: Kernel> Core<K> {
         let connection = self.slots[slot_index as usize].id;
         let registered = self
             .kernel
-            .register(&mut socket, &options, connection.token());
+            .register(&mut socket, &self.config.socket, connection.token());
         let slot = &mut self.slots[slot_index as usize];
         slot.install(socket);
         slot.peer = Some(peer);
@@ -171,7 +168,7 @@ impl<K: Kernel> Core<K> {
         self.tell(slot_index, Event::Connected { connection, peer });
         if let Err(error) = registered {
             let conn = &mut self.slots[slot_index as usize].conn;
-            conn.handle_connect_failed(Error::os(Phase::Connect, &error));
+            conn.handle_connect_failed(error.into_error());
         }
         self.settle(slot_index);
     }

@@ -9,6 +9,7 @@
 )]
 
 mod getaddrinfo;
+mod options;
 mod poller;
 mod resolver;
 mod socket;
@@ -23,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use crate::kernel::{Kernel, Peeked, Readiness, Resolved, SocketOptions, TcpInfo, Woken};
+use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
+use crate::socket_options::SocketOptions;
 use crate::time::Time;
 use poller::Poller;
 use resolver::ResolverThreads;
@@ -105,9 +107,9 @@ impl Kernel for Net {
         to: SocketAddr,
         options: &SocketOptions,
         token: u64,
-    ) -> io::Result<Socket> {
-        let mut socket = Socket::connect(to)?;
-        self.register(&mut socket, options, token)?;
+    ) -> Result<Socket, Refused> {
+        let mut socket = Socket::connect(to, options)?;
+        self.poller.register(&mut socket, token)?;
         Ok(socket)
     }
 
@@ -127,9 +129,9 @@ impl Kernel for Net {
         socket: &mut Socket,
         options: &SocketOptions,
         token: u64,
-    ) -> io::Result<()> {
+    ) -> Result<(), Refused> {
         socket.set(options)?;
-        self.poller.register(socket, token)
+        Ok(self.poller.register(socket, token)?)
     }
 
     fn shed(&mut self, listener: &Listener) -> io::Result<bool> {
