@@ -97,6 +97,8 @@ pub(crate) struct Conn {
     wrote_at: Time,
     awaiting_since: Time,
     active_at: Time,
+    /// The last time anything came or went; queueing alone is neither.
+    quiet_since: Time,
 }
 
 impl Conn {
@@ -133,6 +135,7 @@ impl Conn {
             wrote_at: now,
             awaiting_since: Time::NEVER,
             active_at: now,
+            quiet_since: now,
         }
     }
 
@@ -154,7 +157,7 @@ impl Conn {
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
-        (self.received_at, self.wrote_at, self.active_at) = (now, now, now);
+        (self.received_at, self.wrote_at, self.active_at, self.quiet_since) = (now, now, now, now);
     }
 
     /// Connecting has failed for good.
@@ -165,7 +168,7 @@ impl Conn {
     /// `n` bytes came in.
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
-        (self.received_at, self.active_at) = (now, now);
+        (self.received_at, self.active_at, self.quiet_since) = (now, now, now);
     }
 
     /// The peer has ended its half of the stream.
@@ -306,7 +309,7 @@ impl Conn {
     /// The kernel took `n` bytes of it.
     pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
         self.queue.written(n, pool);
-        (self.wrote_at, self.active_at) = (now, now);
+        (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
         if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
             self.wants_writable = false;
             self.tell_writable = true;
@@ -396,7 +399,7 @@ impl Conn {
 
     /// The last time anything came or went.
     pub(crate) fn quiet_since(&self) -> Time {
-        self.received_at.max(self.wrote_at)
+        self.quiet_since
     }
 
     /// Gives the queue's storage back.
