@@ -99,13 +99,13 @@ impl<K: Kernel> Engine<K> {
         let it = &mut core.services[service as usize];
         let Some(request) = it.handle_reply(member, slot.conn.written_bytes()) else {
             slot.conn.abort(Source::Unsolicited);
-            self.inbox.pull(frame);
+            self.inbox.discard(index);
             return core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
         if request.is_tombstone {
             // The late reply of a request that timed out: nobody will pull it.
-            self.inbox.pull(frame);
+            self.inbox.discard(index);
             core.push_pulled(index);
         } else {
             slot.unpulled += 1;
