@@ -189,7 +189,11 @@ impl Conn {
     /// finds nothing.
     pub(crate) fn handle_write_error(&mut self, source: Source, pool: &mut Pool) {
         let error = self.loss(source);
-        self.broken.get_or_insert(error);
+        let error = *self.broken.get_or_insert(error);
+        if self.half_closed {
+            // All of them were heard, and nothing more is read.
+            self.ending.get_or_insert(Ending::Failed(error));
+        }
         self.queue.clear(pool);
     }
 
