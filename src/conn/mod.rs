@@ -292,6 +292,7 @@ impl Conn {
                 }
                 Ok(Decoded::Incomplete { wanted }) => (self.wanted, self.partial) = (wanted, unparsed.len()),
                 Err(error) => {
+                    self.partial = unparsed.len();
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
                     return None;
