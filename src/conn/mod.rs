@@ -235,11 +235,15 @@ impl Conn {
             self.wrote_at = now;
         }
         let range = self.queue.push(payload, pool);
-        match range {
-            Some(_) => self.active_at = now,
-            None => self.wants_writable = true,
+        if range.is_some() {
+            self.active_at = now;
         }
         range
+    }
+
+    /// The program was refused room in the queue: it is told when at most half of it is taken.
+    pub(crate) fn refused(&mut self) {
+        self.wants_writable = true;
     }
 
     /// Takes back bytes of which none has been written.

@@ -44,7 +44,10 @@ impl<K: Kernel> Core<K> {
         let was_empty = slot.conn.queued() == 0;
         // A stall is counted from when the queue was last empty: that needs the time, later payloads do not.
         let now = if was_empty { self.kernel.now() } else { now };
-        slot.conn.send(now, payload, &mut self.send_pool).ok_or(Error::full(Limit::SendQueueBytes))?;
+        if slot.conn.send(now, payload, &mut self.send_pool).is_none() {
+            slot.conn.refused();
+            return Err(Error::full(Limit::SendQueueBytes));
+        }
         if was_empty {
             self.now = now;
             self.settle(id.index);

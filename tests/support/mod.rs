@@ -430,6 +430,12 @@ impl Ledger {
         request
     }
 
+    /// A request that was made elsewhere; always true.
+    pub(crate) fn adopt(&mut self, request: RequestId) -> bool {
+        assert!(self.open.insert(request), "{request} was named before");
+        true
+    }
+
     /// Books an event; it must be the first end of a request that was made.
     #[track_caller]
     pub(crate) fn book(&mut self, client: &Client, event: Event) -> RequestId {
