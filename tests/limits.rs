@@ -144,6 +144,34 @@ fn waiting_requests_are_bounded_in_bytes() {
     ledger.until_all(&mut client);
 }
 
+/// Those that gave up in the midst of others wait no more, so they do not count.
+#[test]
+fn a_waiting_request_that_gave_up_makes_room_for_another_at_once() {
+    let mut client = client_with(|it| it.limits.waiting_requests_max = 2);
+    let (peer, mut ledger) = (Peer::new(), Ledger::default());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
+    ledger.request(&mut client, upstream, b"sent\n", far());
+    ledger.request(&mut client, upstream, b"patient\n", far());
+    let hasty = ledger.request(&mut client, upstream, b"hasty\n", Deadline::after(ms(5)));
+    assert_full(
+        client.request(upstream, b"x\n", far()),
+        Limit::WaitingRequests,
+    );
+    ledger.until(&mut client, hasty).error();
+    assert_eq!(client.upstream_stats(upstream).unwrap().waiting, 1);
+    let next = ledger.request(&mut client, upstream, b"next\n", far());
+    for expected in [&b"sent\n"[..], b"patient\n", b"next\n"] {
+        client.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(read_exactly(&mut streams[0], expected.len()), expected);
+        streams[0].write_all(b"ok\n").unwrap();
+        client_until(&mut client, |client, event| {
+            Some(ledger.book(client, event))
+        });
+    }
+    assert_eq!(ledger.ended(next), Some(&Ended::Reply(b"ok".to_vec())));
+    ledger.until_all(&mut client);
+}
+
 #[test]
 fn connections_are_bounded_and_a_closed_one_makes_room_after_its_event() {
     let (mut client, peer) = (client_with(|it| it.limits.connections_max = 2), Peer::new());
