@@ -76,7 +76,8 @@ pub enum Event {
         /// Which.
         connection: ConnectionId,
     },
-    /// The peer has ended its half of the stream between frames, and `Config::half_close` allows to go on sending.
+    /// The peer has ended its half of the stream, and `Config::half_close` allows to go on sending. If it ended within
+    /// a frame, `Closed` will say so.
     HalfClosed {
         /// Which.
         connection: ConnectionId,

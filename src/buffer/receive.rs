@@ -77,6 +77,12 @@ impl ReceiveBuffer {
         self.pulled = self.pulled.max(end);
     }
 
+    /// A frame that was cut is told to nobody. What stands before it stays as long as it is wanted.
+    pub(crate) fn discard(&mut self) {
+        debug_assert!(self.unpulled > 0, "more discarded than cut");
+        self.unpulled -= 1;
+    }
+
     /// Frames told and not yet pulled.
     pub(crate) fn unpulled(&self) -> u32 {
         self.unpulled

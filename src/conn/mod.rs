@@ -105,6 +105,8 @@ pub(crate) struct Conn {
     wrote_at: Time,
     awaiting_since: Time,
     active_at: Time,
+    /// The last time anything came or went; queueing alone is neither.
+    quiet_since: Time,
 }
 
 impl Conn {
@@ -151,6 +153,7 @@ impl Conn {
             wrote_at: now,
             awaiting_since: Time::NEVER,
             active_at: now,
+            quiet_since: now,
         }
     }
 
@@ -183,7 +186,8 @@ impl Conn {
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
-        (self.received_at, self.wrote_at, self.active_at) = (now, now, now);
+        (self.received_at, self.wrote_at) = (now, now);
+        (self.active_at, self.quiet_since) = (now, now);
     }
 
     /// Connecting has failed for good.
@@ -194,7 +198,7 @@ impl Conn {
     /// `n` bytes came in.
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
-        (self.received_at, self.active_at) = (now, now);
+        (self.received_at, self.active_at, self.quiet_since) = (now, now, now);
         if self.received >= self.profile.read_bytes_max && !self.discarding {
             self.ending.get_or_insert(Ending::ReadLimit);
         }
@@ -218,7 +222,11 @@ impl Conn {
     /// finds nothing.
     pub(crate) fn handle_write_error(&mut self, source: Source, pool: &mut Pool) {
         let error = self.loss(source);
-        self.broken.get_or_insert(error);
+        let error = *self.broken.get_or_insert(error);
+        if self.half_closed {
+            // All of the peer's words were heard, and nothing more is read.
+            self.ending.get_or_insert(Ending::Failed(error));
+        }
         self.queue.clear(pool);
     }
 
@@ -265,11 +273,15 @@ impl Conn {
             self.wrote_at = now;
         }
         let range = self.queue.push(payload, pool);
-        match range {
-            Some(_) => self.active_at = now,
-            None => self.wants_writable = true,
+        if range.is_some() {
+            self.active_at = now;
         }
         range
+    }
+
+    /// Somebody was refused room in the queue: it is told when at most half of it is taken.
+    pub(crate) fn refused(&mut self) {
+        self.wants_writable = true;
     }
 
     /// Takes back bytes of which none has been written.

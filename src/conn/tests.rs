@@ -279,6 +279,7 @@ fn writable_is_told_once_when_the_queue_has_drained_to_half() {
             .send(bench.now, &[0; 1], &mut bench.pool)
             .is_none()
     );
+    bench.conn.refused();
     bench.transmit(49);
     assert_eq!(bench.conn.poll_event(), None);
     bench.transmit(1);

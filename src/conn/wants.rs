@@ -36,6 +36,7 @@ impl Conn {
                     (self.wanted, self.partial) = (wanted, unparsed.len())
                 }
                 Err(error) => {
+                    self.partial = unparsed.len();
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
                     return None;
@@ -57,7 +58,7 @@ impl Conn {
     /// The kernel took `n` bytes of it.
     pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
         self.queue.written(n, pool);
-        (self.wrote_at, self.active_at) = (now, now);
+        (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
         if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
             self.wants_writable = false;
             self.tell_writable = true;
@@ -178,7 +179,7 @@ impl Conn {
 
     /// The last time anything came or went.
     pub(crate) fn quiet_since(&self) -> Time {
-        self.received_at.max(self.wrote_at)
+        self.quiet_since
     }
 
     /// Gives the queue's storage back.

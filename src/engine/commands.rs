@@ -52,9 +52,10 @@ impl<K: Kernel> Core<K> {
         let was_empty = slot.conn.queued() == 0;
         // A stall is counted from when the queue was last empty: that needs the time, later payloads do not.
         let now = if was_empty { self.kernel.now() } else { now };
-        slot.conn
-            .send(now, payload, &mut self.send_pool)
-            .ok_or(Error::full(Limit::SendQueueBytes))?;
+        if slot.conn.send(now, payload, &mut self.send_pool).is_none() {
+            slot.conn.refused();
+            return Err(Error::full(Limit::SendQueueBytes));
+        }
         if was_empty {
             self.now = now;
             self.settle(id.index);
@@ -133,6 +134,10 @@ impl<K: Kernel> Core<K> {
         tag: u64,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        if payload.is_empty() {
+            let why = "a request of 0 bytes; no reply could be told to answer it";
+            return Err(Error::new(Phase::Write, Source::Invalid(why)));
+        }
         if payload.len() > self.config.limits.send_queue_bytes_max {
             return Err(Error::full(Limit::SendQueueBytes));
         }
@@ -181,6 +186,8 @@ impl<K: Kernel> Core<K> {
             };
             let slot = &mut self.slots[index as usize];
             let Some(range) = slot.conn.send(now, payload, &mut self.send_pool) else {
+                // Their turn comes when its queue has drained.
+                slot.conn.refused();
                 break;
             };
             it.waiter_served();

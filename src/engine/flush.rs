@@ -7,6 +7,7 @@
 use std::io;
 
 use super::core::Core;
+use super::slot::Owner;
 use crate::config::Peek;
 use crate::error::Source;
 use crate::kernel::{Kernel, Peeked};
@@ -108,6 +109,17 @@ impl<K: Kernel> Core<K> {
     /// The look before a write: false when the peer has gone.
     fn line_is_clear(&mut self, index: u32) -> bool {
         let slot = &mut self.slots[index as usize];
+        // What lies in the line of an upstream before any request was written answers none: it is read, not written to.
+        let expects_nothing = match slot.owner {
+            Owner::Service { service, member } => {
+                !self.services[service as usize].has_begun(member, slot.conn.written_bytes())
+            }
+            Owner::Program => false,
+        };
+        if expects_nothing && slot.conn.partial() > 0 {
+            slot.conn.abort(Source::Unsolicited);
+            return false;
+        }
         let half_close = slot.conn.sends_to_half_closed();
         if slot.read_closed && !half_close {
             slot.readable = true;
@@ -123,6 +135,10 @@ impl<K: Kernel> Core<K> {
         };
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
+            Peeked::Data if expects_nothing => {
+                slot.readable = true;
+                return false;
+            }
             Peeked::Data => self.kernel.peer_has_shut(socket),
             Peeked::Fin => true,
             Peeked::Failed(error) => {

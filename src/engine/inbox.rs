@@ -53,6 +53,12 @@ impl Inbox {
         buffer.pull(frame.offset + u64::from(frame.len));
     }
 
+    /// A frame of a slot is told to nobody; its bytes go with the next release.
+    pub(super) fn discard(&mut self, index: u32) {
+        let (buffer, _) = self.buffer(index);
+        buffer.discard();
+    }
+
     /// Gives up what was pulled.
     pub(super) fn release(&mut self, index: u32) {
         let read_bytes = self.read_bytes;

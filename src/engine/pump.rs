@@ -117,25 +117,23 @@ impl<K: Kernel> Engine<K> {
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
         let it = &mut core.services[service as usize];
-        let answered = it.handle_reply(member);
+        let Some(request) = it.handle_reply(member, slot.conn.written_bytes()) else {
+            slot.conn.abort(Source::Unsolicited);
+            self.inbox.discard(index);
+            return core.push_pulled(index);
+        };
         slot.conn.handle_reply(core.now, it.awaits(member));
-        match answered {
-            Some(request) if !request.is_tombstone => {
-                slot.unpulled += 1;
-                core.events.push_back(Event::Reply {
-                    request: request.request,
-                    tag: request.tag,
-                    frame,
-                });
-            }
-            // The late reply of a request that timed out, or one that nobody asked for: nobody will pull it.
-            unwanted => {
-                if unwanted.is_none() {
-                    slot.conn.abort(Source::Unsolicited);
-                }
-                self.inbox.pull(frame);
-                core.push_pulled(index);
-            }
+        if request.is_tombstone {
+            // The late reply of a request that timed out: nobody will pull it.
+            self.inbox.discard(index);
+            core.push_pulled(index);
+        } else {
+            slot.unpulled += 1;
+            core.events.push_back(Event::Reply {
+                request: request.request,
+                tag: request.tag,
+                frame,
+            });
         }
         if core.services[service as usize].is_forsaken(member) {
             core.slots[index as usize].conn.abort(Source::Deadline);

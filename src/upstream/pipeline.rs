@@ -54,8 +54,18 @@ impl Pipeline {
         self.queue.push_back(request);
     }
 
-    /// The request that the next reply answers.
-    pub(super) fn complete(&mut self) -> Option<InFlight> {
+    /// Whether a reply may come: the kernel has taken some of the oldest request, so the peer may have it.
+    pub(super) fn has_begun(&self, written: u64) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|oldest| oldest.range.start < written)
+    }
+
+    /// The request that the next reply answers: never one of which not a byte was written.
+    pub(super) fn complete(&mut self, written: u64) -> Option<InFlight> {
+        if !self.has_begun(written) {
+            return None;
+        }
         let request = self.queue.pop_front()?;
         self.tombstones -= usize::from(request.is_tombstone);
         if self.queue.is_empty() {

@@ -108,8 +108,8 @@ impl Service {
     }
 
     /// A reply came: the request it answers, or `None` when it answers none.
-    pub(crate) fn handle_reply(&mut self, member: u32) -> Option<InFlight> {
-        let request = self.members[member as usize].pipeline.complete()?;
+    pub(crate) fn handle_reply(&mut self, member: u32, written: u64) -> Option<InFlight> {
+        let request = self.members[member as usize].pipeline.complete(written)?;
         self.stats.in_flight -= 1;
         self.place(member);
         Some(request)
@@ -295,6 +295,11 @@ impl Service {
 
     pub(crate) fn next_deadline(&self, member: u32) -> Time {
         self.members[member as usize].pipeline.next_deadline()
+    }
+
+    /// Whether a reply may come on a member; see `Pipeline::has_begun`.
+    pub(crate) fn has_begun(&self, member: u32, written: u64) -> bool {
+        self.members[member as usize].pipeline.has_begun(written)
     }
 
     /// Whether requests are in flight on a member.

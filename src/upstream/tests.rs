@@ -74,12 +74,12 @@ fn all_members_connect_once_and_the_least_loaded_is_chosen() {
     assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
     assert_eq!(service.choose(), None, "each is at its depth");
     assert_eq!(
-        service.handle_reply(1).unwrap().tag % 3,
-        service.handle_reply(1).unwrap().tag % 3
+        service.handle_reply(1, 1).unwrap().tag % 3,
+        service.handle_reply(1, 1).unwrap().tag % 3
     );
     assert_eq!(service.choose(), Some((1, 10)));
     assert!(
-        service.handle_reply(1).is_none(),
+        service.handle_reply(1, 1).is_none(),
         "a reply that answers nothing"
     );
 }
@@ -129,10 +129,10 @@ fn a_request_that_timed_out_leaves_a_tombstone_and_its_neighbour_is_not_harmed()
     assert_eq!(service.next_deadline(0), at(50));
     assert_eq!(service.choose(), None, "no new request goes there");
     assert!(
-        service.handle_reply(0).unwrap().is_tombstone,
+        service.handle_reply(0, 30).unwrap().is_tombstone,
         "the late reply is swallowed"
     );
-    let neighbour = service.handle_reply(0).unwrap();
+    let neighbour = service.handle_reply(0, 30).unwrap();
     assert_eq!((neighbour.tag, neighbour.is_tombstone), (2, false));
 }
 
@@ -147,7 +147,7 @@ fn an_unsent_request_that_timed_out_moves_those_behind_it_forward() {
         Some((0, 0)),
         "nothing was sent: the connection is as good as new"
     );
-    assert_eq!(service.handle_reply(0).unwrap().range, 0..10);
+    assert_eq!(service.handle_reply(0, 30).unwrap().range, 0..10);
 }
 
 #[test]

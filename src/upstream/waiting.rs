@@ -58,6 +58,11 @@ impl Waiting {
         wait_until: Time,
         payload: &[u8],
     ) -> Result<(), Error> {
+        let is_full = self.queue.len() >= self.requests_max
+            || self.bytes.len() - self.head + payload.len() > self.bytes_max;
+        if is_full && self.live < self.queue.len() {
+            self.compact();
+        }
         if self.queue.len() >= self.requests_max {
             return Err(Error::full(Limit::WaitingRequests));
         }
@@ -106,6 +111,21 @@ impl Waiting {
             self.head = 0;
             self.earliest = Time::NEVER;
         }
+    }
+
+    /// Forgets those that gave up in the midst of others, with their bytes.
+    fn compact(&mut self) {
+        let (mut from, mut to) = (self.head, self.head);
+        for waiter in &self.queue {
+            let next = from + waiter.payload_bytes;
+            if !waiter.gave_up {
+                self.bytes.copy_within(from..next, to);
+                to += waiter.payload_bytes;
+            }
+            from = next;
+        }
+        self.bytes.truncate(to);
+        self.queue.retain(|waiter| !waiter.gave_up);
     }
 
     /// Those that wait and have not given up.
