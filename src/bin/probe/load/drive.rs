@@ -6,9 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use taut::{
-    Class, Client, ConnectionId, Deadline, Error, Event, Phase, Source, UpstreamId, UpstreamStats,
-};
+use taut::{Class, Client, Deadline, Error, Event, Phase, Source, UpstreamId, UpstreamStats};
 
 use super::Counts;
 use super::measured::{Measured, Tcp};
@@ -226,18 +224,19 @@ impl Drive {
         self.flush(Instant::now());
     }
 
-    /// Pulls what has come, and replaces what has ended. What is put on one connection leaves before the next
-    /// connection's replies are looked at: its requests share one write, and no request waits for others' replies.
+    /// Pulls what has come, and replaces what has ended.
+    ///
+    /// With one request a connection, each leaves before the next reply is looked at: the server has it earlier, and
+    /// its clock does not run while others are written. With more, those of one turn share a write a connection:
+    /// writing each at once had the same server answer 0.33 M a second in place of 2.4 M (c 50, P 16).
     fn take_events(&mut self) {
-        let mut connection: Option<ConnectionId> = None;
         while let Some(event) = self.client.next_event() {
             let now = Instant::now();
+            if !self.plan.pipelined {
+                self.flush(now);
+            }
             let slot = match event {
                 Event::Reply { tag, frame, .. } => {
-                    if connection != Some(frame.connection()) {
-                        self.flush(now);
-                        connection = Some(frame.connection());
-                    }
                     let slot = tag as u32;
                     let matches = match &self.plan.expect {
                         Some(expect) => expect.matches(self.client.bytes(&frame)),
