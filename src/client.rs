@@ -207,6 +207,12 @@ impl Client {
         self.engine.core.transferred(connection)
     }
 
+    /// Bytes handed to the kernel, and bytes received, by all connections of an upstream so far, those that have ended
+    /// included; `None` when there is no such upstream. It looks at each connection.
+    pub fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
+        self.engine.core.transferred_of(upstream)
+    }
+
     /// The address a connection is connected, or being connected, to.
     pub fn peer_addr(&self, connection: ConnectionId) -> Option<std::net::SocketAddr> {
         self.engine.core.peer_addr(connection)

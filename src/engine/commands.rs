@@ -121,6 +121,7 @@ impl<K: Kernel> Core<K> {
             .push(Service::new(upstream, timeouts, &self.config.limits));
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
+        self.service_bytes.push((0, 0));
         self.now = self.kernel.now();
         self.connect_members(service);
         Ok(UpstreamId(service))
@@ -245,6 +246,20 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn transferred(&self, id: ConnectionId) -> Option<(u64, u64)> {
         self.slot(id)
             .map(|slot| (slot.conn.written_bytes(), slot.conn.received_bytes()))
+    }
+
+    /// The same of all connections an upstream has had.
+    pub(crate) fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
+        let ended = *self.service_bytes.get(upstream.0 as usize)?;
+        let of = |slot: &Slot<K::Socket>| match slot.owner {
+            Owner::Service { service, .. } => service == upstream.0 && !slot.conn.is_closed(),
+            Owner::Program => false,
+        };
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        Some(slots.filter(|slot| of(slot)).fold(ended, |bytes, slot| {
+            let (written, received) = (slot.conn.written_bytes(), slot.conn.received_bytes());
+            (bytes.0 + written, bytes.1 + received)
+        }))
     }
 
     pub(crate) fn info(&self, id: ConnectionId) -> Result<TcpInfo, Error> {

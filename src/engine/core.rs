@@ -44,6 +44,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) listeners: Listeners<K::Listener>,
     pub(super) services: Vec<Service>,
     pub(super) service_timers: Vec<TimerKey>,
+    /// Bytes written and received by the connections of each that have ended.
+    pub(super) service_bytes: Vec<(u64, u64)>,
     pub(super) service_profiles: Vec<Arc<Profile>>,
     pub(super) profile: Arc<Profile>,
     pub(super) wheel: Wheel<TimerOwner>,
@@ -74,6 +76,7 @@ impl<K: Kernel> Core<K> {
             listeners: Listeners::default(),
             services: Vec::new(),
             service_timers: Vec::new(),
+            service_bytes: Vec::new(),
             service_profiles: Vec::new(),
             events: VecDeque::new(),
             ready: Vec::new(),
@@ -299,6 +302,9 @@ impl<K: Kernel> Core<K> {
             ),
             Owner::Service { service, member } => {
                 let progress = self.progress(index);
+                let received = self.slots[index as usize].conn.received_bytes();
+                let bytes = &mut self.service_bytes[service as usize];
+                *bytes = (bytes.0 + written, bytes.1 + received);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
