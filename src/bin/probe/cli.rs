@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use taut::{Config, Limits, Peek, Timeouts};
+use taut::{Config, Limits, Peek, SocketOptions, Timeouts};
 
 use crate::exit::{Exit, Fault};
 use crate::payload::{self, Asked, Escaped, Expect, Proto};
@@ -249,7 +249,10 @@ impl PeerArgs {
             },
             peek: self.peek,
             spin: self.spin,
-            nodelay: self.nodelay == Switch::On,
+            socket: SocketOptions {
+                nodelay: self.nodelay == Switch::On,
+                ..SocketOptions::default()
+            },
             ..Config::default()
         }
     }
