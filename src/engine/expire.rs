@@ -66,6 +66,10 @@ impl<K: Kernel> Core<K> {
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
         }
+        if it.has_waiting() {
+            // What was taken back has made room.
+            self.serve_waiting(service);
+        }
     }
 
     fn expire_service(&mut self, service: u32) {
