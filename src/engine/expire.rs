@@ -10,7 +10,7 @@ use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::upstream::deadline_error;
+use crate::upstream::{Which, deadline_error};
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -31,7 +31,7 @@ impl<K: Kernel> Core<K> {
             return self.wheel.schedule(slot.timer, next_tick);
         }
         if let Owner::Service { service, member } = slot.owner {
-            self.expire_requests(index, service, member);
+            self.expire_requests(index, service, member, Which::All);
         }
         let slot = &mut self.slots[index as usize];
         let is_due = slot.conn.poll_timeout() <= self.now;
@@ -45,13 +45,13 @@ impl<K: Kernel> Core<K> {
 
     /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was
     /// sent the connection takes no new request, and ends when nobody waits on it any more.
-    fn expire_requests(&mut self, index: u32, service: u32, member: u32) {
+    pub(super) fn expire_requests(&mut self, index: u32, service: u32, member: u32, which: Which) {
         if self.services[service as usize].next_deadline(member) > self.now {
             return;
         }
         let progress = self.progress(index);
         let mut expired = Vec::new();
-        self.services[service as usize].expire(self.now, member, progress, &mut expired);
+        self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
         let slot = &mut self.slots[index as usize];
         for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
             slot.conn.withdraw(request.range.clone());

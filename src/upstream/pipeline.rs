@@ -33,6 +33,14 @@ pub(crate) struct Progress {
     pub(crate) reply_begun: bool,
 }
 
+/// Which requests may expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Those of which nothing was written: no reply of theirs can be here unread.
+    Unsent,
+}
+
 #[derive(Debug)]
 pub(super) struct Pipeline {
     queue: VecDeque<InFlight>,
@@ -89,10 +97,17 @@ impl Pipeline {
 
     /// Takes the requests whose deadline has passed: those of which nothing was written leave the queue (and the
     /// caller withdraws their bytes, last one first), the others leave a tombstone.
-    pub(super) fn expire(&mut self, now: Time, progress: Progress, expired: &mut Vec<(InFlight, Sent)>) {
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        which: Which,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
         let from = expired.len();
         for (position, request) in self.queue.iter_mut().enumerate() {
-            if request.deadline <= now && !request.is_tombstone {
+            let may = which == Which::All || request.range.start >= progress.written;
+            if may && request.deadline <= now && !request.is_tombstone {
                 expired.push((request.clone(), sent(position, &request.range, progress)));
                 request.is_tombstone = true;
                 self.tombstones += 1;

@@ -11,7 +11,7 @@
 
 use super::backoff::Backoff;
 use super::balance::Balance;
-use super::pipeline::{InFlight, Pipeline, Progress};
+use super::pipeline::{InFlight, Pipeline, Progress, Which};
 use super::waiting::{Waiter, Waiting};
 use super::Upstream;
 use crate::config::{Limits, Timeouts};
@@ -164,10 +164,17 @@ impl Service {
     }
 
     /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
-    pub(crate) fn expire(&mut self, now: Time, member: u32, progress: Progress, expired: &mut Vec<(InFlight, Sent)>) {
+    pub(crate) fn expire(
+        &mut self,
+        now: Time,
+        member: u32,
+        which: Which,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
         let pipeline = &mut self.members[member as usize].pipeline;
         let before = pipeline.len();
-        pipeline.expire(now, progress, expired);
+        pipeline.expire(now, which, progress, expired);
         self.stats.in_flight -= before - pipeline.len();
         self.place(member);
     }
