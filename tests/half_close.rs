@@ -106,9 +106,9 @@ fn a_half_closed_peer_that_resets_is_told_at_the_next_send() {
         Event::HalfClosed { .. } => Some(()),
         other => panic!("{other:?}"),
     });
-    let client_side = stream.peer_addr().unwrap();
+    let ends = both_ends(&stream);
     reset(stream);
-    until_reset_arrived(client_side);
+    until_reset_arrived(ends);
     client.send(connection, b"anybody?\n").unwrap();
     let told = until_closed(&mut client, connection);
     let error = told.error.unwrap();

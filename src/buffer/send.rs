@@ -107,6 +107,8 @@ impl SendQueue {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -138,7 +140,7 @@ mod tests {
     fn a_withdrawn_payload_leaves_no_byte_behind() {
         let (mut queue, mut pool) = (SendQueue::new(100), Pool::new(16, 1 << 20));
         queue.push(b"aaa", &mut pool);
-        let b = queue.push(b"bbb", &mut pool).expect("room");
+        let b = queue.push(b"bbb", &mut pool).unwrap();
         queue.push(b"ccc", &mut pool);
         queue.written(1, &mut pool);
         queue.withdraw(b);

@@ -142,6 +142,10 @@ impl<K: Kernel> Core<K> {
         if let Some(slot) = self.slots.get_mut(id.index as usize) {
             debug_assert!(slot.id == id, "reaped with an event to pull");
             slot.unpulled -= 1;
+            // Ready already, not only after the release: a loop around this one asks now how long it may sleep.
+            if std::mem::take(&mut slot.is_stalled) {
+                self.push_ready(id.index);
+            }
             self.push_pulled(id.index);
         }
     }

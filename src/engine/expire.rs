@@ -9,7 +9,7 @@ use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
-use crate::upstream::InFlight;
+use crate::upstream::Which;
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -30,7 +30,7 @@ impl<K: Kernel> Core<K> {
             return self.wheel.schedule(slot.timer, next_tick);
         }
         if let Owner::Service { service, member } = slot.owner {
-            self.expire_requests(index, service, member);
+            self.expire_requests(index, service, member, Which::All);
         }
         let slot = &mut self.slots[index as usize];
         let has_next = slot.dial.as_ref().is_some_and(|dial| dial.has_next());
@@ -43,14 +43,26 @@ impl<K: Kernel> Core<K> {
 
     /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was
     /// sent the connection takes no new request, and ends when nobody waits on it any more.
-    fn expire_requests(&mut self, index: u32, service: u32, member: u32) {
+    pub(super) fn expire_requests(&mut self, index: u32, service: u32, member: u32, which: Which) {
         if self.services[service as usize].next_deadline(member) > self.now {
             return;
         }
         let mut expired = Vec::new();
         let progress = self.progress(index);
-        self.services[service as usize].expire(self.now, member, progress, &mut expired);
-        self.fail_expired(index, expired);
+        self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
+        let slot = &mut self.slots[index as usize];
+        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
+            slot.conn.withdraw(request.range.clone());
+        }
+        for (request, sent) in expired {
+            let whole = request.range.end <= progress.written;
+            let phase = if whole { Phase::Read } else { Phase::Write };
+            let error = Error {
+                sent,
+                ..Error::new(phase, Source::Deadline)
+            };
+            self.tell_failure(request.request, request.tag, error);
+        }
         let it = &self.services[service as usize];
         let slot = &mut self.slots[index as usize];
         if it.is_forsaken(member) {
@@ -58,51 +70,9 @@ impl<K: Kernel> Core<K> {
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
         }
-    }
-
-    /// Takes back the requests of a connection that were not sent before their deadline: they must not be sent after
-    /// it. Those that were sent wait for the end of the turn, for their replies may be here.
-    pub(super) fn withdraw_overdue(&mut self, index: u32) {
-        let Owner::Service { service, member } = self.slots[index as usize].owner else {
-            return;
-        };
-        if self.services[service as usize].next_deadline(member) > self.now {
-            return;
-        }
-        let mut expired = Vec::new();
-        let progress = self.progress(index);
-        self.services[service as usize].expire_unsent(self.now, member, progress, &mut expired);
-        self.fail_expired(index, expired);
-        if !self.services[service as usize].awaits(member) {
-            self.slots[index as usize]
-                .conn
-                .handle_reply(self.now, false);
-        }
-    }
-
-    fn fail_expired(&mut self, index: u32, expired: Vec<(InFlight, Sent)>) {
-        let conn = &mut self.slots[index as usize].conn;
-        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
-            conn.withdraw(request.range.clone());
-        }
-        let written = conn.written_bytes();
-        for (
-            InFlight {
-                request,
-                tag,
-                range,
-                ..
-            },
-            sent,
-        ) in expired
-        {
-            let phase = if range.end > written {
-                Phase::Write
-            } else {
-                Phase::Read
-            };
-            let error = Error::new(phase, Source::Deadline).of_request(phase, sent);
-            self.tell_failure(request, tag, error);
+        if it.has_waiting() {
+            // What was taken back has made room.
+            self.serve_waiting(service);
         }
     }
 

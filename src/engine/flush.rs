@@ -12,6 +12,7 @@ use crate::config::Peek;
 use crate::error::Source;
 use crate::kernel::{Kernel, Peeked};
 use crate::time::Time;
+use crate::upstream::Which;
 
 impl<K: Kernel> Core<K> {
     /// Everything queued leaves, as far as the kernel takes it.
@@ -41,8 +42,9 @@ impl<K: Kernel> Core<K> {
         if !slot.writable || slot.socket.is_none() {
             return;
         }
-        if !slot.conn.poll_transmit().is_empty() {
-            self.withdraw_overdue(index);
+        if let Owner::Service { service, member } = slot.owner {
+            // What is too late is not written any more.
+            self.expire_requests(index, service, member, Which::Unsent);
         }
         if !self.slots[index as usize].conn.poll_transmit().is_empty() {
             if !self.line_is_clear(index) {

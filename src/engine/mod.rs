@@ -131,9 +131,6 @@ impl<K: Kernel> Engine<K> {
                 continue;
             }
             self.inbox.release(index);
-            if std::mem::take(&mut slot.is_stalled) {
-                self.core.push_ready(index);
-            }
         }
         self.core.pulled = pulled;
     }

@@ -12,7 +12,7 @@ mod service;
 mod tests;
 mod waiting;
 
-pub(crate) use pipeline::{InFlight, Progress};
+pub(crate) use pipeline::{InFlight, Progress, Which};
 pub use service::UpstreamStats;
 pub(crate) use service::{Failed, Service};
 

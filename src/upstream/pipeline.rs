@@ -33,6 +33,14 @@ pub(crate) struct Progress {
     pub(crate) reply_begun: bool,
 }
 
+/// Which requests may expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Those of which nothing was written: no reply of theirs can be here unread.
+    Unsent,
+}
+
 #[derive(Debug)]
 pub(super) struct Pipeline {
     queue: VecDeque<InFlight>,
@@ -98,42 +106,15 @@ impl Pipeline {
     pub(super) fn expire(
         &mut self,
         now: Time,
+        which: Which,
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
-    ) {
-        self.expire_if(now, progress, expired, |_| true);
-        self.earliest = match self.queue.is_empty() {
-            true => Time::NEVER,
-            false => self
-                .live()
-                .map(|request| request.deadline)
-                .min()
-                .unwrap_or(Time::NEVER),
-        };
-    }
-
-    /// The same, for those alone of which nothing was written.
-    pub(super) fn expire_unsent(
-        &mut self,
-        now: Time,
-        progress: Progress,
-        expired: &mut Vec<(InFlight, Sent)>,
-    ) {
-        self.expire_if(now, progress, expired, |sent| sent == Sent::No);
-    }
-
-    fn expire_if(
-        &mut self,
-        now: Time,
-        progress: Progress,
-        expired: &mut Vec<(InFlight, Sent)>,
-        takes: impl Fn(Sent) -> bool,
     ) {
         let from = expired.len();
         for (position, request) in self.queue.iter_mut().enumerate() {
-            let sent = sent(position, &request.range, progress);
-            if request.deadline <= now && !request.is_tombstone && takes(sent) {
-                expired.push((request.clone(), sent));
+            let may = which == Which::All || request.range.start >= progress.written;
+            if may && request.deadline <= now && !request.is_tombstone {
+                expired.push((request.clone(), sent(position, &request.range, progress)));
                 request.is_tombstone = true;
                 self.tombstones += 1;
             }
@@ -145,6 +126,8 @@ impl Pipeline {
         {
             self.withdraw(unsent.request);
         }
+        let live = self.live().map(|request| request.deadline);
+        self.earliest = live.min().unwrap_or(Time::NEVER);
     }
 
     /// Takes all requests that still wait, with what was sent of each, when the connection is lost.

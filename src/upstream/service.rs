@@ -12,7 +12,7 @@
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
-use super::pipeline::{InFlight, Pipeline, Progress};
+use super::pipeline::{InFlight, Pipeline, Progress, Which};
 use super::waiting::{Waiter, Waiting};
 use crate::config::{Limits, Timeouts};
 use crate::error::{Error, Phase, Sent, Source};
@@ -186,31 +186,14 @@ impl Service {
         &mut self,
         now: Time,
         member: u32,
+        which: Which,
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
     ) {
-        self.members[member as usize]
-            .pipeline
-            .expire(now, progress, expired);
-        self.took_back(member, expired);
-    }
-
-    /// The same, for those alone of which nothing was written.
-    pub(crate) fn expire_unsent(
-        &mut self,
-        now: Time,
-        member: u32,
-        progress: Progress,
-        expired: &mut Vec<(InFlight, Sent)>,
-    ) {
-        self.members[member as usize]
-            .pipeline
-            .expire_unsent(now, progress, expired);
-        self.took_back(member, expired);
-    }
-
-    fn took_back(&mut self, member: u32, expired: &[(InFlight, Sent)]) {
-        self.stats.in_flight -= expired.iter().filter(|(_, sent)| *sent == Sent::No).count();
+        let pipeline = &mut self.members[member as usize].pipeline;
+        let before = pipeline.len();
+        pipeline.expire(now, which, progress, expired);
+        self.stats.in_flight -= before - pipeline.len();
         self.place(member);
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{InFlight, Progress, Service, Upstream};
+use super::{InFlight, Progress, Service, Upstream, Which};
 use crate::config::{Limits, Timeouts};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -120,7 +120,7 @@ fn a_request_that_timed_out_leaves_a_tombstone_and_its_neighbour_is_not_harmed()
     service.assign(0, request(3, 20..30, at(5)));
     assert_eq!(service.next_deadline(0), at(5));
     let mut expired = Vec::new();
-    service.expire(at(5), 0, progress(20, false), &mut expired);
+    service.expire(at(5), 0, Which::All, progress(20, false), &mut expired);
     let told: Vec<_> = expired
         .iter()
         .map(|(request, sent)| (request.tag, *sent))
@@ -141,7 +141,7 @@ fn an_unsent_request_that_timed_out_moves_those_behind_it_forward() {
     let mut service = connected(1, 4);
     service.assign(0, request(1, 0..10, at(5)));
     service.assign(0, request(2, 10..20, at(50)));
-    service.expire(at(5), 0, progress(0, false), &mut Vec::new());
+    service.expire(at(5), 0, Which::All, progress(0, false), &mut Vec::new());
     assert_eq!(
         service.choose(),
         Some((0, 0)),
@@ -156,7 +156,7 @@ fn before_a_flush_only_the_unsent_are_taken_back() {
     service.assign(0, request(1, 0..10, at(5)));
     service.assign(0, request(2, 10..20, at(5)));
     let mut expired = Vec::new();
-    service.expire_unsent(at(5), 0, progress(10, false), &mut expired);
+    service.expire(at(5), 0, Which::Unsent, progress(10, false), &mut expired);
     let told: Vec<_> = expired
         .iter()
         .map(|(request, sent)| (request.tag, *sent))
@@ -175,7 +175,7 @@ fn a_connection_with_only_tombstones_is_forsaken() {
     let mut service = connected(1, 2);
     assert!(!service.is_forsaken(0));
     service.assign(0, request(1, 0..10, at(5)));
-    service.expire(at(5), 0, progress(10, false), &mut Vec::new());
+    service.expire(at(5), 0, Which::All, progress(10, false), &mut Vec::new());
     assert!(service.is_forsaken(0));
 }
 

@@ -117,17 +117,26 @@ pub(crate) fn until_in_kernel(client: &Client, connection: ConnectionId, bytes: 
     });
 }
 
-/// Waits, without a turn, until a RST has reached the client's socket with this address: it leaves the kernel's table.
-pub(crate) fn until_reset_arrived(client_side: SocketAddr) {
-    let port = format!(":{:04X} ", client_side.port());
+/// The addresses of a connection as the peer's end of it sees them: the client's, its own.
+pub(crate) fn both_ends(stream: &TcpStream) -> [SocketAddr; 2] {
+    [stream.peer_addr().unwrap(), stream.local_addr().unwrap()]
+}
+
+/// Waits, without a turn, until a RST has reached the client's end of a connection: it leaves the kernel's table.
+/// Both addresses count, for a port may be another connection's too.
+pub(crate) fn until_reset_arrived(ends: [SocketAddr; 2]) {
+    let ports = ends.map(|end| format!(":{:04X}", end.port()));
     eventually("the RST", || {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let is_local = |line: &str| {
-            line.split_whitespace()
-                .nth(1)
-                .is_some_and(|a| format!("{a} ").ends_with(&port))
+        let is_it = |line: &str| {
+            let mut columns = line.split_whitespace().skip(1);
+            ports.iter().all(|port| {
+                columns
+                    .next()
+                    .is_some_and(|address| address.ends_with(port))
+            })
         };
-        !table.lines().any(is_local)
+        !table.lines().any(is_it)
     });
 }
 

@@ -1,0 +1,175 @@
+//! A program that does not turn: what came meanwhile is told before anything is called late.
+//!
+//! The loop stands still until the answer is in the kernel and every deadline has passed. Then it is the program that
+//! was late, not the peer, and nothing may fail.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use support::*;
+use taut::{Client, Config, Deadline, Event, Framing, UpstreamId};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// 8 connections with 8 requests each, all of them answered, all of them late: how many replies are told.
+fn replies_after_a_stall(change: impl FnOnce(&mut Config), deadline: Deadline) -> usize {
+    let (mut client, peer, mut ledger) = (client_with(change), Peer::new(), Ledger::default());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.connections(8).depth(8));
+    let asked_at = Instant::now();
+    for n in 0..64 {
+        ledger.request(
+            &mut client,
+            upstream,
+            format!("{n:02}\n").as_bytes(),
+            deadline,
+        );
+    }
+    client.flush();
+    answer_all(&client, upstream, &mut streams);
+    stall_until(asked_at + SHORT + ms(10));
+    ledger.until_all(&mut client);
+    ledger.replies()
+}
+
+fn answer_all(client: &Client, upstream: UpstreamId, streams: &mut [TcpStream]) {
+    for stream in streams {
+        let requests = read_exactly(stream, 8 * 3);
+        stream.write_all(&requests).unwrap();
+    }
+    for connection in client.connections_of(upstream) {
+        until_in_kernel(client, connection, 8 * 3);
+    }
+}
+
+#[test]
+fn requests_whose_deadline_passed_get_the_answers_that_are_here() {
+    assert_eq!(replies_after_a_stall(|_| {}, Deadline::after(SHORT)), 64);
+}
+
+#[test]
+fn requests_whose_first_byte_is_late_get_the_answers_that_are_here() {
+    assert_eq!(
+        replies_after_a_stall(|it| it.timeouts.first_byte = SHORT, far()),
+        64
+    );
+}
+
+/// One frame a turn: what is left for later turns is not late either.
+#[test]
+fn a_quota_that_leaves_answers_for_later_turns_fails_none_of_them() {
+    let frames = |it: &mut Config| it.limits.turn_frames_max = 1;
+    assert_eq!(replies_after_a_stall(frames, Deadline::after(SHORT)), 64);
+    let events = |it: &mut Config| it.limits.events_max = 1;
+    assert_eq!(replies_after_a_stall(events, Deadline::after(SHORT)), 64);
+    let bytes = |it: &mut Config| (it.limits.turn_bytes_max, it.limits.read_bytes) = (1, 64);
+    assert_eq!(replies_after_a_stall(bytes, Deadline::after(SHORT)), 64);
+}
+
+#[test]
+fn an_unfinished_frame_whose_rest_is_here_is_not_stalled() {
+    let mut client = client_with(|it| it.timeouts.read_stall = SHORT);
+    let peer = Peer::new();
+    let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
+    stream.write_all(b"the beginning").unwrap();
+    until_in_kernel(&client, connection, 13);
+    client.turn(Some(Duration::ZERO)).unwrap();
+    let read_at = Instant::now();
+    stream.write_all(b" and the end\n").unwrap();
+    until_in_kernel(&client, connection, 26);
+    stall_until(read_at + SHORT);
+    assert_eq!(
+        next_frame(&mut client, connection),
+        b"the beginning and the end"
+    );
+    drop(client);
+}
+
+#[test]
+fn a_connection_that_was_spoken_to_is_not_idle() {
+    let mut client = client_with(|it| it.timeouts.idle = SHORT);
+    let peer = Peer::new();
+    let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
+    let since = Instant::now();
+    stream.write_all(b"here I am\n").unwrap();
+    until_in_kernel(&client, connection, 10);
+    stall_until(since + SHORT);
+    assert_eq!(next_frame(&mut client, connection), b"here I am");
+}
+
+#[test]
+fn a_connection_that_stands_is_not_late() {
+    let mut client = client_with(|it| it.timeouts.connect = SHORT);
+    let peer = Peer::new();
+    let since = Instant::now();
+    let connection = client.connect(&peer.target(), Framing::line()).unwrap();
+    let _stream = peer.accept();
+    stall_until(since + SHORT);
+    until_connected(&mut client, connection);
+    assert_silent(&mut client);
+}
+
+/// The peer has read all that the kernel held: there is room again, so the next write makes progress.
+#[test]
+fn a_peer_that_has_read_is_not_stalled() {
+    let (mut client, peer) = (
+        client_with(|it| {
+            (it.timeouts.write_stall, it.limits.send_queue_bytes_max) = (SHORT, 16 << 20)
+        }),
+        Peer::narrow(),
+    );
+    let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
+    client.send(connection, &vec![b'x'; 15 << 20]).unwrap();
+    client.flush();
+    let (written, wrote_at) = (client.transferred(connection).unwrap().0, Instant::now());
+    assert!(written < 15 << 20);
+    read_exactly(&mut stream, written as usize);
+    stall_until(wrote_at + SHORT);
+    client.turn(Some(Duration::ZERO)).unwrap();
+    client.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(client.next_event(), None);
+    assert!(client.transferred(connection).unwrap().0 > written);
+}
+
+/// With one connection given up by its peer and one answered, only the former's request fails.
+#[test]
+fn a_loss_during_the_stall_is_told_as_the_loss_it_was() {
+    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.connections(2));
+    let asked_at = Instant::now();
+    for _ in 0..2 {
+        ledger.request(&mut client, upstream, b"x\n", Deadline::after(SHORT));
+    }
+    client.flush();
+    for stream in &mut streams {
+        stream.read_exact(&mut [0; 2]).unwrap();
+    }
+    streams[0].write_all(b"ok\n").unwrap();
+    drop(streams);
+    let ids: Vec<_> = client.connections_of(upstream).collect();
+    until_in_kernel(&client, ids[0], 1);
+    until_in_kernel(&client, ids[1], 1);
+    stall_until(asked_at + SHORT);
+    ledger.until_all(&mut client);
+    assert_eq!((ledger.replies(), ledger.failures()), (1, 1));
+    let error = client.upstream_stats(upstream).unwrap().last_error.unwrap();
+    assert_eq!(error.source, taut::Source::Eof);
+}
+
+/// A turn that was long in coming fires what is truly late: nothing came of it.
+#[test]
+fn what_did_not_come_is_late_after_a_stall_too() {
+    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (upstream, _streams) = standing(&mut client, &peer, |it| it);
+    let request = ledger.request(&mut client, upstream, b"x\n", Deadline::after(SHORT));
+    client.flush();
+    stall_until(Instant::now() + SHORT);
+    client.turn(Some(Duration::ZERO)).unwrap();
+    let event = client.next_event().unwrap();
+    assert!(matches!(event, Event::Failed { .. }));
+    assert_eq!(ledger.book(&client, event), request);
+}
