@@ -51,6 +51,8 @@ pub mod frame;
 mod kernel;
 mod net;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+mod sim;
 mod socket_options;
 mod time;
 mod upstream;
