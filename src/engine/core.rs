@@ -177,6 +177,11 @@ impl<K: Kernel> Core<K> {
         self.dirty_spare = list;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_dirty(&self, index: u32) -> bool {
+        self.dirty.contains(&index)
+    }
+
     pub(super) fn has_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }

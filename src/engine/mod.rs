@@ -4,6 +4,8 @@
 //! read what came in while it queues what goes out: the [`Inbox`] holds received bytes, the [`Core`] everything else.
 //! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
 
+#[cfg(test)]
+mod check;
 mod commands;
 mod core;
 mod dial;
