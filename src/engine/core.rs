@@ -243,7 +243,7 @@ impl<K: Kernel> Core<K> {
             self.push_dirty(index);
         }
         let slot = &self.slots[index as usize];
-        if slot.readable && !slot.is_stalled && slot.conn.wants_read() {
+        if !slot.is_stalled && slot.wants_read() {
             self.push_ready(index);
         }
         self.file(index);

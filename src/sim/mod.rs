@@ -13,6 +13,8 @@
 mod endpoint;
 mod faults;
 mod kernel;
+#[cfg(test)]
+mod moments;
 mod network;
 mod random;
 #[cfg(test)]

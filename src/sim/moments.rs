@@ -1,0 +1,132 @@
+//! Single moments that were once got wrong, or easily could be: an engine against a peer that is
+//! driven call by call.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::faults::Faults;
+use super::kernel::{SimKernel, SimListener, SimSocket};
+use super::world::{STEP, SimEngine, World};
+use crate::config::{Config, Timeouts};
+use crate::conn::Profile;
+use crate::error::Source;
+use crate::event::{Event, UpstreamId};
+use crate::frame::Framing;
+use crate::kernel::{Kernel, SocketOptions};
+use crate::time::Time;
+use crate::upstream::Upstream;
+
+const OPTIONS: SocketOptions = SocketOptions { nodelay: true };
+const TICK: Duration = Duration::from_nanos(65_536);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// An engine, and a kernel in the hand.
+struct Bench {
+    world: World,
+    engine: SimEngine,
+    peer: SimKernel,
+    listener: SimListener,
+    at: SocketAddr,
+}
+
+impl Bench {
+    fn new(config: Config) -> Bench {
+        let mut world = World::new(1, Faults::NONE);
+        let engine = world.engine(config);
+        let mut peer = SimKernel::new(&world.network);
+        let listener = peer.listen(peer.address(0), 0).unwrap();
+        let at = peer.listener_addr(&listener).unwrap();
+        Bench {
+            world,
+            engine,
+            peer,
+            listener,
+            at,
+        }
+    }
+
+    fn upstream(&mut self, depth: usize) -> (UpstreamId, SimSocket) {
+        let upstream = Upstream::new(self.at.to_string()).depth(depth);
+        let upstream = self.engine.core.add(upstream).unwrap();
+        assert_eq!(self.events(ms(1)), []);
+        (upstream, self.peer.accept(&self.listener).unwrap().0)
+    }
+
+    fn ask(&mut self, upstream: UpstreamId, tag: u64, after: Duration) {
+        let deadline = |now: Time, _: &_, _: &_| now.after(after);
+        self.engine
+            .core
+            .request(upstream, b"ping\n", tag, deadline)
+            .unwrap();
+    }
+
+    /// Turns the engine for so long; what it told.
+    fn events(&mut self, time: Duration) -> Vec<Event> {
+        let until = self.world.now().after(time);
+        let mut events = Vec::new();
+        while self.world.now() < until {
+            self.world.turn(&mut [&mut self.engine]).unwrap();
+            events.extend(std::iter::from_fn(|| self.engine.next_event()));
+            self.engine.check();
+            self.world.rest(&[&mut self.engine], until);
+        }
+        events
+    }
+
+    /// Time passes, and the engine is not turned.
+    fn stall(&mut self, time: Duration) {
+        let until = self.world.now().after(time);
+        self.world.network.borrow_mut().advance(until);
+    }
+}
+
+fn failed(event: &Event) -> Option<(u64, Source)> {
+    match event {
+        Event::Failed { tag, error, .. } => Some((*tag, error.source)),
+        _ => None,
+    }
+}
+
+/// It was held back by what was queued for it, so its end was never read, and the loop spun until
+/// the write stall.
+#[test]
+fn the_end_of_a_peer_is_read_however_much_is_queued_for_it() {
+    let mut bench = Bench::new(Config::default());
+    let profile = Profile {
+        timeouts: Timeouts::default(),
+        half_close: false,
+        reads_pause_above_bytes: 1_000,
+        send_queue_bytes_max: 1 << 20,
+        read_bytes_max: u64::MAX,
+    };
+    let any = bench.engine.core.kernel.address(0);
+    let (_, at) = bench
+        .engine
+        .core
+        .listen(any, Framing::line(), profile)
+        .unwrap();
+    let socket = bench.peer.connect(at, &OPTIONS, 1).unwrap();
+    let told = bench.events(ms(1));
+    let Event::Connected { connection, .. } = told[0] else {
+        panic!("{told:?}")
+    };
+    bench
+        .engine
+        .core
+        .send(connection, &[b'.'; 500_000])
+        .unwrap();
+    assert_eq!(bench.events(ms(1)), []);
+
+    bench.peer.close(socket, true);
+    let rounds = bench.world.rounds;
+    let told = bench.events(ms(1));
+    assert!(
+        matches!(told[..], [Event::Closed { error: Some(_), .. }]),
+        "{told:?}"
+    );
+    assert!(bench.world.rounds - rounds < 10, "it spins");
+}
