@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::network::{ListeningEnd, Shared};
 use super::random::Random;
-use crate::kernel::{Kernel, Peeked, Readiness, Resolved, SocketOptions, TcpInfo, Woken};
+use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
+use crate::socket_options::SocketOptions;
 use crate::time::Time;
 
 /// As in listen(2), where std asks for so many.
@@ -113,7 +114,12 @@ impl Kernel for SimKernel {
 
     const SHORT_READ_DRAINS: bool = true;
 
-    fn connect(&mut self, to: SocketAddr, _: &SocketOptions, token: u64) -> io::Result<SimSocket> {
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        _: &SocketOptions,
+        token: u64,
+    ) -> Result<SimSocket, Refused> {
         self.may_fail()?;
         let key = self.network.borrow_mut().connect(self.host, to)?;
         self.watch(key, token);
@@ -159,7 +165,7 @@ impl Kernel for SimKernel {
         socket: &mut SimSocket,
         _: &SocketOptions,
         token: u64,
-    ) -> io::Result<()> {
+    ) -> Result<(), Refused> {
         self.may_fail()?;
         self.watch(socket.0, token);
         Ok(())
