@@ -13,11 +13,11 @@ use crate::conn::Profile;
 use crate::error::Source;
 use crate::event::{Event, UpstreamId};
 use crate::frame::Framing;
-use crate::kernel::{Kernel, SocketOptions};
+use crate::kernel::Kernel;
+use crate::socket_options::SocketOptions;
 use crate::time::Time;
 use crate::upstream::Upstream;
 
-const OPTIONS: SocketOptions = SocketOptions { nodelay: true };
 const TICK: Duration = Duration::from_nanos(65_536);
 
 fn ms(ms: u64) -> Duration {
@@ -109,7 +109,10 @@ fn the_end_of_a_peer_is_read_however_much_is_queued_for_it() {
         .core
         .listen(any, Framing::line(), profile)
         .unwrap();
-    let socket = bench.peer.connect(at, &OPTIONS, 1).unwrap();
+    let socket = bench
+        .peer
+        .connect(at, &SocketOptions::default(), 1)
+        .unwrap();
     let told = bench.events(ms(1));
     let Event::Connected { connection, .. } = told[0] else {
         panic!("{told:?}")
