@@ -59,6 +59,7 @@ impl<K: Kernel> Core<K> {
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
         }
+        self.serve_freed(service);
     }
 
     /// Takes back the requests of a connection that were not sent before their deadline: they must not be sent after
@@ -78,6 +79,14 @@ impl<K: Kernel> Core<K> {
             self.slots[index as usize]
                 .conn
                 .handle_reply(self.now, false);
+        }
+        self.serve_freed(service);
+    }
+
+    /// A request that was taken back leaves its place to the oldest that waits.
+    fn serve_freed(&mut self, service: u32) {
+        if self.services[service as usize].has_waiting() {
+            self.serve_waiting(service);
         }
     }
 

@@ -133,3 +133,33 @@ fn the_end_of_a_peer_is_read_however_much_is_queued_for_it() {
     );
     assert!(bench.world.rounds - rounds < 10, "it spins");
 }
+
+/// Its place stayed free, and the request that waited for one waited until its own end.
+#[test]
+fn a_request_that_was_never_sent_leaves_its_place_to_one_that_waits() {
+    let mut bench = Bench::new(Config::default());
+    bench.world.network.borrow_mut().buffer_bytes = 2;
+    let (upstream, socket) = bench.upstream(2);
+    for (tag, after) in [(1, ms(900)), (2, ms(10)), (3, ms(900))] {
+        bench.ask(upstream, tag, after);
+    }
+    let waiting = |bench: &Bench| bench.engine.core.upstream_stats(upstream).unwrap().waiting;
+    assert_eq!((bench.events(ms(9)), waiting(&bench)), (vec![], 1));
+    let told = bench.events(ms(2));
+    assert_eq!(
+        told.iter().map(failed).collect::<Vec<_>>(),
+        [Some((2, Source::Deadline))]
+    );
+    assert_eq!(waiting(&bench), 0);
+
+    // The one that was taken back is not sent, the other is.
+    let mut got: Vec<u8> = Vec::new();
+    while got.len() < 10 {
+        let mut some = [0; 8];
+        if let Ok(n) = bench.peer.read(&socket, &mut some) {
+            got.extend(&some[..n]);
+        }
+        assert_eq!(bench.events(ms(1)), []);
+    }
+    assert_eq!(got, b"ping\nping\n");
+}
