@@ -293,7 +293,10 @@ fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
     for round in 1..=20 {
         let now = at(round * 1_000);
         service.assign(0, request(round, 0..4, Time::NEVER));
-        assert_eq!(service.handle_reply(0, 4).unwrap().request, RequestId(round));
+        assert_eq!(
+            service.handle_reply(0, 4).unwrap().request,
+            RequestId(round)
+        );
         service.handle_closed(now, 0, u64::MAX, progress(4, false), idle_end, &mut vec![]);
         let waits = service.wait(now, RequestId(round), 0, Time::NEVER, b"ping");
         assert_eq!((waits, service.poll_connect(now)), (Ok(()), Some(0)));
