@@ -249,7 +249,8 @@ impl<K: Kernel> Core<K> {
         self.file(index);
     }
 
-    /// Files the nearest deadline of a connection and its requests.
+    /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
+    /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
         let mut deadline = slot.conn.poll_timeout();
@@ -258,18 +259,23 @@ impl<K: Kernel> Core<K> {
         }
         match deadline.is_never() {
             true => self.wheel.clear(slot.timer),
-            false => self.wheel.schedule(slot.timer, tick_of(deadline, self.now)),
+            false => self.wheel.schedule(slot.timer, deadline.tick_ceil()),
         }
     }
 
-    /// Files an upstream's nearest deadline.
+    /// Files an upstream's nearest deadline. A connect that is due and cannot be made now, for want of slots, is tried
+    /// again with the next tick.
     pub(super) fn file_service(&mut self, service: u32) {
-        let (timer, deadline) = (
+        let (timer, it) = (
             self.service_timers[service as usize],
-            self.services[service as usize].poll_timeout(),
+            &self.services[service as usize],
         );
+        let deadline = it.poll_timeout();
         match deadline.is_never() {
             true => self.wheel.clear(timer),
+            false if it.next_wait_end() <= self.now => {
+                self.wheel.schedule(timer, deadline.tick_ceil());
+            }
             false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
         }
     }

@@ -145,7 +145,7 @@ struct Quota {
     frames: usize,
 }
 
-/// Used by the wheel: the earliest tick at which a deadline may be filed is the one after now.
+/// The tick of a deadline, or the next one when it is not ahead.
 fn tick_of(deadline: Time, now: Time) -> u64 {
     deadline.tick_ceil().max(now.tick_floor() + 1)
 }

@@ -163,3 +163,64 @@ fn a_request_that_was_never_sent_leaves_its_place_to_one_that_waits() {
     }
     assert_eq!(got, b"ping\nping\n");
 }
+
+/// Each read filed the overdue deadline a tick later, before it could come up.
+#[test]
+fn a_deadline_comes_although_bytes_of_the_reply_come_in_each_turn() {
+    let mut bench = Bench::new(Config::default());
+    let (upstream, socket) = bench.upstream(1);
+    let asked_at = bench.world.now();
+    bench.ask(upstream, 1, ms(5));
+    assert_eq!(bench.events(ms(1)), []);
+    let mut told = Vec::new();
+    while told.is_empty() && bench.world.now().since(asked_at) < ms(10) {
+        bench.peer.write(&socket, b".").unwrap();
+        bench.stall(TICK);
+        told = bench.events(STEP);
+    }
+    assert_eq!(
+        told.iter().map(failed).collect::<Vec<_>>(),
+        [Some((1, Source::Deadline))]
+    );
+    let took = bench.world.now().since(asked_at);
+    assert!(took >= ms(5) && took < ms(5) + 3 * TICK, "{took:?}");
+}
+
+/// Several ends in one tick: each filed the deadline of the waiting a tick later.
+#[test]
+fn a_waiting_request_ends_in_time_although_connections_end_in_each_tick() {
+    let mut bench = Bench::new(Config::default());
+    let upstream = Upstream::new(bench.at.to_string()).connections(40);
+    let upstream = bench.engine.core.add(upstream).unwrap();
+    assert_eq!(bench.events(ms(1)), []);
+    let asked_at = bench.world.now();
+    for tag in 0..40 {
+        bench.ask(upstream, tag, ms(5) + TICK * tag as u32);
+    }
+    bench.ask(upstream, 99, ms(5) + TICK);
+    let mut told = Vec::new();
+    while !told.iter().filter_map(failed).any(|(tag, _)| tag == 99) {
+        told.extend(bench.events(TICK / 4));
+    }
+    let took = bench.world.now().since(asked_at);
+    assert!(took < ms(5) + 3 * TICK, "{took:?}");
+}
+
+/// Its replies lie in the kernel; they are read before anything expires.
+#[test]
+fn a_loop_that_was_stalled_does_not_fail_requests_whose_replies_are_here() {
+    let mut bench = Bench::new(Config::default());
+    let (upstream, socket) = bench.upstream(2);
+    bench.ask(upstream, 1, ms(5));
+    bench.ask(upstream, 2, ms(5));
+    assert_eq!(bench.events(ms(1)), []);
+    bench.peer.write(&socket, b"one\ntwo\n").unwrap();
+    bench.stall(Duration::from_secs(4));
+    let told = bench.events(STEP);
+    assert!(
+        told.len() == 2
+            && told
+                .iter()
+                .all(|event| matches!(event, Event::Reply { .. }))
+    );
+}

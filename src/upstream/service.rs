@@ -310,6 +310,11 @@ impl Service {
 
     // Getters.
 
+    /// When the first of the waiting gives up, at the earliest.
+    pub(crate) fn next_wait_end(&self) -> Time {
+        self.waiting.next_deadline()
+    }
+
     pub(crate) fn next_deadline(&self, member: u32) -> Time {
         self.members[member as usize].pipeline.next_deadline()
     }
