@@ -7,7 +7,8 @@
 //!                 Network ── Endpoint            network, traffic, endpoint, faults
 //! ```
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
-//! tests that need the private engine are here as well: `scenarios` runs one script in both worlds.
+//! tests that need the private engine are here as well: `scenarios` runs one script in both worlds,
+//! `moments` are single situations, and `storms` runs many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
 mod endpoint;
@@ -19,5 +20,7 @@ mod network;
 mod random;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod storms;
 mod traffic;
 mod world;

@@ -5,6 +5,7 @@
 //! hashed: the same seed must give the same hash.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::time::Time;
 /// What one round of turns takes.
 pub(crate) const STEP: Duration = Duration::from_micros(2);
 
+const NOTES_MAX: usize = 40;
+
 pub(crate) type SimEngine = Engine<SimKernel>;
 
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct World {
     /// Rounds so far.
     pub(crate) rounds: u64,
     trace: u64,
+    /// The last notes, to be shown when a run fails.
+    pub(crate) notes: VecDeque<String>,
 }
 
 impl World {
@@ -36,6 +41,7 @@ impl World {
             network,
             rounds: 0,
             trace: 0xcbf2_9ce4_8422_2325,
+            notes: VecDeque::new(),
         }
     }
 
@@ -89,6 +95,10 @@ impl World {
         // FNV-1a, 64 bits.
         for byte in line.bytes() {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        self.notes.push_back(line);
+        if self.notes.len() > NOTES_MAX {
+            self.notes.pop_front();
         }
     }
 
