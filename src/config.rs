@@ -271,6 +271,8 @@ pub(crate) fn refuse(rules: &[(bool, &'static str)]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -282,7 +284,7 @@ mod tests {
     fn a_setting_that_cannot_be_is_refused_by_name() {
         let mut config = Config::default();
         config.limits.turn_frames_max = 0;
-        let error = config.validate().expect_err("zero frames a turn");
+        let error = config.validate().unwrap_err();
         assert!(
             error.to_string().contains("limits.turn_frames_max"),
             "{error}"

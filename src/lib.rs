@@ -52,6 +52,8 @@ mod handle;
 mod kernel;
 mod net;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+mod sim;
 mod socket_options;
 mod time;
 mod upstream;

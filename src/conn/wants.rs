@@ -116,15 +116,17 @@ impl Conn {
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
     pub(crate) fn wants_read(&self) -> bool {
+        self.wants_end() && self.queue.len() <= self.profile.reads_pause_above_bytes
+    }
+
+    /// Whether its end is still to be read: what is queued for a peer that has gone holds nobody back.
+    pub(crate) fn wants_end(&self) -> bool {
         let speaks = match self.state {
             State::Open => !self.discarding,
             State::Draining { .. } => true,
             _ => false,
         };
-        speaks
-            && self.ending.is_none()
-            && !self.half_closed
-            && self.queue.len() <= self.profile.reads_pause_above_bytes
+        speaks && self.ending.is_none() && !self.half_closed
     }
 
     /// Whether a write failed, so that only the peer's parting words are still awaited.

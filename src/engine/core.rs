@@ -190,6 +190,11 @@ impl<K: Kernel> Core<K> {
         self.dirty_spare = list;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_dirty(&self, index: u32) -> bool {
+        self.dirty.contains(&index)
+    }
+
     pub(super) fn has_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
@@ -258,13 +263,14 @@ impl<K: Kernel> Core<K> {
             self.push_dirty(index);
         }
         let slot = &self.slots[index as usize];
-        if slot.readable && !slot.is_stalled && slot.conn.wants_read() {
+        if !slot.is_stalled && slot.wants_read() {
             self.push_ready(index);
         }
         self.file(index);
     }
 
-    /// Files the nearest deadline of a connection and its requests.
+    /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
+    /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
         let mut deadline = slot.conn.poll_timeout();
@@ -273,18 +279,23 @@ impl<K: Kernel> Core<K> {
         }
         match deadline.is_never() {
             true => self.wheel.clear(slot.timer),
-            false => self.wheel.schedule(slot.timer, tick_of(deadline, self.now)),
+            false => self.wheel.schedule(slot.timer, deadline.tick_ceil()),
         }
     }
 
-    /// Files an upstream's nearest deadline.
+    /// Files an upstream's nearest deadline. A connect that is due and cannot be made now, for want of slots, is tried
+    /// again with the next tick.
     pub(super) fn file_service(&mut self, service: u32) {
-        let (timer, deadline) = (
+        let (timer, it) = (
             self.service_timers[service as usize],
-            self.services[service as usize].poll_timeout(),
+            &self.services[service as usize],
         );
+        let deadline = it.poll_timeout();
         match deadline.is_never() {
             true => self.wheel.clear(timer),
+            false if it.next_wait_end() <= self.now => {
+                self.wheel.schedule(timer, deadline.tick_ceil());
+            }
             false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
         }
     }

@@ -25,7 +25,7 @@ impl<K: Kernel> Core<K> {
 
     fn expire_connection(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
-        if slot.in_ready || (slot.readable && slot.conn.wants_read()) {
+        if slot.in_ready || slot.wants_read() {
             let next_tick = tick_of(self.now, self.now);
             return self.wheel.schedule(slot.timer, next_tick);
         }

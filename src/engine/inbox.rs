@@ -66,6 +66,12 @@ impl Inbox {
         buffer.release(read_bytes, pool);
     }
 
+    /// Received bytes in all buffers.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.buffer.held()).sum()
+    }
+
     /// The slot was reaped.
     pub(super) fn reset(&mut self, index: u32) {
         let (buffer, pool) = self.buffer(index);

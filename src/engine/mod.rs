@@ -4,6 +4,8 @@
 //! read what came in while it queues what goes out: the [`Inbox`] holds received bytes, the [`Core`] everything else.
 //! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
 
+#[cfg(test)]
+mod check;
 mod commands;
 mod core;
 mod dial;
@@ -154,12 +156,6 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn bytes(&self, frame: &Frame) -> Option<&[u8]> {
         self.inbox.bytes(frame)
     }
-
-    /// The time of the present turn.
-    #[cfg(test)]
-    pub(crate) fn now(&self) -> Time {
-        self.core.kernel.now()
-    }
 }
 
 /// What a connection may still do in this turn.
@@ -168,7 +164,7 @@ struct Quota {
     frames: usize,
 }
 
-/// Used by the wheel: the earliest tick at which a deadline may be filed is the one after now.
+/// The tick of a deadline, or the next one when it is not ahead.
 fn tick_of(deadline: Time, now: Time) -> u64 {
     deadline.tick_ceil().max(now.tick_floor() + 1)
 }

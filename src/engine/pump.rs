@@ -50,11 +50,7 @@ impl<K: Kernel> Engine<K> {
     /// Reads once; false when there is nothing more to read in this turn.
     fn read(&mut self, index: u32, quota: &mut Quota) -> bool {
         let slot = &mut self.core.slots[index as usize];
-        let Some(socket) = slot
-            .socket
-            .as_ref()
-            .filter(|_| slot.readable && slot.conn.wants_read())
-        else {
+        let Some(socket) = slot.socket.as_ref().filter(|_| slot.wants_read()) else {
             return false;
         };
         if quota.bytes == 0 {

@@ -67,6 +67,12 @@ impl<S> Slot<S> {
         self.conn.is_closed() && self.socket.is_none() && self.unpulled == 0
     }
 
+    /// Whether it should be read now.
+    pub(super) fn wants_read(&self) -> bool {
+        let is_gone = self.read_closed && !self.conn.sends_to_half_closed();
+        self.readable && (self.conn.wants_read() || is_gone && self.conn.wants_end())
+    }
+
     /// A new socket is in the slot: nothing is known of it.
     pub(super) fn install(&mut self, socket: S) {
         (self.readable, self.writable, self.read_closed) = (false, false, false);

@@ -42,9 +42,15 @@ pub struct UpstreamStats {
 
 #[derive(Debug)]
 enum State {
-    Absent { until: Time },
+    Absent {
+        until: Time,
+    },
     Connecting,
-    Open { since: Time },
+    /// `served` once a reply came.
+    Open {
+        since: Time,
+        served: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -100,7 +106,8 @@ impl Service {
     }
 
     pub(crate) fn handle_connected(&mut self, now: Time, member: u32) {
-        self.members[member as usize].state = State::Open { since: now };
+        let (since, served) = (now, false);
+        self.members[member as usize].state = State::Open { since, served };
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.connects += 1;
@@ -109,7 +116,11 @@ impl Service {
 
     /// A reply came: the request it answers, or `None` when it answers none.
     pub(crate) fn handle_reply(&mut self, member: u32, written: u64) -> Option<InFlight> {
-        let request = self.members[member as usize].pipeline.complete(written)?;
+        let it = &mut self.members[member as usize];
+        let request = it.pipeline.complete(written)?;
+        if let State::Open { served, .. } = &mut it.state {
+            *served = true;
+        }
         self.stats.in_flight -= 1;
         self.place(member);
         Some(request)
@@ -127,8 +138,11 @@ impl Service {
     ) {
         self.balance.remove(member);
         let it = &mut self.members[member as usize];
+        // An end between requests is how a healthy server ends what it has served: no reason for a pause.
+        let is_idle_end =
+            matches!(it.state, State::Open { served: true, .. }) && error.phase == Phase::Idle;
         let up_since = match it.state {
-            State::Open { since } => {
+            State::Open { since, .. } => {
                 self.stats.open -= 1;
                 self.stats.losses += 1;
                 Some(since)
@@ -141,7 +155,10 @@ impl Service {
             State::Absent { .. } => return,
         };
         it.state = State::Absent {
-            until: it.backoff.after_loss(now, up_since, random),
+            until: match is_idle_end {
+                true => now,
+                false => it.backoff.after_loss(now, up_since, random),
+            },
         };
         it.connection = u32::MAX;
         self.stats.in_flight -= it.pipeline.len();
@@ -275,6 +292,11 @@ impl Service {
     }
 
     // Getters.
+
+    /// When the first of the waiting gives up, at the earliest.
+    pub(crate) fn next_wait_end(&self) -> Time {
+        self.waiting.next_deadline()
+    }
 
     pub(crate) fn next_deadline(&self, member: u32) -> Time {
         self.members[member as usize].pipeline.next_deadline()

@@ -284,6 +284,33 @@ fn a_lost_member_is_made_again_only_for_a_request_and_after_its_pause() {
     );
 }
 
+/// Each end raised the ceiling of the pause, so that a server which closes connections after a few
+/// idle seconds was soon waited for longer than any request waits.
+#[test]
+fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
+    let mut service = connected(1, 1);
+    let idle_end = Error::new(Phase::Idle, Source::Eof);
+    for round in 1..=20 {
+        let now = at(round * 1_000);
+        service.assign(0, request(round, 0..4, Time::NEVER));
+        assert_eq!(
+            service.handle_reply(0, 4).unwrap().request,
+            RequestId(round)
+        );
+        service.handle_closed(now, 0, u64::MAX, progress(4, false), idle_end, &mut vec![]);
+        let waits = service.wait(now, RequestId(round), 0, Time::NEVER, b"ping");
+        assert_eq!((waits, service.poll_connect(now)), (Ok(()), Some(0)));
+        service.handle_connecting(0, 0);
+        service.handle_connected(now, 0);
+        service.waiter_served();
+    }
+    // One that ends without having served is not to be hammered.
+    let now = at(30_000);
+    service.handle_closed(now, 0, u64::MAX, progress(0, false), idle_end, &mut vec![]);
+    let waits = service.wait(now, RequestId(99), 0, Time::NEVER, b"ping");
+    assert_eq!((waits, service.poll_connect(now)), (Ok(()), None));
+}
+
 #[test]
 fn a_target_is_host_and_port() {
     use super::split_target;

@@ -173,7 +173,9 @@ impl Pair {
         if !model.expired().is_empty() {
             assert_eq!(next_tick, Some(wheel.now()));
         } else if let Some(earliest) = model.earliest() {
-            let next_tick = next_tick.expect("a deadline, and no next tick");
+            let Some(next_tick) = next_tick else {
+                panic!("a deadline, and no next tick")
+            };
             assert!(
                 next_tick <= earliest.max(wheel.now()),
                 "next tick later than a deadline"

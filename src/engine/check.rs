@@ -1,0 +1,52 @@
+//! What must hold between any two turns, for tests that look into the engine.
+
+use super::Engine;
+use super::slot::Owner;
+use crate::kernel::Kernel;
+
+impl<K: Kernel> Engine<K> {
+    /// Panics when an invariant of the loop is broken.
+    pub(crate) fn check(&self) {
+        let core = &self.core;
+        for (index, slot) in &core.slots {
+            let index = index as u32;
+            assert_eq!(core.ready.contains(&index), slot.in_ready, "{}", slot.id);
+            assert_eq!(core.pulled.contains(&index), slot.in_pulled, "{}", slot.id);
+            assert_eq!(core.is_dirty(index), slot.in_dirty, "{}", slot.id);
+            if slot.conn.is_closed() {
+                // A flush that finds the peer gone leaves the end to the next pump.
+                let is_carried_out = slot.in_ready || slot.socket.is_none();
+                assert!(is_carried_out, "{} keeps its socket", slot.id);
+                let is_reaped = slot.in_ready || slot.in_pulled || slot.unpulled > 0;
+                assert!(is_reaped, "{} is never reaped", slot.id);
+                continue;
+            }
+            let mut deadline = slot.conn.poll_timeout();
+            if let Owner::Service { service, member } = slot.owner {
+                deadline = deadline.min(core.services[service as usize].next_deadline(member));
+            }
+            if !deadline.is_never() && !slot.in_ready {
+                let tick = core.wheel.deadline(slot.timer);
+                let latest = deadline.tick_ceil().max(core.now.tick_floor() + 1);
+                assert!(
+                    tick.is_some_and(|tick| tick <= latest),
+                    "{} files late",
+                    slot.id
+                );
+            }
+        }
+        for service in &core.services {
+            let could_serve = service.has_waiting() && service.choose().is_some();
+            assert!(
+                !could_serve,
+                "a request waits although a connection can take it"
+            );
+        }
+    }
+
+    /// Received bytes in buffers, and bytes queued for sending.
+    pub(crate) fn held_bytes(&self) -> (usize, usize) {
+        let queued = self.core.slots.iter().map(|(_, slot)| slot.conn.queued());
+        (self.inbox.held_bytes(), queued.sum())
+    }
+}

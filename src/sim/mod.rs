@@ -1,0 +1,26 @@
+//! The world in memory: kernels, a network and a clock that a test moves, for runs that are the same
+//! each time.
+//!
+//! ```text
+//!   Engine<SimKernel>   Engine<SimKernel>        kernel   the seam's other side
+//!            └───────┬───────┘                   world    turns the engines, moves the clock
+//!                 Network ── Endpoint            network, traffic, endpoint, faults
+//! ```
+//! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
+//! tests that need the private engine are here as well: `scenarios` runs one script in both worlds,
+//! `moments` are single situations, and `storms` runs many seeds of bad weather.
+#![allow(dead_code, reason = "so far only this crate's own tests use it")]
+
+mod endpoint;
+mod faults;
+mod kernel;
+#[cfg(test)]
+mod moments;
+mod network;
+mod random;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod storms;
+mod traffic;
+mod world;

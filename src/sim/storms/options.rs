@@ -1,0 +1,154 @@
+//! What a seed expands to.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::{Config, Limits, Peek, Timeouts};
+use crate::sim::faults::Faults;
+use crate::sim::random::{Chance, Random};
+
+/// Everything that distinguishes one run from another.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) faults: Faults,
+    /// Bytes of the kernels' buffers.
+    pub(super) buffer_bytes: usize,
+    pub(super) connections: usize,
+    pub(super) depth: usize,
+    pub(super) requests: u64,
+    pub(super) payload_bytes: RangeInclusive<u64>,
+    pub(super) deadline_nanos: RangeInclusive<u64>,
+    /// Between bursts of requests.
+    pub(super) pause_nanos: RangeInclusive<u64>,
+    pub(super) burst: RangeInclusive<u64>,
+    pub(super) client: Config,
+    pub(super) server: Config,
+    /// For each line: the server ends its connection, with or without an answer, with FIN or RST.
+    pub(super) server_ends: Chance,
+    /// For each round: a loop is not turned for a while.
+    pub(super) client_stalls: Chance,
+    pub(super) server_stalls: Chance,
+    pub(super) stall_nanos: RangeInclusive<u64>,
+    /// For each round: the client's program does not pull.
+    pub(super) client_lags: Chance,
+    /// Nothing in this run may keep a request from being answered.
+    pub(super) is_benign: bool,
+}
+
+impl Options {
+    pub(super) fn drawn(random: &mut Random) -> Options {
+        let is_benign = random.happens(Chance(300));
+        let mut faults = Faults::drawn(random);
+        let mut chance = |rare, frequent| {
+            let choices = [0, 0, rare, frequent];
+            Chance(choices[random.within(0..=3) as usize])
+        };
+        let (mut server_ends, client_stalls) = (chance(20, 200), chance(5, 50));
+        let (server_stalls, client_lags) = (chance(5, 50), chance(50, 500));
+        if is_benign {
+            server_ends = Chance(0);
+            let none = Chance(0);
+            faults = Faults {
+                cut: none,
+                mute: none,
+                refuse: none,
+                lose_syn: none,
+                ..faults
+            };
+        }
+        let slowest = *faults.latency_nanos.end();
+        let long = 600_000_000_000;
+        let deadline_nanos = match random.within(0..=2) {
+            _ if is_benign => long..=long,
+            0 => 1..=slowest * 8,
+            1 => slowest * 3..=slowest * 300,
+            _ => 1_000_000_000..=3_000_000_000,
+        };
+        let buffer_bytes = pick(random, &[16, 300, 4_096, 65_536]);
+        let payload_bytes = 10..=pick(random, &[10, 100, 2_000]) as u64;
+        // A timeout is at least as long as a request takes when nothing goes wrong.
+        let trips = 8 + 4 * payload_bytes.end() / buffer_bytes as u64;
+        let timeout_min = Duration::from_nanos(slowest * trips);
+        Options {
+            faults,
+            buffer_bytes,
+            connections: random.within(1..=4) as usize,
+            depth: random.within(1..=8) as usize,
+            requests: random.within(20..=100),
+            payload_bytes,
+            deadline_nanos,
+            pause_nanos: 0..=slowest * random.within(0..=4),
+            burst: 1..=random.within(1..=10),
+            client: config(random, is_benign, timeout_min),
+            server: config(random, true, timeout_min),
+            server_ends,
+            client_stalls,
+            server_stalls,
+            stall_nanos: 1..=slowest * 20,
+            client_lags,
+            is_benign,
+        }
+    }
+
+    /// Whether the client's loop is always free to do what is due.
+    pub(super) fn is_free(&self) -> bool {
+        let never = Chance(0);
+        self.client_stalls == never
+            && self.client_lags == never
+            && self.client.limits == Limits::default()
+    }
+}
+
+fn config(random: &mut Random, is_patient: bool, timeout_min: Duration) -> Config {
+    let mut config = Config::default();
+    if random.happens(Chance(400)) {
+        config.limits.read_bytes = pick(random, &[64, 200, 16 << 10]);
+        config.limits.turn_bytes_max = pick(random, &[1, 100, 64 << 10]);
+        config.limits.turn_frames_max = pick(random, &[1, 3, 256]);
+        config.limits.events_max = pick(random, &[1, 5, 16_384]);
+        config.limits.unpulled_bytes_max = pick(random, &[1, 1_000, 256 << 10]);
+        config.limits.pool_bytes_max = pick(random, &[0, 8 << 20]);
+    }
+    config.peek = match random.within(0..=2) {
+        0 => Peek::Always,
+        1 => Peek::Idle(Duration::from_millis(random.within(0..=50))),
+        _ => Peek::Never,
+    };
+    config.timeouts = match is_patient {
+        true => patient(),
+        false if random.happens(Chance(300)) => hasty(random, timeout_min),
+        false => Timeouts::default(),
+    };
+    config
+}
+
+/// Nothing but the end of the run ends a connection.
+fn patient() -> Timeouts {
+    let long = Duration::from_secs(600);
+    Timeouts {
+        connect: long,
+        connect_address: long,
+        first_byte: long,
+        read_stall: long,
+        write_stall: long,
+        wait: long,
+        ..Timeouts::default()
+    }
+}
+
+fn hasty(random: &mut Random, min: Duration) -> Timeouts {
+    let mut drawn = || min + Duration::from_nanos(random.within(0..=300_000_000));
+    Timeouts {
+        connect: drawn(),
+        first_byte: drawn(),
+        read_stall: drawn(),
+        write_stall: drawn(),
+        wait: drawn(),
+        idle: drawn(),
+        ..Timeouts::default()
+    }
+}
+
+fn pick(random: &mut Random, choices: &[usize]) -> usize {
+    choices[random.within(0..=choices.len() as u64 - 1) as usize]
+}
