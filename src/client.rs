@@ -12,6 +12,7 @@ use crate::engine::{Core, Engine, Inbox};
 use crate::error::{Error, Phase};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::frame::Framing;
+use crate::handle::Handle;
 use crate::kernel::TcpInfo;
 use crate::net::{Net, Resolve, SystemResolver};
 use crate::time::Time;
@@ -129,6 +130,34 @@ impl Client {
         tag: u64,
     ) -> Result<RequestId, Error> {
         request(&mut self.engine.core, upstream, payload, deadline, tag)
+    }
+
+    /// Makes a request and turns the loop until it has ended: the blocking convenience. Other events wait meanwhile.
+    /// The reply's bytes are valid until the next turn, as after [`Client::next_event`].
+    ///
+    /// # Errors
+    /// As for [`Client::request`], and however the request ended. `Full` naming
+    /// [`Limits::events_max`](crate::Limits::events_max) when so many other events wait; the request then goes on, and
+    /// ends as an event. When the frames that were not pulled hold its connection back
+    /// ([`Limits::unpulled_bytes_max`](crate::Limits::unpulled_bytes_max)) it ends by its deadline.
+    pub fn call(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<Frame, Error> {
+        let request = self.request(upstream, payload, deadline)?;
+        self.engine.wait_for(request)
+    }
+
+    /// A handle to make requests from other threads.
+    pub fn handle(&self) -> Handle {
+        let core = &self.engine.core;
+        Handle {
+            mailbox: core.mailbox(),
+            alarm: core.kernel.alarm(),
+            epoch: core.kernel.epoch(),
+        }
     }
 
     /// Figures of an upstream; `None` when there is none of that name.
@@ -306,9 +335,12 @@ fn request(
         payload,
         tag,
         |now: Time, service: &Service, net: &Net| match deadline {
+            // The time was read a moment ago: once is enough.
             Deadline::After(timeout) => now.after(timeout),
-            Deadline::At(instant) => net.time_of(instant),
-            Deadline::Standard => now.after(service.timeouts.request),
+            _ => net
+                .epoch()
+                .time_of(deadline)
+                .unwrap_or(now.after(service.timeouts.request)),
         },
     )
 }

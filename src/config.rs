@@ -78,6 +78,8 @@ pub struct Limits {
     pub waiting_requests_max: usize,
     /// Bytes of those. Default: 8 MiB.
     pub waiting_bytes_max: usize,
+    /// Requests from other threads that the loop has not taken yet. Default: 1,024.
+    pub submissions_max: usize,
 }
 
 /// The `MSG_PEEK` look at the line before a write: whether it is made.
@@ -162,6 +164,7 @@ impl Default for Limits {
             pool_bytes_max: 8 << 20,
             waiting_requests_max: 1_024,
             waiting_bytes_max: 8 << 20,
+            submissions_max: 1_024,
         }
     }
 }

@@ -69,6 +69,10 @@ pub enum Limit {
     WaitingRequests,
     /// `Limits::waiting_bytes_max`: bytes of those.
     WaitingBytes,
+    /// `Limits::submissions_max`: requests from other threads that the loop has not taken.
+    Submissions,
+    /// `Limits::events_max`: events that wait to be pulled.
+    Events,
 }
 
 /// Why a name did not resolve.
@@ -283,6 +287,8 @@ impl fmt::Display for Limit {
             Limit::SendQueueBytes => "send_queue_bytes_max",
             Limit::WaitingRequests => "waiting_requests_max",
             Limit::WaitingBytes => "waiting_bytes_max",
+            Limit::Submissions => "submissions_max",
+            Limit::Events => "events_max",
         })
     }
 }

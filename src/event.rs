@@ -111,6 +111,29 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The connection that has an event to be pulled.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Event::Connected { connection, .. }
+            | Event::Frame { connection, .. }
+            | Event::Writable { connection }
+            | Event::HalfClosed { connection }
+            | Event::Closed { connection, .. } => Some(*connection),
+            Event::Reply { frame, .. } => Some(frame.connection),
+            Event::Failed { .. } => None,
+        }
+    }
+
+    /// Whether it is the end of a request.
+    pub(crate) fn ends(&self, wanted: RequestId) -> bool {
+        match self {
+            Event::Reply { request, .. } | Event::Failed { request, .. } => *request == wanted,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}.{}", self.index, self.generation)

@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["net", "conn"],
     &["upstream"],
     &["engine"],
+    &["handle"],
     &["client", "server"],
     &["sim"],
 ];

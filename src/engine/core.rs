@@ -11,6 +11,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::listen::Listeners;
+use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
 use super::tick_of;
 use crate::buffer::Pool;
@@ -60,11 +61,13 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) now: Time,
     pub(super) requests_made: u64,
     failed: Vec<Failed>,
+    pub(super) remote: Remote,
 }
 
 impl<K: Kernel> Core<K> {
     pub(super) fn new(kernel: K, config: Config) -> Core<K> {
         let now = kernel.now();
+        let remote = Remote::new(config.limits.submissions_max);
         Core {
             wheel: Wheel::new(now.tick_floor()),
             profile: Arc::new(profile(&config, config.timeouts, config.half_close)),
@@ -88,6 +91,7 @@ impl<K: Kernel> Core<K> {
             now,
             requests_made: 0,
             failed: Vec::new(),
+            remote,
         }
     }
 
@@ -140,6 +144,11 @@ impl<K: Kernel> Core<K> {
             slot.unpulled -= 1;
             self.push_pulled(id.index);
         }
+    }
+
+    /// Where other threads put requests.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.remote.mailbox.clone()
     }
 
     // Lists.
@@ -203,10 +212,17 @@ impl<K: Kernel> Core<K> {
         self.readiness = readiness;
     }
 
-    /// How long the loop may wait: not at all while there is anything to do or to pull.
+    /// How long a loop around this one may wait: not at all while there is anything to do or to pull.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
-        let rests = self.ready.is_empty() && self.dirty.is_empty() && self.events.is_empty();
-        if !rests || self.listeners.any_ready() {
+        match self.events.is_empty() {
+            true => self.next_work(),
+            false => Some(Duration::ZERO),
+        }
+    }
+
+    /// How long there is nothing to do.
+    pub(super) fn next_work(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.dirty.is_empty() || self.listeners.any_ready() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;
@@ -325,12 +341,9 @@ impl<K: Kernel> Core<K> {
 
     /// Tells the failures of requests; keeps the list for the next time.
     pub(super) fn tell_failed(&mut self, mut failed: Vec<Failed>) {
-        let tell = |(request, tag, error)| Event::Failed {
-            request,
-            tag,
-            error,
-        };
-        self.events.extend(failed.drain(..).map(tell));
+        for (request, tag, error) in failed.drain(..) {
+            self.tell_failure(request, tag, error);
+        }
         self.failed = failed;
     }
 

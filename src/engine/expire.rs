@@ -8,7 +8,6 @@ use super::core::{Core, TimerOwner};
 use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
-use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::upstream::InFlight;
 
@@ -103,11 +102,7 @@ impl<K: Kernel> Core<K> {
                 Phase::Read
             };
             let error = Error::new(phase, Source::Deadline).of_request(phase, sent);
-            self.events.push_back(Event::Failed {
-                request,
-                tag,
-                error,
-            });
+            self.tell_failure(request, tag, error);
         }
     }
 

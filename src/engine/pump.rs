@@ -123,17 +123,22 @@ impl<K: Kernel> Engine<K> {
             return core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
-        if request.is_tombstone {
-            // The late reply of a request that timed out: nobody will pull it.
-            self.inbox.discard(index);
-            core.push_pulled(index);
-        } else {
+        if !request.is_tombstone && !core.remote.awaits(request.request) {
             slot.unpulled += 1;
+            let (request, tag) = (request.request, request.tag);
             core.events.push_back(Event::Reply {
-                request: request.request,
-                tag: request.tag,
+                request,
+                tag,
                 frame,
             });
+        } else {
+            // A late reply is swallowed, one for another thread is copied: nobody here will pull it.
+            if !request.is_tombstone {
+                let bytes = self.inbox.bytes(&frame).unwrap_or_default();
+                core.remote.tell(request.request, Ok(bytes.to_vec()));
+            }
+            self.inbox.discard(index);
+            core.push_pulled(index);
         }
         if core.services[service as usize].is_forsaken(member) {
             core.slots[index as usize].conn.abort(Source::Deadline);

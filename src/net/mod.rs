@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
+use crate::config::Deadline;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
 use crate::time::Time;
@@ -46,13 +47,37 @@ impl Alarm {
     }
 }
 
+/// The clock: when a kernel's time began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch(Instant);
+
+impl Epoch {
+    pub(crate) fn now(self) -> Time {
+        self.at(Instant::now())
+    }
+
+    /// An instant as this kernel's time; what lies before its start is its start.
+    fn at(self, instant: Instant) -> Time {
+        Time::ZERO.after(instant.saturating_duration_since(self.0))
+    }
+
+    /// A deadline as this kernel's time; `None` where the upstream's own timeout is asked for.
+    pub(crate) fn time_of(self, deadline: Deadline) -> Option<Time> {
+        match deadline {
+            Deadline::After(timeout) => Some(self.now().after(timeout)),
+            Deadline::At(instant) => Some(self.at(instant)),
+            Deadline::Standard => None,
+        }
+    }
+}
+
 /// The operating system's sockets, clock and names.
 #[derive(Debug)]
 pub(crate) struct Net {
     poller: Poller,
     alarm: Alarm,
     resolver: ResolverThreads,
-    started: Instant,
+    epoch: Epoch,
     random: u64,
     /// Kept to be given up when there is no other descriptor to accept with.
     spare: Option<std::fs::File>,
@@ -66,7 +91,7 @@ impl Net {
             resolver: ResolverThreads::new(resolve, alarm.clone()),
             poller,
             alarm,
-            started: Instant::now(),
+            epoch: Epoch(Instant::now()),
             random: std::hash::RandomState::new().build_hasher().finish(),
             spare: None,
         })
@@ -76,9 +101,8 @@ impl Net {
         self.alarm.clone()
     }
 
-    /// An instant as this kernel's time; what lies before its start is its start.
-    pub(crate) fn time_of(&self, instant: Instant) -> Time {
-        Time::ZERO.after(instant.saturating_duration_since(self.started))
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 }
 
@@ -214,7 +238,7 @@ impl Kernel for Net {
     }
 
     fn now(&self) -> Time {
-        self.time_of(Instant::now())
+        self.epoch.now()
     }
 
     fn random(&mut self) -> u64 {
