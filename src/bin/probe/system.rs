@@ -48,8 +48,9 @@ impl CpuTime {
 
 /// The largest resident size of the process so far, in bytes.
 pub(crate) fn max_rss_bytes() -> u64 {
-    // Linux counts KiB, the BSDs and macOS do as well or bytes; only Linux is measured on.
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss().unsigned_abs() * 1024)
+    // getrusage(2): KiB, but bytes on macOS.
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss().unsigned_abs() * unit)
 }
 
 /// As many descriptors as the hard limit allows: a connection is one. Failing is no harm: EMFILE is told then.
