@@ -1,6 +1,6 @@
 //! The loop: joins the pure side with the kernel side.
 //!
-//! [`Engine::turn`] is one pass: release, flush, wait, mark, pump, expire, flush. Two halves, so that a program may
+//! [`Engine::turn`] is one pass: release, flush, wait, mark, pump, flush, expire, flush. Two halves, so that a program may
 //! read what came in while it queues what goes out: the [`Inbox`] holds received bytes, the [`Core`] everything else.
 //! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
 
@@ -79,6 +79,8 @@ impl<K: Kernel> Engine<K> {
         }
         self.pump_ready();
         self.core.accept_ready();
+        // A peer that has made room is written to before its stall is judged, as one that has answered is read.
+        self.core.flush_at(self.core.now);
         self.core.expire();
         self.core.flush_at(self.core.now);
         Ok(())
