@@ -58,7 +58,7 @@ fn a_program_that_does_not_pull_holds_the_peer_back_and_nothing_is_lost() {
         assert!(written > received, "it was the kernel that was full");
 
         let mut rest = line[written % line.len()..].to_vec();
-        if written % line.len() == 0 {
+        if written.is_multiple_of(line.len()) {
             rest.clear();
         }
         let server = std::thread::spawn(move || stream.write_all(&rest).map(|()| stream));

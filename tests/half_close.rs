@@ -100,9 +100,9 @@ fn a_half_closed_peer_that_resets_is_told_at_the_next_send() {
         Event::HalfClosed { .. } => Some(()),
         other => panic!("{other:?}"),
     });
-    let client_side = stream.peer_addr().unwrap();
+    let line = line_of(&stream);
     reset(stream);
-    until_reset_arrived(client_side);
+    until_reset_arrived(line);
     client.send(connection, b"anybody?\n").unwrap();
     let told = until_closed(&mut client, connection);
     let error = told.error.unwrap();

@@ -98,7 +98,8 @@ fn semicolon() -> Framing {
 
 #[test]
 fn replies_that_drip_byte_by_byte_are_the_same_replies() {
-    let cases: [(Framing, &[u8], [&[u8]; 2]); 5] = [
+    type Case = (Framing, &'static [u8], [&'static [u8]; 2]);
+    let cases: [Case; 5] = [
         (Framing::line(), b"one\r\ntwo\n", [b"one", b"two"]),
         (Framing::len32(), b"\0\0\0\x03one\0\0\0\0", [b"one", b""]),
         (Framing::fixed(4), b"onlyfour", [b"only", b"four"]),

@@ -58,8 +58,10 @@ fn a_silent_peer_meets_the_first_byte_timeout() {
 #[test]
 fn an_upstream_may_have_timeouts_of_its_own() {
     let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
-    let mut timeouts = Timeouts::default();
-    timeouts.first_byte = SHORT;
+    let timeouts = Timeouts {
+        first_byte: SHORT,
+        ..Timeouts::default()
+    };
     let (upstream, _streams) = standing(&mut client, &peer, |it| it.timeouts(timeouts));
     let since = Instant::now();
     let request = ledger.request(&mut client, upstream, b"ping\n", far());
