@@ -12,6 +12,7 @@ use crate::engine::{Core, Engine, Inbox};
 use crate::error::{Error, Phase};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::frame::Framing;
+use crate::handle::Handle;
 use crate::kernel::TcpInfo;
 use crate::net::{Net, Resolve, SystemResolver};
 use crate::time::Time;
@@ -42,7 +43,9 @@ impl Client {
     pub fn with_resolver(config: Config, resolver: Arc<dyn Resolve>) -> Result<Client, Error> {
         config.validate()?;
         let net = Net::new(resolver).map_err(|error| Error::os(Phase::Connect, &error))?;
-        Ok(Client { engine: Engine::new(net, config) })
+        Ok(Client {
+            engine: Engine::new(net, config),
+        })
     }
 
     // Raw connections.
@@ -51,7 +54,7 @@ impl Client {
     /// bytes may be queued before that.
     ///
     /// # Errors
-    /// A target that is none; `Full` at [`Limits::connections_max`](crate::Limits::connections_max).
+    /// A target or framing that cannot be; `Full` at [`Limits::connections_max`](crate::Limits::connections_max).
     pub fn connect(&mut self, target: &str, framing: Framing) -> Result<ConnectionId, Error> {
         self.engine.core.connect(target, &framing)
     }
@@ -104,9 +107,14 @@ impl Client {
     /// Makes a request. It ends exactly once, with [`Event::Reply`] or [`Event::Failed`].
     ///
     /// # Errors
-    /// `Full`, naming the limit, when it can neither be sent nor wait; `NotOpen` for an unknown upstream. Nothing was
-    /// queued then, and no event follows.
-    pub fn request(&mut self, upstream: UpstreamId, payload: &[u8], deadline: Deadline) -> Result<RequestId, Error> {
+    /// `Full`, naming the limit, when it can neither be sent nor wait; `Deadline` when that has passed already;
+    /// `NotOpen` for an unknown upstream. Nothing was queued then, and no event follows.
+    pub fn request(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<RequestId, Error> {
         self.request_tagged(upstream, payload, deadline, 0)
     }
 
@@ -122,6 +130,34 @@ impl Client {
         tag: u64,
     ) -> Result<RequestId, Error> {
         request(&mut self.engine.core, upstream, payload, deadline, tag)
+    }
+
+    /// Makes a request and turns the loop until it has ended: the blocking convenience. Other events wait meanwhile.
+    /// The reply's bytes are valid until the next turn, as after [`Client::next_event`].
+    ///
+    /// # Errors
+    /// As for [`Client::request`], and however the request ended. `Full` naming
+    /// [`Limits::events_max`](crate::Limits::events_max) when so many other events wait; the request then goes on, and
+    /// ends as an event. When the frames that were not pulled hold its connection back
+    /// ([`Limits::unpulled_bytes_max`](crate::Limits::unpulled_bytes_max)) it ends by its deadline.
+    pub fn call(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<Frame, Error> {
+        let request = self.request(upstream, payload, deadline)?;
+        self.engine.wait_for(request)
+    }
+
+    /// A handle to make requests from other threads.
+    pub fn handle(&self) -> Handle {
+        let core = &self.engine.core;
+        Handle {
+            mailbox: core.mailbox(),
+            alarm: core.kernel.alarm(),
+            epoch: core.kernel.epoch(),
+        }
     }
 
     /// Figures of an upstream; `None` when there is none of that name.
@@ -178,7 +214,14 @@ impl Client {
 
     /// Both sides at once: received bytes to read while something is sent.
     pub fn split(&mut self) -> (Received<'_>, Outgoing<'_>) {
-        (Received { inbox: &self.engine.inbox }, Outgoing { core: &mut self.engine.core })
+        (
+            Received {
+                inbox: &self.engine.inbox,
+            },
+            Outgoing {
+                core: &mut self.engine.core,
+            },
+        )
     }
 
     // Getters.
@@ -191,6 +234,12 @@ impl Client {
     /// Bytes handed to the kernel, and bytes received, in a connection's life; `None` when it is gone.
     pub fn transferred(&self, connection: ConnectionId) -> Option<(u64, u64)> {
         self.engine.core.transferred(connection)
+    }
+
+    /// Bytes handed to the kernel, and bytes received, by all connections of an upstream so far, those that have ended
+    /// included; `None` when there is no such upstream. It looks at each connection.
+    pub fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
+        self.engine.core.transferred_of(upstream)
     }
 
     /// The address a connection is connected, or being connected, to.
@@ -281,17 +330,27 @@ fn request(
     deadline: Deadline,
     tag: u64,
 ) -> Result<RequestId, Error> {
-    core.request(upstream, payload, tag, |now: Time, service: &Service, net: &Net| match deadline {
-        Deadline::After(timeout) => now.after(timeout),
-        Deadline::At(instant) => net.time_of(instant),
-        Deadline::Standard => now.after(service.timeouts.request),
-    })
+    core.request(
+        upstream,
+        payload,
+        tag,
+        |now: Time, service: &Service, net: &Net| match deadline {
+            // The time was read a moment ago: once is enough.
+            Deadline::After(timeout) => now.after(timeout),
+            _ => net
+                .epoch()
+                .time_of(deadline)
+                .unwrap_or(now.after(service.timeouts.request)),
+        },
+    )
 }
 
 #[track_caller]
 fn held(bytes: Option<&[u8]>) -> &[u8] {
     match bytes {
         Some(bytes) => bytes,
-        None => panic!("the frame was given up: its bytes are valid until the first turn after its event was pulled"),
+        None => panic!(
+            "the frame was given up: its bytes are valid until the first turn after its event was pulled"
+        ),
     }
 }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Phase, Source};
+use crate::socket_options::SocketOptions;
 
 /// All settings of a client. `Config::default()` is meant to be right for most programs.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +20,8 @@ pub struct Config {
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
     /// in a virtual machine; spinning buys that back for a busy core.
     pub spin: Duration,
-    /// TCP_NODELAY on each connection. Default: true; the loop coalesces what was queued between two turns by itself.
-    pub nodelay: bool,
+    /// The options of each connection's socket.
+    pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
     /// connection. Requests of an upstream always take a FIN for the end.
     pub half_close: bool,
@@ -77,6 +78,8 @@ pub struct Limits {
     pub waiting_requests_max: usize,
     /// Bytes of those. Default: 8 MiB.
     pub waiting_bytes_max: usize,
+    /// Requests from other threads that the loop has not taken yet. Default: 1,024.
+    pub submissions_max: usize,
 }
 
 /// The `MSG_PEEK` look at the line before a write: whether it is made.
@@ -124,7 +127,7 @@ impl Default for Config {
             limits: Limits::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
-            nodelay: true,
+            socket: SocketOptions::default(),
             half_close: false,
         }
     }
@@ -161,6 +164,7 @@ impl Default for Limits {
             pool_bytes_max: 8 << 20,
             waiting_requests_max: 1_024,
             waiting_bytes_max: 8 << 20,
+            submissions_max: 1_024,
         }
     }
 }
@@ -179,34 +183,81 @@ impl Config {
 impl Timeouts {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         refuse(&[
-            (self.resolve.is_zero(), "timeouts.resolve is zero; give it at least 1 ns, 2 s is usual"),
-            (self.connect.is_zero(), "timeouts.connect is zero; give it at least 1 ns, 5 s is usual"),
-            (self.connect_address.is_zero(), "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual"),
-            (self.first_byte.is_zero(), "timeouts.first_byte is zero; give it at least 1 ns, 5 s is usual"),
-            (self.read_stall.is_zero(), "timeouts.read_stall is zero; give it at least 1 ns, 5 s is usual"),
-            (self.write_stall.is_zero(), "timeouts.write_stall is zero; give it at least 1 ns, 5 s is usual"),
-            (self.wait.is_zero(), "timeouts.wait is zero; give it at least 1 ns, 1 s is usual"),
-            (self.idle.is_zero(), "timeouts.idle is zero; give it at least 1 ns, 20 s is usual"),
+            (
+                self.resolve.is_zero(),
+                "timeouts.resolve is zero; give it at least 1 ns, 2 s is usual",
+            ),
+            (
+                self.connect.is_zero(),
+                "timeouts.connect is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.connect_address.is_zero(),
+                "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual",
+            ),
+            (
+                self.first_byte.is_zero(),
+                "timeouts.first_byte is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.read_stall.is_zero(),
+                "timeouts.read_stall is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.write_stall.is_zero(),
+                "timeouts.write_stall is zero; give it at least 1 ns, 5 s is usual",
+            ),
+            (
+                self.wait.is_zero(),
+                "timeouts.wait is zero; give it at least 1 ns, 1 s is usual",
+            ),
+            (
+                self.idle.is_zero(),
+                "timeouts.idle is zero; give it at least 1 ns, 20 s is usual",
+            ),
         ])
     }
 }
 
 impl Limits {
     fn validate(&self) -> Result<(), Error> {
-        let frame_bytes_possible = (u32::MAX / 2) as usize;
         refuse(&[
-            (self.connections_max == 0, "limits.connections_max is 0; at least 1 connection is needed"),
+            (
+                self.connections_max == 0,
+                "limits.connections_max is 0; at least 1 connection is needed",
+            ),
             (
                 self.connections_max > crate::kernel::INDEX_MAX as usize,
                 "limits.connections_max is above 2^30; a slot's index has 30 bits",
             ),
-            (self.frame_bytes_max == 0, "limits.frame_bytes_max is 0; a frame has at least 1 byte"),
-            (self.frame_bytes_max > frame_bytes_possible, "limits.frame_bytes_max is above 2^31 - 1 bytes"),
-            (self.send_queue_bytes_max == 0, "limits.send_queue_bytes_max is 0; nothing could be sent"),
-            (self.turn_bytes_max == 0, "limits.turn_bytes_max is 0; nothing could be read"),
-            (self.turn_frames_max == 0, "limits.turn_frames_max is 0; no frame could be taken"),
-            (self.events_max == 0, "limits.events_max is 0; nothing could be told"),
-            (self.read_bytes < 64, "limits.read_bytes is below 64 bytes; 16 KiB is usual"),
+            (
+                self.frame_bytes_max == 0,
+                "limits.frame_bytes_max is 0; a frame has at least 1 byte",
+            ),
+            (
+                self.frame_bytes_max > crate::frame::FRAME_BYTES_MAX,
+                "limits.frame_bytes_max is above 2^31 - 1 bytes",
+            ),
+            (
+                self.send_queue_bytes_max == 0,
+                "limits.send_queue_bytes_max is 0; nothing could be sent",
+            ),
+            (
+                self.turn_bytes_max == 0,
+                "limits.turn_bytes_max is 0; nothing could be read",
+            ),
+            (
+                self.turn_frames_max == 0,
+                "limits.turn_frames_max is 0; no frame could be taken",
+            ),
+            (
+                self.events_max == 0,
+                "limits.events_max is 0; nothing could be told",
+            ),
+            (
+                self.read_bytes < 64,
+                "limits.read_bytes is below 64 bytes; 16 KiB is usual",
+            ),
         ])
     }
 }
@@ -232,6 +283,9 @@ mod tests {
         let mut config = Config::default();
         config.limits.turn_frames_max = 0;
         let error = config.validate().expect_err("zero frames a turn");
-        assert!(error.to_string().contains("limits.turn_frames_max"), "{error}");
+        assert!(
+            error.to_string().contains("limits.turn_frames_max"),
+            "{error}"
+        );
     }
 }

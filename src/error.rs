@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::errno;
+
 /// How an error should be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -67,6 +69,10 @@ pub enum Limit {
     WaitingRequests,
     /// `Limits::waiting_bytes_max`: bytes of those.
     WaitingBytes,
+    /// `Limits::submissions_max`: requests from other threads that the loop has not taken.
+    Submissions,
+    /// `Limits::events_max`: events that wait to be pulled.
+    Events,
 }
 
 /// Why a name did not resolve.
@@ -91,6 +97,13 @@ pub enum Source {
     Timeout(Duration),
     /// The request's own deadline passed.
     Deadline,
+    /// The kernel refused a socket option.
+    Option {
+        /// Its name in [`SocketOptions`](crate::SocketOptions).
+        name: &'static str,
+        /// Why.
+        errno: i32,
+    },
     /// The peer ended the stream between frames (a FIN).
     Eof,
     /// The peer ended the stream within a frame of which `received` bytes had come.
@@ -141,7 +154,12 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(phase: Phase, source: Source) -> Error {
-        Error { class: source.class(), phase, sent: Sent::No, source }
+        Error {
+            class: source.class(),
+            phase,
+            sent: Sent::No,
+            source,
+        }
     }
 
     pub(crate) fn os(phase: Phase, error: &io::Error) -> Error {
@@ -154,7 +172,11 @@ impl Error {
 
     /// The same cause, as it meets a request in that phase with so much sent.
     pub(crate) fn of_request(self, phase: Phase, sent: Sent) -> Error {
-        Error { phase, sent, ..self }
+        Error {
+            phase,
+            sent,
+            ..self
+        }
     }
 
     /// A bound was met: try again after the next events, nothing was queued.
@@ -165,7 +187,7 @@ impl Error {
     /// The `errno`, when the kernel was the cause.
     pub fn errno(&self) -> Option<i32> {
         match self.source {
-            Source::Os(errno) => Some(errno),
+            Source::Os(errno) | Source::Option { errno, .. } => Some(errno),
             _ => None,
         }
     }
@@ -174,21 +196,26 @@ impl Error {
 impl Source {
     /// The errno of a failed call. An `io::Error` without one comes from std itself: EIO then.
     pub(crate) fn of(error: &io::Error) -> Source {
-        Source::Os(error.raw_os_error().unwrap_or(libc::EIO))
+        Source::Os(error.raw_os_error().unwrap_or(errno::EIO))
     }
 
     /// How an error of this cause should be met (the table in `docs/errors.md`).
     pub fn class(&self) -> Class {
         match self {
-            Source::Os(errno) => class_of_errno(*errno),
+            Source::Os(errno) => errno::class(*errno),
+            // Another try sets the same option on the same system.
+            Source::Option { .. } => Class::Persistent,
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
-            Source::Truncated { .. } | Source::Oversize { .. } | Source::Malformed(_) | Source::Unsolicited => {
-                Class::Protocol
-            }
+            Source::Truncated { .. }
+            | Source::Oversize { .. }
+            | Source::Malformed(_)
+            | Source::Unsolicited => Class::Protocol,
             Source::Resolve(ResolveError::TryAgain) => Class::Transient,
             Source::Resolve(_) => Class::Persistent,
             Source::Full { .. } => Class::Resource,
-            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => Class::Local,
+            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => {
+                Class::Local
+            }
         }
     }
 
@@ -196,6 +223,7 @@ impl Source {
     pub fn kind(&self) -> &'static str {
         match self {
             Source::Os(_) => "os",
+            Source::Option { .. } => "option",
             Source::Timeout(_) => "timeout",
             Source::Deadline => "deadline",
             Source::Eof => "eof",
@@ -210,27 +238,6 @@ impl Source {
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",
         }
-    }
-}
-
-fn class_of_errno(errno: i32) -> Class {
-    match errno {
-        libc::EMFILE
-        | libc::ENFILE
-        | libc::ENOBUFS
-        | libc::ENOMEM
-        | libc::EADDRNOTAVAIL
-        | libc::EADDRINUSE
-        | libc::EAGAIN => Class::Resource,
-        libc::EAFNOSUPPORT
-        | libc::EPROTONOSUPPORT
-        | libc::EPROTOTYPE
-        | libc::EACCES
-        | libc::EPERM
-        | libc::ENOPROTOOPT
-        | libc::EOPNOTSUPP => Class::Persistent,
-        libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK | libc::EISCONN | libc::EALREADY => Class::Local,
-        _ => Class::Transient,
     }
 }
 
@@ -280,6 +287,8 @@ impl fmt::Display for Limit {
             Limit::SendQueueBytes => "send_queue_bytes_max",
             Limit::WaitingRequests => "waiting_requests_max",
             Limit::WaitingBytes => "waiting_bytes_max",
+            Limit::Submissions => "submissions_max",
+            Limit::Events => "events_max",
         })
     }
 }
@@ -288,21 +297,42 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Source::Option { name, errno } => {
+                write!(
+                    f,
+                    "the socket option {name} was refused: {}",
+                    io::Error::from_raw_os_error(*errno)
+                )
+            }
             Source::Timeout(after) => write!(f, "no progress for {after:?}"),
             Source::Deadline => f.write_str("the request's deadline passed"),
             Source::Eof => f.write_str("the peer closed the connection"),
             Source::Truncated { received } => {
-                write!(f, "the peer closed the connection within a frame, after {received} bytes of it")
+                write!(
+                    f,
+                    "the peer closed the connection within a frame, after {received} bytes of it"
+                )
             }
             Source::Oversize { limit, claimed } => {
-                write!(f, "a frame of {claimed} bytes or more, where at most {limit} are allowed")
+                write!(
+                    f,
+                    "a frame of {claimed} bytes or more, where at most {limit} are allowed"
+                )
             }
             Source::Malformed(why) => write!(f, "malformed frame: {why}"),
             Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
-            Source::Resolve(ResolveError::NotFound) => f.write_str("the name does not resolve to an address"),
-            Source::Resolve(ResolveError::TryAgain) => f.write_str("the name server does not answer for now"),
-            Source::Resolve(ResolveError::Failed(code)) => write!(f, "the lookup of the name failed (EAI {code})"),
-            Source::SelfConnect => f.write_str("the socket connected to itself: nobody listens at that port"),
+            Source::Resolve(ResolveError::NotFound) => {
+                f.write_str("the name does not resolve to an address")
+            }
+            Source::Resolve(ResolveError::TryAgain) => {
+                f.write_str("the name server does not answer for now")
+            }
+            Source::Resolve(ResolveError::Failed(code)) => {
+                write!(f, "the lookup of the name failed (EAI {code})")
+            }
+            Source::SelfConnect => {
+                f.write_str("the socket connected to itself: nobody listens at that port")
+            }
             Source::Full { limit } => write!(f, "the limit {limit} is reached"),
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
@@ -325,7 +355,9 @@ impl From<Error> for io::Error {
         match error.source {
             Source::Os(errno) => io::Error::from_raw_os_error(errno),
             Source::Timeout(_) | Source::Deadline => io::Error::new(io::ErrorKind::TimedOut, error),
-            Source::Eof | Source::Truncated { .. } => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+            Source::Eof | Source::Truncated { .. } => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, error)
+            }
             _ => io::Error::other(error),
         }
     }

@@ -76,7 +76,8 @@ pub enum Event {
         /// Which.
         connection: ConnectionId,
     },
-    /// The peer has ended its half of the stream between frames, and `Config::half_close` allows to go on sending.
+    /// The peer has ended its half of the stream, and `Config::half_close` allows to go on sending. If it ended within
+    /// a frame, `Closed` will say so.
     HalfClosed {
         /// Which.
         connection: ConnectionId,
@@ -108,6 +109,29 @@ pub enum Event {
         /// Why, and whether the peer may have got it.
         error: Error,
     },
+}
+
+impl Event {
+    /// The connection that has an event to be pulled.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Event::Connected { connection, .. }
+            | Event::Frame { connection, .. }
+            | Event::Writable { connection }
+            | Event::HalfClosed { connection }
+            | Event::Closed { connection, .. } => Some(*connection),
+            Event::Reply { frame, .. } => Some(frame.connection),
+            Event::Failed { .. } => None,
+        }
+    }
+
+    /// Whether it is the end of a request.
+    pub(crate) fn ends(&self, wanted: RequestId) -> bool {
+        match self {
+            Event::Reply { request, .. } | Event::Failed { request, .. } => *request == wanted,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for ConnectionId {

@@ -8,7 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::error::ResolveError;
+use crate::error::{Error, Phase, ResolveError, Source};
+use crate::socket_options::SocketOptions;
 use crate::time::Time;
 
 /// The largest index of a slot: two bits of a token's lower half stay free for listeners and the waker.
@@ -44,10 +45,32 @@ pub(crate) enum Peeked {
     Failed(io::Error),
 }
 
-/// Options of a new socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SocketOptions {
-    pub(crate) nodelay: bool,
+/// Why there is no socket: a call failed, or an option was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The option's name in `SocketOptions`.
+    pub(crate) option: Option<&'static str>,
+    pub(crate) error: io::Error,
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Refused {
+        Refused {
+            option: None,
+            error,
+        }
+    }
+}
+
+impl Refused {
+    /// As an error of connecting.
+    pub(crate) fn into_error(self) -> Error {
+        let source = match (self.option, Source::of(&self.error)) {
+            (Some(name), Source::Os(errno)) => Source::Option { name, errno },
+            (_, source) => source,
+        };
+        Error::new(Phase::Connect, source)
+    }
 }
 
 /// What the kernel knows of a connection (Linux's TCP_INFO). Zero where it knows nothing, as before the first sample
@@ -84,13 +107,23 @@ pub(crate) trait Kernel {
     const SHORT_READ_DRAINS: bool;
 
     /// Starts to connect and registers for readable and writable edges.
-    fn connect(&mut self, to: SocketAddr, options: &SocketOptions, token: u64) -> io::Result<Self::Socket>;
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        options: &SocketOptions,
+        token: u64,
+    ) -> Result<Self::Socket, Refused>;
     /// Starts to listen and registers for readable edges.
     fn listen(&mut self, at: SocketAddr, token: u64) -> io::Result<Self::Listener>;
     /// Takes a connection from the backlog; it is not registered yet.
     fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
     /// Registers an accepted socket for readable and writable edges.
-    fn register(&mut self, socket: &mut Self::Socket, options: &SocketOptions, token: u64) -> io::Result<()>;
+    fn register(
+        &mut self,
+        socket: &mut Self::Socket,
+        options: &SocketOptions,
+        token: u64,
+    ) -> Result<(), Refused>;
     /// Accepts and drops one connection with a spare descriptor, when there is no other; false when none waits.
     fn shed(&mut self, listener: &Self::Listener) -> io::Result<bool>;
     /// The address a listener is bound to.
@@ -126,7 +159,12 @@ pub(crate) trait Kernel {
 
     /// Waits for readiness, a wake or the timeout (`None`: for ever), polling without blocking for `spin` first.
     /// Appends to `ready`. A signal ends the wait early, without an error.
-    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, ready: &mut Vec<Readiness>) -> io::Result<Woken>;
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        spin: Duration,
+        ready: &mut Vec<Readiness>,
+    ) -> io::Result<Woken>;
     /// The time: nanoseconds since this kernel was made, never going back.
     fn now(&self) -> Time;
     /// A random number, for jitter.

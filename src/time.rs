@@ -19,10 +19,12 @@ impl Time {
     /// Later than every deadline.
     pub(crate) const NEVER: Time = Time(u64::MAX);
 
+    #[cfg(test)]
     pub(crate) const fn from_nanos(nanos: u64) -> Time {
         Time(nanos)
     }
 
+    #[cfg(test)]
     pub(crate) const fn nanos(self) -> u64 {
         self.0
     }
@@ -54,7 +56,11 @@ impl Time {
 
     /// The instant at which a tick begins.
     pub(crate) fn from_tick(tick: u64) -> Time {
-        Time(tick.checked_shl(TICK_SHIFT).filter(|nanos| nanos >> TICK_SHIFT == tick).unwrap_or(u64::MAX))
+        Time(
+            tick.checked_shl(TICK_SHIFT)
+                .filter(|nanos| nanos >> TICK_SHIFT == tick)
+                .unwrap_or(u64::MAX),
+        )
     }
 }
 

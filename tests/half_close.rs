@@ -78,17 +78,23 @@ fn the_look_before_the_write_lets_a_half_closed_peer_have_it() {
 }
 
 #[test]
-fn a_half_that_ends_within_a_frame_is_truncated_even_where_half_close_is_allowed() {
+fn a_half_that_ends_within_a_frame_is_told_as_truncated_at_the_close_and_may_be_answered_before() {
     let (mut client, peer) = (half_closing(), Peer::new());
     let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
     stream.write_all(b"half a li").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
+    client_until(&mut client, |_, event| match event {
+        Event::HalfClosed { .. } => Some(()),
+        other => panic!("{other:?}"),
+    });
+    client.send(connection, b"what?\n").unwrap();
+    client.close(connection).unwrap();
     let told = until_closed(&mut client, connection);
     assert_eq!(
         told.error.unwrap().source,
         Source::Truncated { received: 9 }
     );
-    assert!(!told.half_closed);
+    assert_eq!(read_to_the_end(&mut stream), b"what?\n");
 }
 
 #[test]
@@ -100,9 +106,9 @@ fn a_half_closed_peer_that_resets_is_told_at_the_next_send() {
         Event::HalfClosed { .. } => Some(()),
         other => panic!("{other:?}"),
     });
-    let line = line_of(&stream);
+    let ends = both_ends(&stream);
     reset(stream);
-    until_reset_arrived(line);
+    until_reset_arrived(ends);
     client.send(connection, b"anybody?\n").unwrap();
     let told = until_closed(&mut client, connection);
     let error = told.error.unwrap();

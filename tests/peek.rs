@@ -44,9 +44,9 @@ fn a_request_that_meets_a_reset_is_not_written() {
     let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     let stream = streams.remove(0);
-    let line = line_of(&stream);
+    let ends = both_ends(&stream);
     reset(stream);
-    until_reset_arrived(line);
+    until_reset_arrived(ends);
 
     let request = ledger.request(&mut client, upstream, b"ping\n", far());
     let error = ledger.until(&mut client, request).error();
@@ -82,13 +82,13 @@ fn a_fin_behind_data_is_seen_before_the_next_send() {
     for end in End::BOTH {
         let (mut client, peer) = (client(), Peer::new());
         let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
-        let line = line_of(&stream);
+        let ends = both_ends(&stream);
         stream.write_all(b"so long\nbye\n").unwrap();
         until_in_kernel(&client, connection, 12);
         let kept = end.of(stream);
         match end {
             End::Fin => until_in_kernel(&client, connection, 13),
-            End::Rst => until_reset_arrived(line),
+            End::Rst => until_reset_arrived(ends),
         }
 
         client.send(connection, b"ping\n").unwrap();

@@ -25,7 +25,12 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(buffer_bytes: usize, free_bytes_max: usize) -> Pool {
-        Pool { free: Vec::new(), free_bytes: 0, free_bytes_max, buffer_bytes }
+        Pool {
+            free: Vec::new(),
+            free_bytes: 0,
+            free_bytes_max,
+            buffer_bytes,
+        }
     }
 
     /// Storage of at least `buffer_bytes` capacity, with whatever length it was given up with.

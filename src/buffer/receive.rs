@@ -108,7 +108,9 @@ impl ReceiveBuffer {
     pub(crate) fn release(&mut self, read_bytes: usize, pool: &mut Pool) {
         self.start = match self.unpulled {
             0 => self.parsed,
-            _ => self.start.max((self.pulled.saturating_sub(self.base)) as usize),
+            _ => self
+                .start
+                .max((self.pulled.saturating_sub(self.base)) as usize),
         };
         debug_assert!(self.start <= self.parsed, "released bytes of no frame");
         if self.start == self.filled {

@@ -19,7 +19,12 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     pub(crate) fn new(bytes_max: usize) -> SendQueue {
-        SendQueue { bytes: Vec::new(), head: 0, written: 0, bytes_max }
+        SendQueue {
+            bytes: Vec::new(),
+            head: 0,
+            written: 0,
+            bytes_max,
+        }
     }
 
     /// Queues bytes, all or none: `None` when they would go beyond the bound. An empty queue takes one payload of any
@@ -58,7 +63,10 @@ impl SendQueue {
 
     /// Takes a payload out again of which the kernel has nothing yet. What is behind it moves forward.
     pub(crate) fn withdraw(&mut self, range: Range<u64>) {
-        debug_assert!(range.start >= self.written && range.end <= self.queued_bytes(), "withdrew what has left");
+        debug_assert!(
+            range.start >= self.written && range.end <= self.queued_bytes(),
+            "withdrew what has left"
+        );
         let from = self.head + (range.start - self.written) as usize;
         let to = self.head + (range.end - self.written) as usize;
         self.bytes.drain(from..to);
@@ -99,6 +107,8 @@ impl SendQueue {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -110,7 +120,10 @@ mod tests {
         assert_eq!(queue.pending(), b"lloworld");
         assert_eq!((queue.written_bytes(), queue.queued_bytes()), (2, 10));
         queue.written(8, &mut pool);
-        assert!(queue.is_empty() && queue.bytes.capacity() == 0, "the storage is given back");
+        assert!(
+            queue.is_empty() && queue.bytes.capacity() == 0,
+            "the storage is given back"
+        );
     }
 
     #[test]
@@ -127,7 +140,7 @@ mod tests {
     fn a_withdrawn_payload_leaves_no_byte_behind() {
         let (mut queue, mut pool) = (SendQueue::new(100), Pool::new(16, 1 << 20));
         queue.push(b"aaa", &mut pool);
-        let b = queue.push(b"bbb", &mut pool).expect("room");
+        let b = queue.push(b"bbb", &mut pool).unwrap();
         queue.push(b"ccc", &mut pool);
         queue.written(1, &mut pool);
         queue.withdraw(b);

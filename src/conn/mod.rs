@@ -10,18 +10,21 @@
 //! Input that was received before a loss is told before the loss: an end of the stream or an error is only *pending*
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
-mod timeouts;
+mod ending;
 #[cfg(test)]
 mod tests;
+mod timeouts;
+mod wants;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::{Pool, ReceiveBuffer, SendQueue};
+use crate::buffer::{Pool, SendQueue};
 use crate::config::Timeouts;
-use crate::error::{Error, Phase, Sent, Source};
-use crate::frame::{Decoded, Decoder, FrameError};
+use crate::error::{Error, Source};
+use crate::frame::Decoder;
 use crate::time::Time;
+use ending::Ending;
 
 /// What connections of one kind have in common.
 #[derive(Clone, Debug)]
@@ -33,28 +36,29 @@ pub(crate) struct Profile {
     /// reading, or two full pipes would wait for each other.
     pub(crate) reads_pause_above_bytes: usize,
     pub(crate) send_queue_bytes_max: usize,
+    /// Bytes the peer may send in the connection's life; the rest is not taken.
+    pub(crate) read_bytes_max: u64,
 }
 
 /// Where a connection is in its life.
 #[derive(Debug)]
 enum State {
     /// Its name is being looked up.
-    Resolving { deadline: Time, connect_deadline: Time },
+    Resolving {
+        deadline: Time,
+        connect_deadline: Time,
+    },
     /// One address is being tried.
-    Connecting { deadline: Time, connect_deadline: Time },
+    Connecting {
+        deadline: Time,
+        connect_deadline: Time,
+    },
     /// Both sides may speak.
     Open,
     /// The program has closed: the queue empties, our FIN goes out (at `fin_at`), the peer's is awaited.
     Draining { fin_at: Option<Time> },
     /// Over; nothing changes any more.
     Closed(Option<Error>),
-}
-
-/// An end that is told when the frames before it are used up.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    Eof,
-    Failed(Error),
 }
 
 /// What a connection has to tell.
@@ -86,6 +90,10 @@ pub(crate) struct Conn {
     received: u64,
     /// The peer has ended its half and that was told.
     half_closed: bool,
+    /// What still comes is read and dropped, so that our close is no reset.
+    discarding: bool,
+    /// What was wrong with the end of the peer's half, told when the connection closes.
+    tail: Option<Error>,
     wants_writable: bool,
     /// Told once, when set.
     tell_half_closed: bool,
@@ -106,7 +114,15 @@ impl Conn {
     pub(crate) fn resolving(now: Time, profile: Arc<Profile>, decoder: Decoder) -> Conn {
         let connect_deadline = now.after(profile.timeouts.connect);
         let deadline = now.after(profile.timeouts.resolve).min(connect_deadline);
-        Conn::new(State::Resolving { deadline, connect_deadline }, now, profile, decoder)
+        Conn::new(
+            State::Resolving {
+                deadline,
+                connect_deadline,
+            },
+            now,
+            profile,
+            decoder,
+        )
     }
 
     /// A connection that was accepted.
@@ -127,6 +143,8 @@ impl Conn {
             partial: 0,
             received: 0,
             half_closed: false,
+            discarding: false,
+            tail: None,
             wants_writable: false,
             tell_half_closed: false,
             tell_writable: false,
@@ -143,21 +161,33 @@ impl Conn {
 
     /// An address is tried now; `last` when there is none after it.
     pub(crate) fn handle_connecting(&mut self, now: Time, last: bool) {
-        let (State::Resolving { connect_deadline, .. } | State::Connecting { connect_deadline, .. }) = self.state else {
+        let (State::Resolving {
+            connect_deadline, ..
+        }
+        | State::Connecting {
+            connect_deadline, ..
+        }) = self.state
+        else {
             return;
         };
         let deadline = match last {
             true => connect_deadline,
-            false => now.after(self.profile.timeouts.connect_address).min(connect_deadline),
+            false => now
+                .after(self.profile.timeouts.connect_address)
+                .min(connect_deadline),
         };
-        self.state = State::Connecting { deadline, connect_deadline };
+        self.state = State::Connecting {
+            deadline,
+            connect_deadline,
+        };
     }
 
     /// The TCP connection stands.
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
-        (self.received_at, self.wrote_at, self.active_at, self.quiet_since) = (now, now, now, now);
+        (self.received_at, self.wrote_at) = (now, now);
+        (self.active_at, self.quiet_since) = (now, now);
     }
 
     /// Connecting has failed for good.
@@ -169,6 +199,9 @@ impl Conn {
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
         (self.received_at, self.active_at, self.quiet_since) = (now, now, now);
+        if self.received >= self.profile.read_bytes_max && !self.discarding {
+            self.ending.get_or_insert(Ending::ReadLimit);
+        }
     }
 
     /// The peer has ended its half of the stream.
@@ -191,7 +224,7 @@ impl Conn {
         let error = self.loss(source);
         let error = *self.broken.get_or_insert(error);
         if self.half_closed {
-            // All of them were heard, and nothing more is read.
+            // All of the peer's words were heard, and nothing more is read.
             self.ending.get_or_insert(Ending::Failed(error));
         }
         self.queue.clear(pool);
@@ -208,7 +241,7 @@ impl Conn {
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
         if self.half_closed {
-            self.close_with(None);
+            self.close_with(self.tail);
         }
     }
 
@@ -229,7 +262,12 @@ impl Conn {
     // Commands.
 
     /// Queues bytes, all or none. Returns the range of the stream they take.
-    pub(crate) fn send(&mut self, now: Time, payload: &[u8], pool: &mut Pool) -> Option<Range<u64>> {
+    pub(crate) fn send(
+        &mut self,
+        now: Time,
+        payload: &[u8],
+        pool: &mut Pool,
+    ) -> Option<Range<u64>> {
         debug_assert!(self.can_send());
         if self.queue.is_empty() {
             self.wrote_at = now;
@@ -241,7 +279,7 @@ impl Conn {
         range
     }
 
-    /// The program was refused room in the queue: it is told when at most half of it is taken.
+    /// Somebody was refused room in the queue: it is told when at most half of it is taken.
     pub(crate) fn refused(&mut self) {
         self.wants_writable = true;
     }
@@ -277,200 +315,5 @@ impl Conn {
     pub(crate) fn abort(&mut self, source: Source) {
         let error = self.loss(source);
         self.close_with(Some(error));
-    }
-
-    // What is wanted.
-
-    /// The next whole frame: its payload's offset in the stream and its length. `None`: read on, or look at
-    /// [`Conn::poll_event`].
-    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<(u64, u32)> {
-        if self.is_closed() {
-            return None;
-        }
-        let unparsed = buffer.unparsed();
-        if !unparsed.is_empty() {
-            match self.decoder.decode(unparsed) {
-                Ok(Decoded::Frame { start, end, consumed }) => {
-                    (self.wanted, self.partial) = (1, unparsed.len() - consumed);
-                    return Some((buffer.take_frame(start, consumed), (end - start) as u32));
-                }
-                Ok(Decoded::Incomplete { wanted }) => (self.wanted, self.partial) = (wanted, unparsed.len()),
-                Err(error) => {
-                    self.partial = unparsed.len();
-                    let error = self.loss_in(Phase::Read, source_of(error));
-                    self.close_with(Some(error));
-                    return None;
-                }
-            }
-        }
-        self.apply_ending();
-        None
-    }
-
-    /// What to write now: nothing before it stands or after it broke.
-    pub(crate) fn poll_transmit(&self) -> &[u8] {
-        match self.state {
-            State::Open | State::Draining { .. } if self.broken.is_none() => self.queue.pending(),
-            _ => &[],
-        }
-    }
-
-    /// The kernel took `n` bytes of it.
-    pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
-        self.queue.written(n, pool);
-        (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
-        if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
-            self.wants_writable = false;
-            self.tell_writable = true;
-        }
-    }
-
-    /// Whether our FIN should go out now.
-    pub(crate) fn poll_shutdown(&self) -> bool {
-        matches!(self.state, State::Draining { fin_at: None }) && self.queue.is_empty() && self.broken.is_none()
-    }
-
-    /// The next thing to tell.
-    pub(crate) fn poll_event(&mut self) -> Option<ConnEvent> {
-        if std::mem::take(&mut self.tell_writable) {
-            return Some(ConnEvent::Writable);
-        }
-        if std::mem::take(&mut self.tell_half_closed) {
-            return Some(ConnEvent::HalfClosed);
-        }
-        match self.state {
-            State::Closed(error) if !self.closed_told => {
-                self.closed_told = true;
-                Some(ConnEvent::Closed(error))
-            }
-            _ => None,
-        }
-    }
-
-    // Getters.
-
-    pub(crate) fn is_connecting(&self) -> bool {
-        matches!(self.state, State::Resolving { .. } | State::Connecting { .. })
-    }
-
-    pub(crate) fn is_resolving(&self) -> bool {
-        matches!(self.state, State::Resolving { .. })
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed(_))
-    }
-
-    /// Whether the program may queue bytes: from the start until it closes or the connection ends.
-    pub(crate) fn can_send(&self) -> bool {
-        matches!(self.state, State::Resolving { .. } | State::Connecting { .. } | State::Open)
-    }
-
-    /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
-    pub(crate) fn wants_read(&self) -> bool {
-        matches!(self.state, State::Open | State::Draining { .. })
-            && self.ending.is_none()
-            && !self.half_closed
-            && self.queue.len() <= self.profile.reads_pause_above_bytes
-    }
-
-    /// Whether a write failed, so that only the peer's parting words are still awaited.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.is_some()
-    }
-
-    /// Whether a peer that has ended its half is still sent to.
-    pub(crate) fn sends_to_half_closed(&self) -> bool {
-        self.profile.half_close
-    }
-
-    /// Bytes the next frame needs at least.
-    pub(crate) fn wanted(&self) -> usize {
-        self.wanted
-    }
-
-    /// Bytes of a frame that has begun to come.
-    pub(crate) fn partial(&self) -> usize {
-        self.partial
-    }
-
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.queue.written_bytes()
-    }
-
-    pub(crate) fn received_bytes(&self) -> u64 {
-        self.received
-    }
-
-    /// The last time anything came or went.
-    pub(crate) fn quiet_since(&self) -> Time {
-        self.quiet_since
-    }
-
-    /// Gives the queue's storage back.
-    pub(crate) fn release(&mut self, pool: &mut Pool) {
-        self.queue.clear(pool);
-    }
-
-    // The end.
-
-    /// All frames before the end are told: now the end itself is.
-    fn apply_ending(&mut self) {
-        match (self.ending, &self.state) {
-            (None, _) => {}
-            (Some(Ending::Failed(error)), _) => self.close_with(Some(error)),
-            (Some(Ending::Eof), _) if self.partial > 0 => {
-                let source = Source::Truncated { received: self.partial as u64 };
-                let error = self.loss_in(Phase::Read, source);
-                self.close_with(Some(error));
-            }
-            (Some(Ending::Eof), State::Draining { fin_at: Some(_) }) => self.close_with(None),
-            (Some(Ending::Eof), _) if self.profile.half_close => {
-                self.ending = None;
-                self.half_closed = true;
-                self.tell_half_closed = true;
-            }
-            (Some(Ending::Eof), State::Draining { fin_at: None }) if self.queue.is_empty() => self.close_with(None),
-            (Some(Ending::Eof), _) => {
-                let error = self.loss(Source::Eof);
-                self.close_with(Some(error));
-            }
-        }
-    }
-
-    /// The first end counts.
-    fn close_with(&mut self, error: Option<Error>) {
-        if !self.is_closed() {
-            self.state = State::Closed(error);
-        }
-    }
-
-    /// An error of the phase the connection is in.
-    fn loss(&self, source: Source) -> Error {
-        let phase = match self.state {
-            State::Resolving { .. } => Phase::Resolve,
-            State::Connecting { .. } => Phase::Connect,
-            State::Draining { .. } => Phase::Drain,
-            _ if !self.queue.is_empty() => Phase::Write,
-            _ if self.partial > 0 || !self.awaiting_since.is_never() => Phase::Read,
-            _ => Phase::Idle,
-        };
-        self.loss_in(phase, source)
-    }
-
-    fn loss_in(&self, phase: Phase, source: Source) -> Error {
-        let sent = if self.written_bytes() == 0 { Sent::No } else { Sent::Maybe };
-        Error { sent, ..Error::new(phase, source) }
-    }
-}
-
-fn source_of(error: FrameError) -> Source {
-    match error {
-        FrameError::Oversize { limit, claimed } => Source::Oversize { limit, claimed },
-        FrameError::Malformed(why) => Source::Malformed(why),
     }
 }

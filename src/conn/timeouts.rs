@@ -26,17 +26,43 @@ impl Conn {
         (deadline <= now).then_some((phase, Source::Timeout(length)))
     }
 
+    /// Whether the address that is being tried has used up its time, while there is time for another.
+    pub(crate) fn address_overdue(&self, now: Time) -> Option<Source> {
+        match self.state {
+            State::Connecting {
+                deadline,
+                connect_deadline,
+            } if deadline <= now && now < connect_deadline => {
+                Some(Source::Timeout(self.profile.timeouts.connect_address))
+            }
+            _ => None,
+        }
+    }
+
     fn nearest(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         match self.state {
             State::Resolving { deadline, .. } => (deadline, Phase::Resolve, timeouts.resolve),
-            State::Connecting { deadline, connect_deadline } => {
+            State::Connecting {
+                deadline,
+                connect_deadline,
+            } => {
                 let whole = deadline == connect_deadline;
-                (deadline, Phase::Connect, if whole { timeouts.connect } else { timeouts.connect_address })
+                (
+                    deadline,
+                    Phase::Connect,
+                    if whole {
+                        timeouts.connect
+                    } else {
+                        timeouts.connect_address
+                    },
+                )
             }
             State::Open => earliest(self.writing(), self.reading()),
             State::Draining { fin_at: None } => self.writing(),
-            State::Draining { fin_at: Some(at) } => (at.after(timeouts.linger), Phase::Drain, timeouts.linger),
+            State::Draining { fin_at: Some(at) } => {
+                (at.after(timeouts.linger), Phase::Drain, timeouts.linger)
+            }
             State::Closed(_) => NONE,
         }
     }
@@ -54,12 +80,24 @@ impl Conn {
     fn reading(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         if self.partial > 0 {
-            (self.received_at.after(timeouts.read_stall), Phase::Read, timeouts.read_stall)
+            (
+                self.received_at.after(timeouts.read_stall),
+                Phase::Read,
+                timeouts.read_stall,
+            )
         } else if !self.awaiting_since.is_never() {
             let since = self.received_at.max(self.awaiting_since);
-            (since.after(timeouts.first_byte), Phase::Read, timeouts.first_byte)
+            (
+                since.after(timeouts.first_byte),
+                Phase::Read,
+                timeouts.first_byte,
+            )
         } else if self.queue.is_empty() {
-            (self.active_at.after(timeouts.idle), Phase::Idle, timeouts.idle)
+            (
+                self.active_at.after(timeouts.idle),
+                Phase::Idle,
+                timeouts.idle,
+            )
         } else {
             NONE
         }

@@ -26,8 +26,13 @@ impl<K: Kernel> Core<K> {
     // Raw connections.
 
     /// Starts to connect to `host:port`.
-    pub(crate) fn connect(&mut self, target: &str, framing: &Framing) -> Result<ConnectionId, Error> {
+    pub(crate) fn connect(
+        &mut self,
+        target: &str,
+        framing: &Framing,
+    ) -> Result<ConnectionId, Error> {
         let (host, port) = split_target(target)?;
+        self.check(framing)?;
         self.now = self.kernel.now();
         let (now, profile) = (self.now, self.profile.clone());
         let decoder = framing.decoder(self.config.limits.frame_bytes_max);
@@ -39,7 +44,10 @@ impl<K: Kernel> Core<K> {
     /// Queues bytes on an open or connecting connection, all or none.
     pub(crate) fn send(&mut self, id: ConnectionId, payload: &[u8]) -> Result<(), Error> {
         let now = self.now;
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.id == id && slot.conn.can_send());
+        let slot = self
+            .slots
+            .get_mut(id.index as usize)
+            .filter(|slot| slot.id == id && slot.conn.can_send());
         let slot = slot.ok_or(Error::new(Phase::Write, Source::NotOpen))?;
         let was_empty = slot.conn.queued() == 0;
         // A stall is counted from when the queue was last empty: that needs the time, later payloads do not.
@@ -71,7 +79,10 @@ impl<K: Kernel> Core<K> {
     }
 
     fn command(&mut self, id: ConnectionId, act: impl FnOnce(&mut Conn)) -> Result<(), Error> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.id == id && !slot.conn.is_closed());
+        let slot = self
+            .slots
+            .get_mut(id.index as usize)
+            .filter(|slot| slot.id == id && !slot.conn.is_closed());
         let slot = slot.ok_or(Error::new(Phase::Drain, Source::NotOpen))?;
         act(&mut slot.conn);
         self.now = self.kernel.now();
@@ -79,20 +90,38 @@ impl<K: Kernel> Core<K> {
         Ok(())
     }
 
+    fn check(&self, framing: &Framing) -> Result<(), Error> {
+        match framing.flaw(self.config.limits.frame_bytes_max) {
+            Some(flaw) => Err(Error::new(Phase::Connect, Source::Invalid(flaw))),
+            None => Ok(()),
+        }
+    }
+
     // Upstreams.
 
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         upstream.validate()?;
-        let free = self.config.limits.connections_max - self.slots.len().min(self.config.limits.connections_max);
+        self.check(&upstream.framing)?;
+        let free = self.config.limits.connections_max
+            - self.slots.len().min(self.config.limits.connections_max);
         if upstream.connections > free {
-            return Err(Error::new(Phase::Connect, Source::Full { limit: Limit::Connections }));
+            return Err(Error::new(
+                Phase::Connect,
+                Source::Full {
+                    limit: Limit::Connections,
+                },
+            ));
         }
         let service = self.services.len() as u32;
         let timeouts = upstream.timeouts.unwrap_or(self.config.timeouts);
-        self.service_profiles.push(Arc::new(profile(&self.config, timeouts, false)));
-        self.services.push(Service::new(upstream, timeouts, &self.config.limits));
-        self.service_timers.push(self.wheel.insert(TimerOwner::Service(service)));
+        self.service_profiles
+            .push(Arc::new(profile(&self.config, timeouts, false)));
+        self.services
+            .push(Service::new(upstream, timeouts, &self.config.limits));
+        self.service_timers
+            .push(self.wheel.insert(TimerOwner::Service(service)));
+        self.service_bytes.push((0, 0));
         self.now = self.kernel.now();
         self.connect_members(service);
         Ok(UpstreamId(service))
@@ -106,14 +135,28 @@ impl<K: Kernel> Core<K> {
         tag: u64,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        if payload.is_empty() {
+            let why = "a request of 0 bytes; no reply could be told to answer it";
+            return Err(Error::new(Phase::Write, Source::Invalid(why)));
+        }
         if payload.len() > self.config.limits.send_queue_bytes_max {
             return Err(Error::full(Limit::SendQueueBytes));
         }
         let now = self.kernel.now();
         self.now = now;
-        let it = self.services.get_mut(upstream.0 as usize).ok_or(Error::new(Phase::Write, Source::NotOpen))?;
+        let it = self
+            .services
+            .get_mut(upstream.0 as usize)
+            .ok_or(Error::new(Phase::Write, Source::NotOpen))?;
         let request = RequestId(self.requests_made + 1);
-        let asked = Asked { request, tag, deadline: deadline(now, it, &self.kernel) };
+        let asked = Asked {
+            request,
+            tag,
+            deadline: deadline(now, it, &self.kernel),
+        };
+        if asked.deadline <= now {
+            return Err(Error::new(Phase::Write, Source::Deadline));
+        }
         let chosen = if it.has_waiting() { None } else { it.choose() };
         match chosen {
             Some((member, index)) => {
@@ -136,13 +179,30 @@ impl<K: Kernel> Core<K> {
         let now = self.now;
         loop {
             let it = &mut self.services[service as usize];
-            let Some((member, index)) = it.choose() else { break };
-            let Some((waiter, payload)) = it.waiter() else { break };
+            let Some((member, index)) = it.choose() else {
+                break;
+            };
+            let Some((waiter, payload)) = it.waiter() else {
+                break;
+            };
             let slot = &mut self.slots[index as usize];
-            let Some(range) = slot.conn.send(now, payload, &mut self.send_pool) else { break };
+            let Some(range) = slot.conn.send(now, payload, &mut self.send_pool) else {
+                // Their turn comes when its queue has drained.
+                slot.conn.refused();
+                break;
+            };
             it.waiter_served();
             let (request, tag, deadline) = (waiter.request, waiter.tag, waiter.deadline);
-            it.assign(member, InFlight { request, tag, deadline, range, is_tombstone: false });
+            it.assign(
+                member,
+                InFlight {
+                    request,
+                    tag,
+                    deadline,
+                    range,
+                    is_tombstone: false,
+                },
+            );
             slot.conn.await_reply(now);
             self.settle(index);
         }
@@ -154,10 +214,15 @@ impl<K: Kernel> Core<K> {
         while let Some(member) = self.services[service as usize].poll_connect(self.now) {
             let it = &mut self.services[service as usize];
             let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
-            let decoder = it.options.framing.decoder(self.config.limits.frame_bytes_max);
+            let decoder = it
+                .options
+                .framing
+                .decoder(self.config.limits.frame_bytes_max);
             let target = it.options.target.clone();
             let owner = Owner::Service { service, member };
-            let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else { break };
+            let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
+                break;
+            };
             self.services[service as usize].handle_connecting(member, index);
             if let Ok((host, port)) = split_target(&target) {
                 self.look_up(index, host, port);
@@ -179,26 +244,64 @@ impl<K: Kernel> Core<K> {
 
     /// Bytes handed to the kernel and bytes received in a connection's life.
     pub(crate) fn transferred(&self, id: ConnectionId) -> Option<(u64, u64)> {
-        self.slot(id).map(|slot| (slot.conn.written_bytes(), slot.conn.received_bytes()))
+        self.slot(id)
+            .map(|slot| (slot.conn.written_bytes(), slot.conn.received_bytes()))
+    }
+
+    /// The same of all connections an upstream has had.
+    pub(crate) fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
+        let ended = *self.service_bytes.get(upstream.0 as usize)?;
+        let of = |slot: &Slot<K::Socket>| match slot.owner {
+            Owner::Service { service, .. } => service == upstream.0 && !slot.conn.is_closed(),
+            Owner::Program => false,
+        };
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        Some(slots.filter(|slot| of(slot)).fold(ended, |bytes, slot| {
+            let (written, received) = (slot.conn.written_bytes(), slot.conn.received_bytes());
+            (bytes.0 + written, bytes.1 + received)
+        }))
     }
 
     pub(crate) fn info(&self, id: ConnectionId) -> Result<TcpInfo, Error> {
         let socket = self.slot(id).and_then(|slot| slot.socket.as_ref());
         let socket = socket.ok_or(Error::new(Phase::Idle, Source::NotOpen))?;
-        self.kernel.info(socket).map_err(|error| Error::os(Phase::Idle, &error))
+        self.kernel
+            .info(socket)
+            .map_err(|error| Error::os(Phase::Idle, &error))
     }
 
     /// The connections of an upstream that stand.
-    pub(crate) fn connections_of(&self, upstream: UpstreamId) -> impl Iterator<Item = ConnectionId> {
+    pub(crate) fn connections_of(
+        &self,
+        upstream: UpstreamId,
+    ) -> impl Iterator<Item = ConnectionId> {
         let of = move |slot: &Slot<K::Socket>| match slot.owner {
-            Owner::Service { service, .. } => service == upstream.0 && slot.conn.can_send() && !slot.conn.is_connecting(),
+            Owner::Service { service, .. } => {
+                service == upstream.0 && slot.conn.can_send() && !slot.conn.is_connecting()
+            }
             Owner::Program => false,
         };
-        self.slots.iter().filter(move |(_, slot)| of(slot)).map(|(_, slot)| slot.id)
+        self.slots
+            .iter()
+            .filter(move |(_, slot)| of(slot))
+            .map(|(_, slot)| slot.id)
     }
 
     pub(crate) fn peer_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
         self.slot(id)?.peer
+    }
+
+    /// Raw connections that the program has not closed; only those on which nothing is under way, if asked so.
+    pub(crate) fn open_connections(&self, quiet: bool) -> Vec<ConnectionId> {
+        let fits = |slot: &Slot<K::Socket>| match quiet {
+            true => slot.conn.is_quiet() && !slot.readable && !slot.in_ready,
+            false => !slot.conn.is_closed(),
+        };
+        self.slots
+            .iter()
+            .filter(|(_, slot)| fits(slot))
+            .map(|(_, slot)| slot.id)
+            .collect()
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -210,7 +313,8 @@ impl<K: Kernel> Core<K> {
         match host.parse::<IpAddr>() {
             Ok(ip) => self.handle_resolved(index, Ok(vec![SocketAddr::new(ip, port)])),
             Err(_) => {
-                self.kernel.resolve(self.slots[index as usize].id.token(), host, port);
+                self.kernel
+                    .resolve(self.slots[index as usize].id.token(), host, port);
                 self.settle(index);
             }
         }
@@ -229,7 +333,20 @@ fn queue<S>(
 ) -> Option<()> {
     let range = slot.conn.send(now, payload, pool)?;
     slot.conn.await_reply(now);
-    let Asked { request, tag, deadline } = asked;
-    service.assign(member, InFlight { request, tag, deadline, range, is_tombstone: false });
+    let Asked {
+        request,
+        tag,
+        deadline,
+    } = asked;
+    service.assign(
+        member,
+        InFlight {
+            request,
+            tag,
+            deadline,
+            range,
+            is_tombstone: false,
+        },
+    );
     Some(())
 }

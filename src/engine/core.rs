@@ -11,6 +11,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::listen::Listeners;
+use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
 use super::tick_of;
 use crate::buffer::Pool;
@@ -44,6 +45,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) listeners: Listeners<K::Listener>,
     pub(super) services: Vec<Service>,
     pub(super) service_timers: Vec<TimerKey>,
+    /// Bytes written and received by the connections of each that have ended.
+    pub(super) service_bytes: Vec<(u64, u64)>,
     pub(super) service_profiles: Vec<Arc<Profile>>,
     pub(super) profile: Arc<Profile>,
     pub(super) wheel: Wheel<TimerOwner>,
@@ -58,11 +61,13 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) now: Time,
     pub(super) requests_made: u64,
     failed: Vec<Failed>,
+    pub(super) remote: Remote,
 }
 
 impl<K: Kernel> Core<K> {
     pub(super) fn new(kernel: K, config: Config) -> Core<K> {
         let now = kernel.now();
+        let remote = Remote::new(config.limits.submissions_max);
         Core {
             wheel: Wheel::new(now.tick_floor()),
             profile: Arc::new(profile(&config, config.timeouts, config.half_close)),
@@ -74,6 +79,7 @@ impl<K: Kernel> Core<K> {
             listeners: Listeners::default(),
             services: Vec::new(),
             service_timers: Vec::new(),
+            service_bytes: Vec::new(),
             service_profiles: Vec::new(),
             events: VecDeque::new(),
             ready: Vec::new(),
@@ -85,6 +91,7 @@ impl<K: Kernel> Core<K> {
             now,
             requests_made: 0,
             failed: Vec::new(),
+            remote,
         }
     }
 
@@ -93,14 +100,22 @@ impl<K: Kernel> Core<K> {
     /// A new slot for a connection; refused when there are as many as there may be.
     pub(super) fn open(&mut self, owner: Owner, conn: impl FnOnce() -> Conn) -> Result<u32, Error> {
         if self.slots.len() >= self.config.limits.connections_max {
-            return Err(Error::new(Phase::Connect, Source::Full { limit: Limit::Connections }));
+            return Err(Error::new(
+                Phase::Connect,
+                Source::Full {
+                    limit: Limit::Connections,
+                },
+            ));
         }
         let entry = self.slots.vacant_entry();
         let index = entry.key() as u32;
         if index as usize == self.generations.len() {
             self.generations.push(0);
         }
-        let id = ConnectionId { generation: self.generations[index as usize], index };
+        let id = ConnectionId {
+            generation: self.generations[index as usize],
+            index,
+        };
         let timer = self.wheel.insert(TimerOwner::Connection(index));
         entry.insert(Slot::new(id, conn(), owner, timer));
         Ok(index)
@@ -117,7 +132,9 @@ impl<K: Kernel> Core<K> {
 
     /// The slot of a connection that has not been reaped.
     pub(super) fn slot(&self, id: ConnectionId) -> Option<&Slot<K::Socket>> {
-        self.slots.get(id.index as usize).filter(|slot| slot.id == id)
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.id == id)
     }
 
     /// An event of it was pulled.
@@ -133,18 +150,35 @@ impl<K: Kernel> Core<K> {
         }
     }
 
+    /// Where other threads put requests.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.remote.mailbox.clone()
+    }
+
     // Lists.
 
     pub(super) fn push_ready(&mut self, index: u32) {
-        push(&mut self.ready, index, &mut self.slots[index as usize].in_ready);
+        push(
+            &mut self.ready,
+            index,
+            &mut self.slots[index as usize].in_ready,
+        );
     }
 
     pub(super) fn push_dirty(&mut self, index: u32) {
-        push(&mut self.dirty, index, &mut self.slots[index as usize].in_dirty);
+        push(
+            &mut self.dirty,
+            index,
+            &mut self.slots[index as usize].in_dirty,
+        );
     }
 
     pub(super) fn push_pulled(&mut self, index: u32) {
-        push(&mut self.pulled, index, &mut self.slots[index as usize].in_pulled);
+        push(
+            &mut self.pulled,
+            index,
+            &mut self.slots[index as usize].in_pulled,
+        );
     }
 
     /// Steals the flush list; give it back with [`Core::return_dirty`].
@@ -168,7 +202,9 @@ impl<K: Kernel> Core<K> {
             if self.listeners.mark(event.token) {
                 continue;
             }
-            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.slots.get_mut(index as usize) else {
+                continue;
+            };
             if slot.id.generation != generation {
                 continue;
             }
@@ -180,10 +216,17 @@ impl<K: Kernel> Core<K> {
         self.readiness = readiness;
     }
 
-    /// How long the loop may wait: not at all while there is anything to do or to pull.
+    /// How long a loop around this one may wait: not at all while there is anything to do or to pull.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
-        let rests = self.ready.is_empty() && self.dirty.is_empty() && self.events.is_empty();
-        if !rests || self.listeners.any_ready() {
+        match self.events.is_empty() {
+            true => self.next_work(),
+            false => Some(Duration::ZERO),
+        }
+    }
+
+    /// How long there is nothing to do.
+    pub(super) fn next_work(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.dirty.is_empty() || self.listeners.any_ready() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;
@@ -198,7 +241,10 @@ impl<K: Kernel> Core<K> {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
             match slot.conn.poll_event() {
-                Some(ConnEvent::Writable) => self.tell(index, Event::Writable { connection }),
+                Some(ConnEvent::Writable) => match slot.owner {
+                    Owner::Program => self.tell(index, Event::Writable { connection }),
+                    Owner::Service { service, .. } => self.serve_waiting(service),
+                },
                 Some(ConnEvent::HalfClosed) => self.tell(index, Event::HalfClosed { connection }),
                 Some(ConnEvent::Closed(error)) => return self.finish(index, error),
                 None => break,
@@ -210,6 +256,10 @@ impl<K: Kernel> Core<K> {
         }
         if slot.writable && (!slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown()) {
             self.push_dirty(index);
+        }
+        let slot = &self.slots[index as usize];
+        if slot.readable && !slot.is_stalled && slot.conn.wants_read() {
+            self.push_ready(index);
         }
         self.file(index);
     }
@@ -229,8 +279,10 @@ impl<K: Kernel> Core<K> {
 
     /// Files an upstream's nearest deadline.
     pub(super) fn file_service(&mut self, service: u32) {
-        let (timer, deadline) =
-            (self.service_timers[service as usize], self.services[service as usize].poll_timeout());
+        let (timer, deadline) = (
+            self.service_timers[service as usize],
+            self.services[service as usize].poll_timeout(),
+        );
         match deadline.is_never() {
             true => self.wheel.clear(timer),
             false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
@@ -240,7 +292,10 @@ impl<K: Kernel> Core<K> {
     /// Queues an event of a connection; raw ones only reach the program that owns it.
     pub(super) fn tell(&mut self, index: u32, event: Event) {
         let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.owner == Owner::Program, "an upstream's connection speaks through its requests");
+        debug_assert!(
+            slot.owner == Owner::Program,
+            "an upstream's connection speaks through its requests"
+        );
         slot.unpulled += 1;
         self.events.push_back(event);
     }
@@ -251,18 +306,36 @@ impl<K: Kernel> Core<K> {
         let written = slot.conn.written_bytes();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
-            self.kernel.close(socket, error.is_some_and(|error| resets(&error)));
+            self.kernel
+                .close(socket, error.is_some_and(|error| resets(&error)));
         }
         self.wheel.clear(slot.timer);
         let connection = slot.id;
         match slot.owner {
-            Owner::Program => self.tell(index, Event::Closed { connection, error, written }),
+            Owner::Program => self.tell(
+                index,
+                Event::Closed {
+                    connection,
+                    error,
+                    written,
+                },
+            ),
             Owner::Service { service, member } => {
                 let progress = self.progress(index);
+                let received = self.slots[index as usize].conn.received_bytes();
+                let bytes = &mut self.service_bytes[service as usize];
+                *bytes = (bytes.0 + written, bytes.1 + received);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
-                self.services[service as usize].handle_closed(now, member, random, progress, error, &mut failed);
+                self.services[service as usize].handle_closed(
+                    now,
+                    member,
+                    random,
+                    progress,
+                    error,
+                    &mut failed,
+                );
                 self.tell_failed(failed);
                 self.connect_members(service);
                 self.push_pulled(index);
@@ -272,8 +345,9 @@ impl<K: Kernel> Core<K> {
 
     /// Tells the failures of requests; keeps the list for the next time.
     pub(super) fn tell_failed(&mut self, mut failed: Vec<Failed>) {
-        let tell = |(request, tag, error)| Event::Failed { request, tag, error };
-        self.events.extend(failed.drain(..).map(tell));
+        for (request, tag, error) in failed.drain(..) {
+            self.tell_failure(request, tag, error);
+        }
         self.failed = failed;
     }
 
@@ -285,13 +359,20 @@ impl<K: Kernel> Core<K> {
     /// How far the stream of a connection has come.
     pub(super) fn progress(&self, index: u32) -> Progress {
         let conn = &self.slots[index as usize].conn;
-        Progress { written: conn.written_bytes(), reply_begun: conn.partial() > 0 }
+        Progress {
+            written: conn.written_bytes(),
+            reply_begun: conn.partial() > 0,
+        }
     }
 }
 
-/// Whether the peer should get a RST: it was given up, not agreed with.
+/// Whether the peer should get a RST: it was given up, not agreed with. Ending what is idle gives nothing up.
 fn resets(error: &Error) -> bool {
-    matches!(error.source, Source::Timeout(_) | Source::Deadline | Source::Closed)
+    match error.source {
+        Source::Timeout(_) => error.phase != Phase::Idle,
+        Source::Deadline | Source::Closed => true,
+        _ => false,
+    }
 }
 
 fn push(list: &mut Vec<u32>, index: u32, is_in: &mut bool) {
@@ -307,5 +388,6 @@ pub(super) fn profile(config: &Config, timeouts: Timeouts, half_close: bool) -> 
         half_close,
         reads_pause_above_bytes: usize::MAX,
         send_queue_bytes_max: config.limits.send_queue_bytes_max,
+        read_bytes_max: u64::MAX,
     }
 }

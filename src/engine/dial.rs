@@ -16,7 +16,7 @@ use super::core::Core;
 use super::slot::Owner;
 use crate::error::{Class, Error, Phase, ResolveError, Source};
 use crate::event::Event;
-use crate::kernel::{Kernel, SocketOptions};
+use crate::kernel::Kernel;
 use crate::upstream::no_address;
 
 /// What is still to be tried for one connection.
@@ -52,15 +52,23 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    pub(super) fn handle_resolved(&mut self, index: u32, outcome: Result<Vec<SocketAddr>, ResolveError>) {
+    pub(super) fn handle_resolved(
+        &mut self,
+        index: u32,
+        outcome: Result<Vec<SocketAddr>, ResolveError>,
+    ) {
         let slot = &mut self.slots[index as usize];
         match outcome {
             Ok(addresses) => {
-                slot.dial = Some(Box::new(Dial { addresses: addresses.into(), last_error: None }));
+                slot.dial = Some(Box::new(Dial {
+                    addresses: addresses.into(),
+                    last_error: None,
+                }));
                 self.dial_next(index);
             }
             Err(why) => {
-                slot.conn.handle_connect_failed(Error::new(Phase::Resolve, Source::Resolve(why)));
+                slot.conn
+                    .handle_connect_failed(Error::new(Phase::Resolve, Source::Resolve(why)));
                 self.push_ready(index);
             }
         }
@@ -68,20 +76,22 @@ impl<K: Kernel> Core<K> {
 
     /// Tries the next address.
     pub(super) fn dial_next(&mut self, index: u32) {
-        let options = SocketOptions { nodelay: self.config.nodelay };
         let slot = &mut self.slots[index as usize];
         let token = slot.id.token();
-        let Some(dial) = slot.dial.as_mut() else { return };
+        let Some(dial) = slot.dial.as_mut() else {
+            return;
+        };
         while let Some(address) = dial.addresses.pop_front() {
             slot.peer = Some(address);
-            match self.kernel.connect(address, &options, token) {
+            match self.kernel.connect(address, &self.config.socket, token) {
                 Ok(socket) => {
-                    slot.conn.handle_connecting(self.now, dial.addresses.is_empty());
+                    slot.conn
+                        .handle_connecting(self.now, dial.addresses.is_empty());
                     slot.install(socket);
                     return self.file(index);
                 }
                 Err(error) => {
-                    let error = Error::os(Phase::Connect, &error);
+                    let error = error.into_error();
                     dial.last_error = Some(error);
                     if error.class == Class::Resource {
                         break;
@@ -97,7 +107,13 @@ impl<K: Kernel> Core<K> {
     /// An edge came while connecting: has it, or has it failed?
     pub(super) fn check_connect(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref().filter(|_| slot.writable || slot.read_closed) else { return };
+        let Some(socket) = slot
+            .socket
+            .as_ref()
+            .filter(|_| slot.writable || slot.read_closed)
+        else {
+            return;
+        };
         match self.look(socket) {
             Look::Waiting => {}
             Look::Connected(peer) => self.connected(index, peer),
@@ -112,7 +128,12 @@ impl<K: Kernel> Core<K> {
             Ok(Some(error)) | Err(error) => return Look::Failed(Error::os(Phase::Connect, &error)),
         }
         match self.kernel.peer_addr(socket) {
-            Ok(peer) if self.kernel.local_addr(socket).is_ok_and(|local| local == peer) => {
+            Ok(peer)
+                if self
+                    .kernel
+                    .local_addr(socket)
+                    .is_ok_and(|local| local == peer) =>
+            {
                 Look::Failed(Error::new(Phase::Connect, Source::SelfConnect))
             }
             Ok(peer) => Look::Connected(peer),

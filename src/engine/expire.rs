@@ -8,9 +8,8 @@ use super::core::{Core, TimerOwner};
 use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
-use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::upstream::{Which, deadline_error};
+use crate::upstream::Which;
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -34,10 +33,9 @@ impl<K: Kernel> Core<K> {
             self.expire_requests(index, service, member, Which::All);
         }
         let slot = &mut self.slots[index as usize];
-        let is_due = slot.conn.poll_timeout() <= self.now;
-        if is_due && slot.dial.as_ref().is_some_and(|dial| dial.has_next()) {
-            let after = self.config.timeouts.connect_address;
-            return self.attempt_failed(index, Error::new(Phase::Connect, Source::Timeout(after)));
+        let has_next = slot.dial.as_ref().is_some_and(|dial| dial.has_next());
+        if let Some(source) = slot.conn.address_overdue(self.now).filter(|_| has_next) {
+            return self.attempt_failed(index, Error::new(Phase::Connect, source));
         }
         slot.conn.handle_timeout(self.now);
         self.settle(index);
@@ -49,18 +47,24 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].next_deadline(member) > self.now {
             return;
         }
-        let progress = self.progress(index);
         let mut expired = Vec::new();
+        let progress = self.progress(index);
         self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
         let slot = &mut self.slots[index as usize];
         for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
             slot.conn.withdraw(request.range.clone());
         }
         for (request, sent) in expired {
-            let error = deadline_error(&request, sent, progress.written);
-            self.events.push_back(Event::Failed { request: request.request, tag: request.tag, error });
+            let whole = request.range.end <= progress.written;
+            let phase = if whole { Phase::Read } else { Phase::Write };
+            let error = Error {
+                sent,
+                ..Error::new(phase, Source::Deadline)
+            };
+            self.tell_failure(request.request, request.tag, error);
         }
         let it = &self.services[service as usize];
+        let slot = &mut self.slots[index as usize];
         if it.is_forsaken(member) {
             slot.conn.abort(Source::Deadline);
         } else if !it.awaits(member) {

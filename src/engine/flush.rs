@@ -59,7 +59,9 @@ impl<K: Kernel> Core<K> {
     fn transmit(&mut self, index: u32) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref() else { return };
+        let Some(socket) = slot.socket.as_ref() else {
+            return;
+        };
         loop {
             let pending = slot.conn.poll_transmit();
             if pending.is_empty() {
@@ -94,7 +96,9 @@ impl<K: Kernel> Core<K> {
     fn shut_down(&mut self, index: u32) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref().filter(|_| slot.conn.poll_shutdown()) else { return };
+        let Some(socket) = slot.socket.as_ref().filter(|_| slot.conn.poll_shutdown()) else {
+            return;
+        };
         match self.kernel.shutdown(socket) {
             Ok(()) => slot.conn.handle_shut(now),
             Err(error) => slot.conn.handle_error(Source::of(&error)),
@@ -128,7 +132,9 @@ impl<K: Kernel> Core<K> {
             Peek::Idle(quiet) => self.now.since(slot.conn.quiet_since()) >= quiet,
             Peek::Never => false,
         };
-        let Some(socket) = slot.socket.as_ref().filter(|_| looks) else { return true };
+        let Some(socket) = slot.socket.as_ref().filter(|_| looks) else {
+            return true;
+        };
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
             Peeked::Data if expects_nothing => {

@@ -23,7 +23,11 @@ struct Entry {
 impl Inbox {
     pub(super) fn new(limits: &Limits) -> Inbox {
         let pool = Pool::new(limits.read_bytes, limits.pool_bytes_max);
-        Inbox { entries: Vec::new(), pool, read_bytes: limits.read_bytes }
+        Inbox {
+            entries: Vec::new(),
+            pool,
+            read_bytes: limits.read_bytes,
+        }
     }
 
     /// The buffer of a slot, and the pool it draws from.

@@ -12,10 +12,11 @@ use super::core::{Core, TimerOwner};
 use super::slot::Owner;
 use super::tick_of;
 use crate::conn::{Conn, Profile};
+use crate::errno;
 use crate::error::{Error, Phase};
 use crate::event::Event;
 use crate::frame::Framing;
-use crate::kernel::{INDEX_MAX, Kernel, SocketOptions};
+use crate::kernel::{INDEX_MAX, Kernel};
 use crate::wheel::TimerKey;
 
 /// Marks the index of a listener in a token.
@@ -46,7 +47,10 @@ pub(super) struct Listeners<L> {
 
 impl<L> Default for Listeners<L> {
     fn default() -> Listeners<L> {
-        Listeners { list: Vec::new(), refused: 0 }
+        Listeners {
+            list: Vec::new(),
+            refused: 0,
+        }
     }
 }
 
@@ -82,11 +86,20 @@ impl<K: Kernel> Core<K> {
     ) -> Result<(ListenerId, SocketAddr), Error> {
         let index = self.listeners.list.len() as u32;
         let os = |error: io::Error| Error::os(Phase::Connect, &error);
-        let listener = self.kernel.listen(at, u64::from(LISTENER | index)).map_err(os)?;
+        let listener = self
+            .kernel
+            .listen(at, u64::from(LISTENER | index))
+            .map_err(os)?;
         let address = self.kernel.listener_addr(&listener).map_err(os)?;
         let timer = self.wheel.insert(TimerOwner::Listener(index));
         let (listener, profile) = (Some(listener), Arc::new(profile));
-        self.listeners.list.push(Listening { listener, framing, profile, timer, is_ready: false });
+        self.listeners.list.push(Listening {
+            listener,
+            framing,
+            profile,
+            timer,
+            is_ready: false,
+        });
         Ok((ListenerId(index), address))
     }
 
@@ -118,13 +131,15 @@ impl<K: Kernel> Core<K> {
 
     fn accept(&mut self, index: usize) {
         let listening = &mut self.listeners.list[index];
-        let Some(listener) = listening.listener.as_ref() else { return };
+        let Some(listener) = listening.listener.as_ref() else {
+            return;
+        };
         match self.kernel.accept(listener) {
             Ok((socket, peer)) => self.accepted(index, socket, peer),
             Err(error) => match error.raw_os_error() {
                 _ if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
-                Some(libc::EMFILE | libc::ENFILE) => self.out_of_descriptors(index),
-                Some(libc::ENOBUFS | libc::ENOMEM) => self.pause(index),
+                Some(errno::EMFILE | errno::ENFILE) => self.out_of_descriptors(index),
+                Some(errno::ENOBUFS | errno::ENOMEM) => self.pause(index),
                 // The connection was gone before it was taken (ECONNABORTED and the like, accept(2)): the next one.
                 _ => {}
             },
@@ -134,14 +149,18 @@ impl<K: Kernel> Core<K> {
     fn accepted(&mut self, index: usize, mut socket: K::Socket, peer: SocketAddr) {
         let listening = &self.listeners.list[index];
         let (now, profile) = (self.now, listening.profile.clone());
-        let decoder = listening.framing.decoder(self.config.limits.frame_bytes_max);
-        let options = SocketOptions { nodelay: self.config.nodelay };
-        let Ok(slot_index) = self.open(Owner::Program, || Conn::accepted(now, profile, decoder)) else {
+        let decoder = listening
+            .framing
+            .decoder(self.config.limits.frame_bytes_max);
+        let Ok(slot_index) = self.open(Owner::Program, || Conn::accepted(now, profile, decoder))
+        else {
             self.listeners.refused += 1;
             return self.kernel.close(socket, false);
         };
         let connection = self.slots[slot_index as usize].id;
-        let registered = self.kernel.register(&mut socket, &options, connection.token());
+        let registered = self
+            .kernel
+            .register(&mut socket, &self.config.socket, connection.token());
         let slot = &mut self.slots[slot_index as usize];
         slot.install(socket);
         slot.peer = Some(peer);
@@ -149,17 +168,21 @@ impl<K: Kernel> Core<K> {
         self.tell(slot_index, Event::Connected { connection, peer });
         if let Err(error) = registered {
             let conn = &mut self.slots[slot_index as usize].conn;
-            conn.handle_connect_failed(Error::os(Phase::Connect, &error));
+            conn.handle_connect_failed(error.into_error());
         }
         self.settle(slot_index);
     }
 
     fn out_of_descriptors(&mut self, index: usize) {
-        let Some(listener) = self.listeners.list[index].listener.as_ref() else { return };
+        let Some(listener) = self.listeners.list[index].listener.as_ref() else {
+            return;
+        };
         match self.kernel.shed(listener) {
             Ok(true) => {
                 self.listeners.refused += 1;
-                log::warn!("out of descriptors: a connection was refused, accepting pauses for {PAUSE:?}");
+                log::warn!(
+                    "out of descriptors: a connection was refused, accepting pauses for {PAUSE:?}"
+                );
                 self.pause(index);
             }
             Ok(false) => self.listeners.list[index].is_ready = false,
@@ -171,6 +194,7 @@ impl<K: Kernel> Core<K> {
     fn pause(&mut self, index: usize) {
         let listening = &mut self.listeners.list[index];
         listening.is_ready = false;
-        self.wheel.schedule(listening.timer, tick_of(self.now.after(PAUSE), self.now));
+        self.wheel
+            .schedule(listening.timer, tick_of(self.now.after(PAUSE), self.now));
     }
 }

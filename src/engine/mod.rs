@@ -12,19 +12,22 @@ mod flush;
 mod inbox;
 mod listen;
 mod pump;
+mod remote;
 mod slot;
 
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::error::{Error, Phase};
-use crate::event::{Event, Frame};
+use crate::error::{Error, Limit, Phase};
+use crate::event::{Event, Frame, RequestId};
 use crate::kernel::Kernel;
 use crate::time::Time;
 
 pub(crate) use self::core::Core;
 pub(crate) use inbox::Inbox;
 pub(crate) use listen::ListenerId;
+pub use remote::Outcome;
+pub(crate) use remote::{Mailbox, Submission};
 
 /// A loop with its connections.
 #[derive(Debug)]
@@ -36,25 +39,41 @@ pub(crate) struct Engine<K: Kernel> {
 impl<K: Kernel> Engine<K> {
     /// The config has been validated.
     pub(crate) fn new(kernel: K, config: Config) -> Engine<K> {
-        Engine { inbox: Inbox::new(&config.limits), core: Core::new(kernel, config) }
+        Engine {
+            inbox: Inbox::new(&config.limits),
+            core: Core::new(kernel, config),
+        }
     }
 
     /// One pass of the loop, waiting at most `timeout` (`None`: until something happens). It does not wait while
     /// events are to be pulled or anything is left from the last pass.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        let timeout = if self.core.events.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.pass(timeout)
+    }
+
+    fn pass(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.release();
         self.core.flush();
-        let timeout = match (timeout, self.core.next_timeout()) {
+        let core = &mut self.core;
+        let timeout = match (timeout, core.next_work()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let core = &mut self.core;
         let spin = core.config.spin;
-        let woken = core.kernel.wait(timeout, spin, &mut core.readiness).map_err(|e| Error::os(Phase::Idle, &e))?;
+        let woken = core
+            .kernel
+            .wait(timeout, spin, &mut core.readiness)
+            .map_err(|error| Error::os(Phase::Idle, &error))?;
         core.mark();
         core.now = core.kernel.now();
         if woken.by_waker {
             core.take_resolved();
+            core.take_submissions();
         }
         self.pump_ready();
         self.core.accept_ready();
@@ -66,26 +85,45 @@ impl<K: Kernel> Engine<K> {
     /// The next event. What it refers to stays valid until the next turn.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         let event = self.core.events.pop_front()?;
-        let (connection, frame) = match &event {
-            Event::Frame { frame, .. } | Event::Reply { frame, .. } => (frame.connection, Some(*frame)),
-            Event::Connected { connection, .. }
-            | Event::Writable { connection }
-            | Event::HalfClosed { connection }
-            | Event::Closed { connection, .. } => (*connection, None),
-            Event::Failed { .. } => return Some(event),
-        };
-        if let Some(frame) = frame {
-            self.inbox.pull(frame);
+        if let Event::Frame { frame, .. } | Event::Reply { frame, .. } = &event {
+            self.inbox.pull(*frame);
         }
-        self.core.pulled(connection);
+        if let Some(connection) = event.connection() {
+            self.core.pulled(connection);
+        }
         Some(event)
     }
 
+    /// Turns until a request has ended, and takes its event out of its place among the others.
+    pub(crate) fn wait_for(&mut self, wanted: RequestId) -> Result<Frame, Error> {
+        let mut seen = 0;
+        loop {
+            let events = &mut self.core.events;
+            let place = events.range(seen..).position(|event| event.ends(wanted));
+            match place.and_then(|place| events.remove(seen + place)) {
+                Some(Event::Reply { frame, .. }) => {
+                    // Frames before it may still be unpulled: those must stay where they are.
+                    self.inbox.discard(frame.connection.index);
+                    self.core.pulled(frame.connection);
+                    return Ok(frame);
+                }
+                Some(Event::Failed { error, .. }) => return Err(error),
+                _ => seen = self.core.events.len(),
+            }
+            if seen >= self.core.config.limits.events_max {
+                return Err(Error::full(Limit::Events));
+            }
+            self.pass(None)?;
+        }
+    }
+
     /// Step 1 of a turn: what was pulled is given up, closed slots are reaped. At no other moment.
-    fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let mut pulled = std::mem::take(&mut self.core.pulled);
         for index in pulled.drain(..) {
-            let Some(slot) = self.core.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.core.slots.get_mut(index as usize) else {
+                continue;
+            };
             slot.in_pulled = false;
             if slot.is_reapable() {
                 self.core.reap(index);
@@ -99,7 +137,10 @@ impl<K: Kernel> Engine<K> {
 
     /// Step 6: each connection that is ready, or was cut by its quota in the last turn.
     fn pump_ready(&mut self) {
-        let mut ready = std::mem::replace(&mut self.core.ready, std::mem::take(&mut self.core.ready_spare));
+        let mut ready = std::mem::replace(
+            &mut self.core.ready,
+            std::mem::take(&mut self.core.ready_spare),
+        );
         for index in ready.drain(..) {
             if let Some(slot) = self.core.slots.get_mut(index as usize) {
                 slot.in_ready = false;

@@ -17,7 +17,10 @@ impl<K: Kernel> Engine<K> {
             self.core.check_connect(index);
         }
         let limits = &self.core.config.limits;
-        let mut quota = Quota { bytes: limits.turn_bytes_max, frames: limits.turn_frames_max };
+        let mut quota = Quota {
+            bytes: limits.turn_bytes_max,
+            frames: limits.turn_frames_max,
+        };
         while self.take_frames(index, &mut quota) && self.read(index, &mut quota) {}
         self.core.settle(index);
     }
@@ -31,9 +34,15 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
-            let Some((offset, len)) = slot.conn.poll_frame(buffer) else { return true };
+            let Some((offset, len)) = slot.conn.poll_frame(buffer) else {
+                return true;
+            };
             quota.frames -= 1;
-            let frame = Frame { connection: slot.id, offset, len };
+            let frame = Frame {
+                connection: slot.id,
+                offset,
+                len,
+            };
             self.hand_on(index, frame);
         }
     }
@@ -41,7 +50,11 @@ impl<K: Kernel> Engine<K> {
     /// Reads once; false when there is nothing more to read in this turn.
     fn read(&mut self, index: u32, quota: &mut Quota) -> bool {
         let slot = &mut self.core.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref().filter(|_| slot.readable && slot.conn.wants_read()) else {
+        let Some(socket) = slot
+            .socket
+            .as_ref()
+            .filter(|_| slot.readable && slot.conn.wants_read())
+        else {
             return false;
         };
         if quota.bytes == 0 {
@@ -55,8 +68,8 @@ impl<K: Kernel> Engine<K> {
             return false;
         }
         let space = buffer.space(slot.conn.wanted(), read_bytes, pool);
-        let room = space.len();
-        let outcome = self.core.kernel.read(socket, space);
+        let room = space.len().min(slot.conn.may_receive());
+        let outcome = self.core.kernel.read(socket, &mut space[..room]);
         match outcome {
             Ok(0) => {
                 slot.conn.handle_eof();
@@ -67,7 +80,8 @@ impl<K: Kernel> Engine<K> {
                 slot.conn.handle_received(self.core.now, n);
                 quota.bytes = quota.bytes.saturating_sub(n);
                 // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
-                let drained = n < room && K::SHORT_READ_DRAINS && !slot.read_closed && !slot.conn.is_broken();
+                let drained =
+                    n < room && K::SHORT_READ_DRAINS && !slot.read_closed && !slot.conn.is_broken();
                 slot.readable = !drained;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -87,7 +101,13 @@ impl<K: Kernel> Engine<K> {
     /// Gives a frame to whom it belongs.
     fn hand_on(&mut self, index: u32, frame: Frame) {
         match self.core.slots[index as usize].owner {
-            Owner::Program => self.core.tell(index, Event::Frame { connection: frame.connection, frame }),
+            Owner::Program => self.core.tell(
+                index,
+                Event::Frame {
+                    connection: frame.connection,
+                    frame,
+                },
+            ),
             Owner::Service { service, member } => self.answer(index, service, member, frame),
         }
     }
@@ -103,13 +123,22 @@ impl<K: Kernel> Engine<K> {
             return core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
-        if request.is_tombstone {
-            // The late reply of a request that timed out: nobody will pull it.
+        if !request.is_tombstone && !core.remote.awaits(request.request) {
+            slot.unpulled += 1;
+            let (request, tag) = (request.request, request.tag);
+            core.events.push_back(Event::Reply {
+                request,
+                tag,
+                frame,
+            });
+        } else {
+            // A late reply is swallowed, one for another thread is copied: nobody here will pull it.
+            if !request.is_tombstone {
+                let bytes = self.inbox.bytes(&frame).unwrap_or_default();
+                core.remote.tell(request.request, Ok(bytes.to_vec()));
+            }
             self.inbox.discard(index);
             core.push_pulled(index);
-        } else {
-            slot.unpulled += 1;
-            core.events.push_back(Event::Reply { request: request.request, tag: request.tag, frame });
         }
         if core.services[service as usize].is_forsaken(member) {
             core.slots[index as usize].conn.abort(Source::Deadline);

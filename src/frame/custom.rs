@@ -19,13 +19,25 @@ impl Custom {
 impl Codec for Custom {
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
         let (decoded, size, size_max) = match self.codec.decode(bytes)? {
-            Decoded::Frame { start, end, consumed } => {
+            Decoded::Frame {
+                start,
+                end,
+                consumed,
+            } => {
                 if start > end || end > consumed || consumed > bytes.len() || consumed == 0 {
                     return Err(FrameError::Malformed(
                         "a custom codec broke start <= end <= consumed <= length and consumed > 0",
                     ));
                 }
-                (Decoded::Frame { start, end, consumed }, consumed, self.limit)
+                (
+                    Decoded::Frame {
+                        start,
+                        end,
+                        consumed,
+                    },
+                    consumed,
+                    self.limit,
+                )
             }
             Decoded::Incomplete { wanted } => {
                 let wanted = wanted.max(bytes.len() + 1);
@@ -34,7 +46,10 @@ impl Codec for Custom {
             }
         };
         if size > size_max {
-            return Err(FrameError::Oversize { limit: self.limit, claimed: size as u64 });
+            return Err(FrameError::Oversize {
+                limit: self.limit,
+                claimed: size as u64,
+            });
         }
         Ok(decoded)
     }
@@ -53,7 +68,15 @@ mod tests {
     }
 
     fn frame(start: usize, end: usize, consumed: usize) -> Result<Decoded, FrameError> {
-        Custom::new(Box::new(Rogue(Decoded::Frame { start, end, consumed })), 8).decode(&[0; 10])
+        Custom::new(
+            Box::new(Rogue(Decoded::Frame {
+                start,
+                end,
+                consumed,
+            })),
+            8,
+        )
+        .decode(&[0; 10])
     }
 
     fn incomplete(wanted: usize, length: usize) -> Result<Decoded, FrameError> {
@@ -63,23 +86,59 @@ mod tests {
     #[test]
     fn an_impossible_range_is_malformed() {
         let max = usize::MAX;
-        for (start, end, consumed) in [(2, 1, 3), (0, 4, 3), (0, 3, 11), (0, 0, 0), (max, max, max), (max, 0, 1)] {
+        for (start, end, consumed) in [
+            (2, 1, 3),
+            (0, 4, 3),
+            (0, 3, 11),
+            (0, 0, 0),
+            (max, max, max),
+            (max, 0, 1),
+        ] {
             let decoded = frame(start, end, consumed);
-            assert!(matches!(decoded, Err(FrameError::Malformed(_))), "{start} {end} {consumed}");
+            assert!(
+                matches!(decoded, Err(FrameError::Malformed(_))),
+                "{start} {end} {consumed}"
+            );
         }
     }
 
     #[test]
     fn the_limit_counts_all_that_is_consumed_or_wanted() {
-        assert_eq!(frame(1, 8, 8), Ok(Decoded::Frame { start: 1, end: 8, consumed: 8 }));
-        assert_eq!(frame(1, 9, 9), Err(FrameError::Oversize { limit: 8, claimed: 9 }));
+        assert_eq!(
+            frame(1, 8, 8),
+            Ok(Decoded::Frame {
+                start: 1,
+                end: 8,
+                consumed: 8
+            })
+        );
+        assert_eq!(
+            frame(1, 9, 9),
+            Err(FrameError::Oversize {
+                limit: 8,
+                claimed: 9
+            })
+        );
         assert_eq!(incomplete(8, 5), Ok(Decoded::Incomplete { wanted: 8 }));
-        assert_eq!(incomplete(9, 5), Err(FrameError::Oversize { limit: 8, claimed: 9 }));
+        assert_eq!(
+            incomplete(9, 5),
+            Err(FrameError::Oversize {
+                limit: 8,
+                claimed: 9
+            })
+        );
     }
 
     #[test]
     fn a_hint_that_asks_for_nothing_more_is_put_right() {
         assert_eq!(incomplete(3, 5), Ok(Decoded::Incomplete { wanted: 6 }));
-        assert_eq!(incomplete(0, 8), Err(FrameError::Oversize { limit: 8, claimed: 9 }), "it would grow for ever");
+        assert_eq!(
+            incomplete(0, 8),
+            Err(FrameError::Oversize {
+                limit: 8,
+                claimed: 9
+            }),
+            "it would grow for ever"
+        );
     }
 }

@@ -6,23 +6,39 @@
 /// Where `needle` stands first in `bytes`.
 pub(super) fn find(bytes: &[u8], needle: u8) -> Option<usize> {
     let pattern = repeat(needle);
-    search(bytes, |word| zero_bytes(word ^ pattern), |byte| byte == needle)
+    search(
+        bytes,
+        |word| zero_bytes(word ^ pattern),
+        |byte| byte == needle,
+    )
 }
 
 /// Where the first of two bytes stands in `bytes`.
 pub(super) fn find_either(bytes: &[u8], one: u8, other: u8) -> Option<usize> {
     let (first, second) = (repeat(one), repeat(other));
-    search(bytes, |word| zero_bytes(word ^ first) | zero_bytes(word ^ second), |byte| byte == one || byte == other)
+    search(
+        bytes,
+        |word| zero_bytes(word ^ first) | zero_bytes(word ^ second),
+        |byte| byte == one || byte == other,
+    )
 }
 
 #[inline(always)]
-fn search(bytes: &[u8], hits_in: impl Fn(u64) -> u64, is_hit: impl Fn(u8) -> bool) -> Option<usize> {
+fn search(
+    bytes: &[u8],
+    hits_in: impl Fn(u64) -> u64,
+    is_hit: impl Fn(u8) -> bool,
+) -> Option<usize> {
     let (words, tail) = bytes.as_chunks::<8>();
     let found = words.iter().enumerate().find_map(|(index, word)| {
         let hits = hits_in(u64::from_le_bytes(*word));
         (hits != 0).then(|| index * 8 + hits.trailing_zeros() as usize / 8)
     });
-    let found = found.or_else(|| tail.iter().position(|&byte| is_hit(byte)).map(|index| words.len() * 8 + index));
+    let found = found.or_else(|| {
+        tail.iter()
+            .position(|&byte| is_hit(byte))
+            .map(|index| words.len() * 8 + index)
+    });
     #[cfg(test)]
     meter::add(found.map_or(bytes.len(), |index| index + 1));
     found
@@ -61,7 +77,17 @@ mod tests {
 
     /// Bytes that lie next to each other, so that borrows run through the words and hits are many.
     fn close_bytes() -> impl Strategy<Value = Vec<u8>> {
-        proptest::collection::vec(prop_oneof![Just(9), Just(10), Just(11), Just(13), Just(0x8a), any::<u8>()], 0..200)
+        proptest::collection::vec(
+            prop_oneof![
+                Just(9),
+                Just(10),
+                Just(11),
+                Just(13),
+                Just(0x8a),
+                any::<u8>()
+            ],
+            0..200,
+        )
     }
 
     proptest! {

@@ -29,16 +29,25 @@ impl Codec for Line {
         let line = &bytes[..newline.unwrap_or(until)];
         let end = line.strip_suffix(b"\r").unwrap_or(line).len();
         if end > self.limit {
-            return Err(FrameError::Oversize { limit: self.limit, claimed: self.limit as u64 + 1 });
+            return Err(FrameError::Oversize {
+                limit: self.limit,
+                claimed: self.limit as u64 + 1,
+            });
         }
         match newline {
             Some(newline) => {
                 self.scanned = 0;
-                Ok(Decoded::Frame { start: 0, end, consumed: newline + 1 })
+                Ok(Decoded::Frame {
+                    start: 0,
+                    end,
+                    consumed: newline + 1,
+                })
             }
             None => {
                 self.scanned = until;
-                Ok(Decoded::Incomplete { wanted: bytes.len() + 1 })
+                Ok(Decoded::Incomplete {
+                    wanted: bytes.len() + 1,
+                })
             }
         }
     }
@@ -49,14 +58,21 @@ mod tests {
     use super::super::find::meter;
     use super::*;
 
-    const OVERSIZE: Result<Decoded, FrameError> = Err(FrameError::Oversize { limit: 4, claimed: 5 });
+    const OVERSIZE: Result<Decoded, FrameError> = Err(FrameError::Oversize {
+        limit: 4,
+        claimed: 5,
+    });
 
     fn decode(bytes: &[u8]) -> Result<Decoded, FrameError> {
         Line::new(4).decode(bytes)
     }
 
     fn frame(end: usize, consumed: usize) -> Result<Decoded, FrameError> {
-        Ok(Decoded::Frame { start: 0, end, consumed })
+        Ok(Decoded::Frame {
+            start: 0,
+            end,
+            consumed,
+        })
     }
 
     fn incomplete(wanted: usize) -> Result<Decoded, FrameError> {

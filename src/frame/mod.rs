@@ -117,6 +117,9 @@ enum Kind {
     Custom(Arc<dyn Fn() -> Box<dyn Codec> + Send + Sync>),
 }
 
+/// The largest limit of a frame: its length has to fit [`Frame`](crate::Frame).
+pub(crate) const FRAME_BYTES_MAX: usize = i32::MAX as usize;
+
 impl Framing {
     /// Lines: `\n` or `\r\n` ends a frame; the payload is what stands before it. A `\r` anywhere else is data.
     pub fn line() -> Self {
@@ -175,7 +178,10 @@ impl Framing {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, frame_bytes_max: None }
+        Self {
+            kind,
+            frame_bytes_max: None,
+        }
     }
 
     /// The largest frame, in bytes of payload (of everything consumed for a custom codec), in place of the default of
@@ -197,6 +203,18 @@ impl Framing {
         }
     }
 
+    /// Why this framing cannot be used, if so. `frame_bytes_max_default` as for [`Self::decoder`].
+    pub(crate) fn flaw(&self, frame_bytes_max_default: usize) -> Option<&'static str> {
+        let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
+        match self.kind {
+            _ if limit == 0 => Some("a frame limit of 0 bytes; a frame has at least 1 byte"),
+            _ if limit > FRAME_BYTES_MAX => Some("a frame limit above 2^31 - 1 bytes"),
+            Kind::Fixed(0) => Some("fixed frames of 0 bytes; a frame has at least 1 byte"),
+            Kind::Fixed(bytes) if bytes > limit => Some("fixed frames larger than the frame limit"),
+            _ => None,
+        }
+    }
+
     /// Makes the decoder of one connection. `frame_bytes_max_default` holds unless [`Self::frame_bytes_max`] was set.
     pub fn decoder(&self, frame_bytes_max_default: usize) -> Decoder {
         let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
@@ -214,7 +232,10 @@ impl Framing {
 
 impl fmt::Debug for Framing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framing").field("name", &self.name()).field("frame_bytes_max", &self.frame_bytes_max).finish()
+        f.debug_struct("Framing")
+            .field("name", &self.name())
+            .field("frame_bytes_max", &self.frame_bytes_max)
+            .finish()
     }
 }
 

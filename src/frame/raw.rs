@@ -21,9 +21,16 @@ impl Codec for Raw {
         }
         let end = bytes.len().min(self.limit);
         if end == 0 {
-            return Err(FrameError::Oversize { limit: 0, claimed: 1 });
+            return Err(FrameError::Oversize {
+                limit: 0,
+                claimed: 1,
+            });
         }
-        Ok(Decoded::Frame { start: 0, end, consumed: end })
+        Ok(Decoded::Frame {
+            start: 0,
+            end,
+            consumed: end,
+        })
     }
 }
 
@@ -36,12 +43,25 @@ mod tests {
         let mut codec = Raw::new(4);
         assert_eq!(codec.decode(b""), Ok(Decoded::Incomplete { wanted: 1 }));
         for (bytes, end) in [(&b"abc"[..], 3), (b"abcd", 4), (b"abcde", 4)] {
-            assert_eq!(codec.decode(bytes), Ok(Decoded::Frame { start: 0, end, consumed: end }));
+            assert_eq!(
+                codec.decode(bytes),
+                Ok(Decoded::Frame {
+                    start: 0,
+                    end,
+                    consumed: end
+                })
+            );
         }
     }
 
     #[test]
     fn a_limit_of_nothing_lets_nothing_pass() {
-        assert_eq!(Raw::new(0).decode(b"a"), Err(FrameError::Oversize { limit: 0, claimed: 1 }));
+        assert_eq!(
+            Raw::new(0).decode(b"a"),
+            Err(FrameError::Oversize {
+                limit: 0,
+                claimed: 1
+            })
+        );
     }
 }

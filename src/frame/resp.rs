@@ -45,7 +45,14 @@ enum Step {
 
 impl Resp {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, position: 0, scanned: 0, owed: 1, depth: 0, floors: None }
+        Self {
+            limit,
+            position: 0,
+            scanned: 0,
+            owed: 1,
+            depth: 0,
+            floors: None,
+        }
     }
 
     /// Walks the element at `position`.
@@ -55,24 +62,33 @@ impl Resp {
             Some(b':') => self.integer(bytes),
             Some(b'$') => self.bulk(bytes),
             Some(b'*') => self.array(bytes),
-            Some(_) => Err(FrameError::Malformed("unknown RESP2 type byte: a reply starts with one of + - : $ *")),
+            Some(_) => Err(FrameError::Malformed(
+                "unknown RESP2 type byte: a reply starts with one of + - : $ *",
+            )),
             None => Ok(Step::Wants(bytes.len() + 1)),
         }
     }
 
     fn text(&mut self, bytes: &[u8]) -> Result<Step, FrameError> {
         let from = self.scanned.max(self.position + 1).min(bytes.len());
-        let stop = find_either(&bytes[from..], b'\r', b'\n').map_or(bytes.len(), |index| from + index);
+        let stop =
+            find_either(&bytes[from..], b'\r', b'\n').map_or(bytes.len(), |index| from + index);
         self.scanned = stop;
         self.line_fits(stop)?;
-        match line_end(bytes, stop, "a line feed inside a RESP2 line: a line ends with CR LF")? {
+        match line_end(
+            bytes,
+            stop,
+            "a line feed inside a RESP2 line: a line ends with CR LF",
+        )? {
             Some(end) => Ok(Step::Whole(end)),
             None => Ok(Step::Wants(bytes.len() + 1)),
         }
     }
 
     fn integer(&self, bytes: &[u8]) -> Result<Step, FrameError> {
-        Ok(self.number(bytes)?.map_or(Step::Wants(bytes.len() + 1), |(_, end)| Step::Whole(end)))
+        Ok(self
+            .number(bytes)?
+            .map_or(Step::Wants(bytes.len() + 1), |(_, end)| Step::Whole(end)))
     }
 
     fn bulk(&self, bytes: &[u8]) -> Result<Step, FrameError> {
@@ -81,12 +97,17 @@ impl Resp {
             Some((-1, end)) => return Ok(Step::Whole(end)),
             Some((length, end)) => (claim(length)?, end),
         };
-        self.fits((end as u64 + 2).saturating_add(length), self.owed as u64 - 1)?;
+        self.fits(
+            (end as u64 + 2).saturating_add(length),
+            self.owed as u64 - 1,
+        )?;
         let body_end = end + length as usize;
         match bytes.get(body_end..body_end + 2) {
             None => Ok(Step::Wants(body_end + 2)),
             Some(b"\r\n") => Ok(Step::Whole(body_end + 2)),
-            Some(_) => Err(FrameError::Malformed("no CR LF where the length of a RESP2 bulk string says it ends")),
+            Some(_) => Err(FrameError::Malformed(
+                "no CR LF where the length of a RESP2 bulk string says it ends",
+            )),
         }
     }
 
@@ -98,9 +119,14 @@ impl Resp {
         };
         self.fits(end as u64, (self.owed as u64 - 1).saturating_add(elements))?;
         if self.depth == DEPTH_MAX {
-            return Err(FrameError::Malformed("RESP2 arrays nested too deep: at most 32 levels"));
+            return Err(FrameError::Malformed(
+                "RESP2 arrays nested too deep: at most 32 levels",
+            ));
         }
-        Ok(Step::Opens { elements: elements as usize, end })
+        Ok(Step::Opens {
+            elements: elements as usize,
+            end,
+        })
     }
 
     /// The number in the line at `position` and where that line ends. Read anew each time: it is short.
@@ -118,12 +144,17 @@ impl Resp {
 
         self.line_fits(start + length)?;
         if length > NUMBER_BYTES_MAX {
-            return Err(FrameError::Malformed("a RESP2 number is too long: at most 20 characters"));
+            return Err(FrameError::Malformed(
+                "a RESP2 number is too long: at most 20 characters",
+            ));
         }
         if length == sign && length < line.len() {
-            return Err(FrameError::Malformed("a RESP2 number has no digits: an optional - and digits belong there"));
+            return Err(FrameError::Malformed(
+                "a RESP2 number has no digits: an optional - and digits belong there",
+            ));
         }
-        let foreign = "a foreign byte in a RESP2 number: only an optional - and digits belong there";
+        let foreign =
+            "a foreign byte in a RESP2 number: only an optional - and digits belong there";
         let end = line_end(bytes, start + length, foreign)?;
         let number = if sign == 1 { -magnitude } else { magnitude };
         Ok(end.map(|end| (number, end)))
@@ -134,14 +165,20 @@ impl Resp {
         let limit = self.limit as u64;
         // How much of a line is here depends on how it was cut; that it is over the limit by one byte does not.
         self.fits(stop as u64 + 2, self.owed as u64 - 1)
-            .map_err(|_| FrameError::Oversize { limit: self.limit, claimed: limit.saturating_add(1) })
+            .map_err(|_| FrameError::Oversize {
+                limit: self.limit,
+                claimed: limit.saturating_add(1),
+            })
     }
 
     /// Bytes up to `end`, and `owed` elements behind them, must fit.
     fn fits(&self, end: u64, owed: u64) -> Result<(), FrameError> {
         let claimed = owed.saturating_mul(ELEMENT_BYTES_MIN).saturating_add(end);
         if claimed > self.limit as u64 {
-            return Err(FrameError::Oversize { limit: self.limit, claimed });
+            return Err(FrameError::Oversize {
+                limit: self.limit,
+                claimed,
+            });
         }
         Ok(())
     }
@@ -155,7 +192,9 @@ impl Resp {
 
     fn open(&mut self, elements: usize) {
         if self.depth > 0 {
-            let floors = self.floors.get_or_insert_with(|| Box::new([0; DEPTH_MAX - 1]));
+            let floors = self
+                .floors
+                .get_or_insert_with(|| Box::new([0; DEPTH_MAX - 1]));
             floors[self.depth - 1] = self.owed;
         }
         self.depth += 1;
@@ -186,18 +225,26 @@ impl Codec for Resp {
                 }
                 Step::Wants(wanted) => return Ok(Decoded::Incomplete { wanted }),
             }
-            debug_assert!(self.fits(self.position as u64, self.owed as u64).is_ok(), "what is owed fits in the limit");
+            debug_assert!(
+                self.fits(self.position as u64, self.owed as u64).is_ok(),
+                "what is owed fits in the limit"
+            );
         }
         let end = self.position;
         (self.position, self.owed, self.depth) = (0, 1, 0);
-        Ok(Decoded::Frame { start: 0, end, consumed: end })
+        Ok(Decoded::Frame {
+            start: 0,
+            end,
+            consumed: end,
+        })
     }
 }
 
 /// The length or count a header claims, as large as a `u64` can say it.
 fn claim(number: i128) -> Result<u64, FrameError> {
-    u64::try_from(number.min(u64::MAX.into()))
-        .map_err(|_| FrameError::Malformed("a negative RESP2 length: it is 0 or more, or -1 for null"))
+    u64::try_from(number.min(u64::MAX.into())).map_err(|_| {
+        FrameError::Malformed("a negative RESP2 length: it is 0 or more, or -1 for null")
+    })
 }
 
 /// Where the line whose content ends at `stop` is over, if its CR LF is here. `foreign` says what any other byte is.
@@ -205,9 +252,9 @@ fn line_end(bytes: &[u8], stop: usize, foreign: &'static str) -> Result<Option<u
     match (bytes.get(stop), bytes.get(stop + 1)) {
         (None, _) | (Some(b'\r'), None) => Ok(None),
         (Some(b'\r'), Some(b'\n')) => Ok(Some(stop + 2)),
-        (Some(b'\r'), Some(_)) => {
-            Err(FrameError::Malformed("a carriage return without its line feed: a RESP2 line ends with CR LF"))
-        }
+        (Some(b'\r'), Some(_)) => Err(FrameError::Malformed(
+            "a carriage return without its line feed: a RESP2 line ends with CR LF",
+        )),
         (Some(_), _) => Err(FrameError::Malformed(foreign)),
     }
 }
@@ -229,6 +276,10 @@ mod tests {
     }
 
     fn frame(end: usize) -> Result<Decoded, FrameError> {
-        Ok(Decoded::Frame { start: 0, end, consumed: end })
+        Ok(Decoded::Frame {
+            start: 0,
+            end,
+            consumed: end,
+        })
     }
 }

@@ -19,7 +19,11 @@ struct Outcome {
 }
 
 fn clean(payloads: &[Vec<u8>]) -> Outcome {
-    Outcome { payloads: payloads.to_vec(), error: None, left_over: 0 }
+    Outcome {
+        payloads: payloads.to_vec(),
+        error: None,
+        left_over: 0,
+    }
 }
 
 /// Feeds the stream in pieces, the sizes of which go round in `pieces`, as a connection would, and checks each answer.
@@ -31,19 +35,33 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
     loop {
         let bytes = &stream[start..received];
         match decoder.decode(bytes) {
-            Ok(Decoded::Frame { start: from, end, consumed }) => {
+            Ok(Decoded::Frame {
+                start: from,
+                end,
+                consumed,
+            }) => {
                 assert!(from <= end && end <= consumed && consumed <= bytes.len() && consumed > 0);
                 assert!(end - from <= limit, "no frame is over the limit");
-                assert!(wanted_before <= bytes.len(), "no frame with fewer bytes than were wanted");
+                assert!(
+                    wanted_before <= bytes.len(),
+                    "no frame with fewer bytes than were wanted"
+                );
                 payloads.push(bytes[from..end].to_vec());
                 (start, wanted_before) = (start + consumed, 0);
             }
             Ok(Decoded::Incomplete { wanted }) => {
                 assert!(wanted > bytes.len() && wanted <= limit + 4);
-                assert!(wanted >= wanted_before, "what was wanted is never taken back");
+                assert!(
+                    wanted >= wanted_before,
+                    "what was wanted is never taken back"
+                );
                 wanted_before = wanted;
                 if received == stream.len() {
-                    return Outcome { payloads, error: None, left_over: bytes.len() };
+                    return Outcome {
+                        payloads,
+                        error: None,
+                        left_over: bytes.len(),
+                    };
                 }
                 received = stream.len().min(received + pieces.next().unwrap_or(&1));
             }
@@ -51,7 +69,11 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 for bytes in [bytes, b"", b"+OK\r\n", &[0; 8]] {
                     assert_eq!(decoder.decode(bytes), Err(error), "an error is sticky");
                 }
-                return Outcome { payloads, error: Some(error), left_over: 0 };
+                return Outcome {
+                    payloads,
+                    error: Some(error),
+                    left_over: 0,
+                };
             }
         }
     }
@@ -61,7 +83,11 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
 fn feed_every_way(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
     let whole = feed(framing, limit, stream, &[stream.len().max(1)]);
     assert_eq!(feed(framing, limit, stream, &[1]), whole, "byte by byte");
-    assert_eq!(feed(framing, limit, stream, pieces), whole, "in pieces of {pieces:?}");
+    assert_eq!(
+        feed(framing, limit, stream, pieces),
+        whole,
+        "in pieces of {pieces:?}"
+    );
     whole
 }
 
@@ -80,7 +106,11 @@ impl Codec for Len8 {
         Ok(if bytes.len() < end {
             Decoded::Incomplete { wanted: end }
         } else {
-            Decoded::Frame { start: 1, end, consumed: end }
+            Decoded::Frame {
+                start: 1,
+                end,
+                consumed: end,
+            }
         })
     }
 }

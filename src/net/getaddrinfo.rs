@@ -41,13 +41,21 @@ fn address_of(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
         libc::AF_INET => {
             // SAFETY: an AF_INET entry holds a sockaddr_in.
             let v4 = unsafe { info.ai_addr.cast::<libc::sockaddr_in>().as_ref() }?;
-            Some(SocketAddr::from((Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), port)))
+            Some(SocketAddr::from((
+                Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)),
+                port,
+            )))
         }
         libc::AF_INET6 => {
             // SAFETY: an AF_INET6 entry holds a sockaddr_in6.
             let v6 = unsafe { info.ai_addr.cast::<libc::sockaddr_in6>().as_ref() }?;
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id)))
+            Some(SocketAddr::V6(SocketAddrV6::new(
+                ip,
+                port,
+                v6.sin6_flowinfo,
+                v6.sin6_scope_id,
+            )))
         }
         _ => None,
     }

@@ -3,9 +3,13 @@
 //! [`Net`] implements the engine's [`Kernel`] with one mio poll, nonblocking sockets and a few helper threads for
 //! names. Sockets are registered once, for readable and writable edges, and never re-registered (a modification would
 //! fire again). Facts about sockets on which this relies are pinned in `tests/kernel_facts`.
-#![allow(unsafe_code, reason = "the one place where the kernel is called directly")]
+#![allow(
+    unsafe_code,
+    reason = "the one place where the kernel is called directly"
+)]
 
 mod getaddrinfo;
+mod options;
 mod poller;
 mod resolver;
 mod socket;
@@ -20,11 +24,13 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use crate::kernel::{Kernel, Peeked, Readiness, Resolved, SocketOptions, TcpInfo, Woken};
+use crate::config::Deadline;
+use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
+use crate::socket_options::SocketOptions;
 use crate::time::Time;
 use poller::Poller;
-pub use resolver::{Resolve, SystemResolver};
 use resolver::ResolverThreads;
+pub use resolver::{Resolve, SystemResolver};
 pub(crate) use socket::{Listener, Socket};
 
 /// Wakes a loop from another thread.
@@ -41,13 +47,37 @@ impl Alarm {
     }
 }
 
+/// The clock: when a kernel's time began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch(Instant);
+
+impl Epoch {
+    pub(crate) fn now(self) -> Time {
+        self.at(Instant::now())
+    }
+
+    /// An instant as this kernel's time; what lies before its start is its start.
+    fn at(self, instant: Instant) -> Time {
+        Time::ZERO.after(instant.saturating_duration_since(self.0))
+    }
+
+    /// A deadline as this kernel's time; `None` where the upstream's own timeout is asked for.
+    pub(crate) fn time_of(self, deadline: Deadline) -> Option<Time> {
+        match deadline {
+            Deadline::After(timeout) => Some(self.now().after(timeout)),
+            Deadline::At(instant) => Some(self.at(instant)),
+            Deadline::Standard => None,
+        }
+    }
+}
+
 /// The operating system's sockets, clock and names.
 #[derive(Debug)]
 pub(crate) struct Net {
     poller: Poller,
     alarm: Alarm,
     resolver: ResolverThreads,
-    started: Instant,
+    epoch: Epoch,
     random: u64,
     /// Kept to be given up when there is no other descriptor to accept with.
     spare: Option<std::fs::File>,
@@ -61,7 +91,7 @@ impl Net {
             resolver: ResolverThreads::new(resolve, alarm.clone()),
             poller,
             alarm,
-            started: Instant::now(),
+            epoch: Epoch(Instant::now()),
             random: std::hash::RandomState::new().build_hasher().finish(),
             spare: None,
         })
@@ -71,9 +101,8 @@ impl Net {
         self.alarm.clone()
     }
 
-    /// An instant as this kernel's time; what lies before its start is its start.
-    pub(crate) fn time_of(&self, instant: Instant) -> Time {
-        Time::ZERO.after(instant.saturating_duration_since(self.started))
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 }
 
@@ -97,9 +126,14 @@ impl Kernel for Net {
 
     const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
 
-    fn connect(&mut self, to: SocketAddr, options: &SocketOptions, token: u64) -> io::Result<Socket> {
-        let mut socket = Socket::connect(to)?;
-        self.register(&mut socket, options, token)?;
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        options: &SocketOptions,
+        token: u64,
+    ) -> Result<Socket, Refused> {
+        let mut socket = Socket::connect(to, options)?;
+        self.poller.register(&mut socket, token)?;
         Ok(socket)
     }
 
@@ -114,9 +148,14 @@ impl Kernel for Net {
         listener.accept()
     }
 
-    fn register(&mut self, socket: &mut Socket, options: &SocketOptions, token: u64) -> io::Result<()> {
+    fn register(
+        &mut self,
+        socket: &mut Socket,
+        options: &SocketOptions,
+        token: u64,
+    ) -> Result<(), Refused> {
         socket.set(options)?;
-        self.poller.register(socket, token)
+        Ok(self.poller.register(socket, token)?)
     }
 
     fn shed(&mut self, listener: &Listener) -> io::Result<bool> {
@@ -189,12 +228,17 @@ impl Kernel for Net {
         self.resolver.poll()
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, ready: &mut Vec<Readiness>) -> io::Result<Woken> {
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        spin: Duration,
+        ready: &mut Vec<Readiness>,
+    ) -> io::Result<Woken> {
         self.poller.wait(timeout, spin, ready)
     }
 
     fn now(&self) -> Time {
-        self.time_of(Instant::now())
+        self.epoch.now()
     }
 
     fn random(&mut self) -> u64 {

@@ -28,7 +28,11 @@ pub(super) struct Poller {
 
 impl Poller {
     pub(super) fn new() -> io::Result<Poller> {
-        Ok(Poller { poll: Poll::new()?, events: Events::with_capacity(EVENTS_AT_FIRST), capacity: EVENTS_AT_FIRST })
+        Ok(Poller {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_AT_FIRST),
+            capacity: EVENTS_AT_FIRST,
+        })
     }
 
     pub(super) fn waker(&self) -> io::Result<Waker> {
@@ -37,11 +41,15 @@ impl Poller {
 
     pub(super) fn register(&self, socket: &mut Socket, token: u64) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(socket.source(), Token(token as usize), both)
+        self.poll
+            .registry()
+            .register(socket.source(), Token(token as usize), both)
     }
 
     pub(super) fn register_listener(&self, listener: &mut Listener, token: u64) -> io::Result<()> {
-        self.poll.registry().register(listener.source(), Token(token as usize), Interest::READABLE)
+        self.poll
+            .registry()
+            .register(listener.source(), Token(token as usize), Interest::READABLE)
     }
 
     /// Before its descriptor is closed. epoll and kqueue forget a closed descriptor by themselves.
@@ -57,8 +65,11 @@ impl Poller {
         }
     }
 
+    /// mio's poll(2) backend forgets a source by itself when it hangs up, and says NotFound then.
     fn forgot(&self, outcome: io::Result<()>) {
-        if let Err(error) = outcome {
+        if let Err(error) = outcome
+            && error.kind() != io::ErrorKind::NotFound
+        {
             log::warn!("a closed socket could not be deregistered: {error}");
         }
     }
@@ -173,8 +184,15 @@ impl std::os::fd::AsRawFd for Poller {
 /// Waits until a descriptor is readable, for less than a second.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 fn wait_readable(fd: std::os::fd::RawFd, timeout: Duration) -> io::Result<()> {
-    let mut poll_fd = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let timeout = libc::timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
+    let mut poll_fd = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let timeout = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
     // SAFETY: one pollfd and one timespec, both alive for the call; no signal mask.
     let n = unsafe { libc::ppoll(&mut poll_fd, 1, &timeout, std::ptr::null()) };
     match n {

@@ -56,8 +56,15 @@ struct State {
 
 impl ResolverThreads {
     pub(super) fn new(resolve: Arc<dyn Resolve>, alarm: Alarm) -> ResolverThreads {
-        let shared = Shared { resolve, state: Mutex::default(), work: Condvar::new() };
-        ResolverThreads { shared: Arc::new(shared), alarm }
+        let shared = Shared {
+            resolve,
+            state: Mutex::default(),
+            work: Condvar::new(),
+        };
+        ResolverThreads {
+            shared: Arc::new(shared),
+            alarm,
+        }
     }
 
     pub(super) fn ask(&mut self, job: u64, host: &str, port: u16) {
@@ -112,7 +119,10 @@ impl Shared {
                 return Some(job);
             }
             state.idle += 1;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
     }
@@ -128,6 +138,9 @@ impl Drop for ResolverThreads {
 impl std::fmt::Debug for ResolverThreads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.shared.lock();
-        f.debug_struct("ResolverThreads").field("threads", &state.threads).field("jobs", &state.jobs.len()).finish()
+        f.debug_struct("ResolverThreads")
+            .field("threads", &state.threads)
+            .field("jobs", &state.jobs.len())
+            .finish()
     }
 }

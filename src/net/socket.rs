@@ -7,9 +7,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Type};
 
-use crate::kernel::{Peeked, SocketOptions};
+use super::options::{set_any_time, set_before_connect};
+use crate::kernel::{Peeked, Refused};
+use crate::socket_options::SocketOptions;
 
 /// A stream socket.
 #[derive(Debug)]
@@ -20,12 +22,23 @@ pub(crate) struct Socket(TcpStream);
 pub(crate) struct Listener(TcpListener);
 
 impl Socket {
-    pub(super) fn connect(to: SocketAddr) -> io::Result<Socket> {
-        TcpStream::connect(to).map(Socket)
+    /// Starts to connect, with its options set before.
+    pub(super) fn connect(to: SocketAddr, options: &SocketOptions) -> Result<Socket, Refused> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(to),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
+        set_before_connect(&SockRef::from(&socket), to, options)?;
+        set_any_time(&SockRef::from(&socket), options)?;
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error.into()),
+            _ => Ok(Socket(TcpStream::from_std(socket.into()))),
+        }
     }
 
-    pub(super) fn set(&self, options: &SocketOptions) -> io::Result<()> {
-        self.0.set_nodelay(options.nodelay)
+    pub(super) fn set(&self, options: &SocketOptions) -> Result<(), Refused> {
+        set_any_time(&SockRef::from(&self.0), options)
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
@@ -37,7 +50,8 @@ impl Socket {
     }
 
     pub(super) fn write(&self, from: &[u8]) -> io::Result<usize> {
-        self.0.try_io(|| SockRef::from(&self.0).send_with_flags(from, libc::MSG_NOSIGNAL))
+        self.0
+            .try_io(|| SockRef::from(&self.0).send_with_flags(from, libc::MSG_NOSIGNAL))
     }
 
     pub(super) fn peek(&self) -> Peeked {
@@ -55,7 +69,11 @@ impl Socket {
 
     /// poll(POLLRDHUP) sees past queued data, and takes nothing.
     pub(super) fn peer_has_shut(&self) -> bool {
-        let mut poll_fd = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        let mut poll_fd = libc::pollfd {
+            fd: self.as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
         // SAFETY: one pollfd, alive for the call, which does not block.
         let n = unsafe { libc::poll(&mut poll_fd, 1, 0) };
         n == 1 && poll_fd.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0

@@ -16,8 +16,15 @@ pub(super) fn read(fd: RawFd) -> io::Result<TcpInfo> {
     let mut bytes = [0u8; BYTES];
     let mut len = BYTES as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes into `bytes` and the length it wrote into `len`.
-    let outcome =
-        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, bytes.as_mut_ptr().cast(), &mut len) };
+    let outcome = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            bytes.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
     if outcome != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -38,9 +45,15 @@ pub(super) fn read(_: RawFd) -> io::Result<TcpInfo> {
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    bytes.get(offset..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_ne_bytes(*chunk))
+    bytes
+        .get(offset..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u32::from_ne_bytes(*chunk))
 }
 
 fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    bytes.get(offset..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u64::from_ne_bytes(*chunk))
+    bytes
+        .get(offset..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u64::from_ne_bytes(*chunk))
 }

@@ -27,7 +27,14 @@ impl Balance {
         Balance {
             heads: vec![NONE; depth],
             occupied: vec![0; depth.div_ceil(64)],
-            links: vec![Link { list: NONE, previous: NONE, next: NONE }; members],
+            links: vec![
+                Link {
+                    list: NONE,
+                    previous: NONE,
+                    next: NONE
+                };
+                members
+            ],
         }
     }
 
@@ -51,7 +58,11 @@ impl Balance {
 
     /// The member is no longer offered.
     pub(super) fn remove(&mut self, member: u32) {
-        let Link { list, previous, next } = self.links[member as usize];
+        let Link {
+            list,
+            previous,
+            next,
+        } = self.links[member as usize];
         if list == NONE {
             return;
         }
@@ -70,7 +81,11 @@ impl Balance {
 
     fn insert(&mut self, member: u32, list: u32) {
         let next = self.heads[list as usize];
-        self.links[member as usize] = Link { list, previous: NONE, next };
+        self.links[member as usize] = Link {
+            list,
+            previous: NONE,
+            next,
+        };
         if next != NONE {
             self.links[next as usize].previous = member;
         }

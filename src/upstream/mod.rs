@@ -12,7 +12,7 @@ mod service;
 mod tests;
 mod waiting;
 
-pub(crate) use pipeline::{InFlight, Progress, Which, deadline_error};
+pub(crate) use pipeline::{InFlight, Progress, Which};
 pub use service::UpstreamStats;
 pub(crate) use service::{Failed, Service};
 
@@ -39,7 +39,13 @@ pub struct Upstream {
 impl Upstream {
     /// A service at `host:port` (or `[v6]:port`), framed as lines, with one connection, one request at a time on it.
     pub fn new(target: impl Into<String>) -> Upstream {
-        Upstream { target: target.into(), framing: Framing::line(), connections: 1, depth: 1, timeouts: None }
+        Upstream {
+            target: target.into(),
+            framing: Framing::line(),
+            connections: 1,
+            depth: 1,
+            timeouts: None,
+        }
     }
 
     /// How replies are cut from the stream. Default: [`Framing::line`].
@@ -70,8 +76,14 @@ impl Upstream {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
         refuse(&[
-            (self.connections == 0, "an upstream of 0 connections; it needs at least 1"),
-            (self.connections > 1 << 20, "an upstream of more than 2^20 connections"),
+            (
+                self.connections == 0,
+                "an upstream of 0 connections; it needs at least 1",
+            ),
+            (
+                self.connections > 1 << 20,
+                "an upstream of more than 2^20 connections",
+            ),
             (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
             (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
         ])?;
@@ -82,11 +94,21 @@ impl Upstream {
 /// Splits `host:port` or `[v6]:port`.
 pub(crate) fn split_target(target: &str) -> Result<(&str, u16), Error> {
     let bad = |why| Error::new(Phase::Resolve, Source::Invalid(why));
-    let (host, port) = target.rsplit_once(':').ok_or(bad("a target is host:port; the port is missing"))?;
-    let port = port.parse().map_err(|_| bad("a target is host:port; the port is a number from 0 to 65535"))?;
+    let (host, port) = target
+        .rsplit_once(':')
+        .ok_or(bad("a target is host:port; the port is missing"))?;
+    let port = port
+        .parse()
+        .map_err(|_| bad("a target is host:port; the port is a number from 0 to 65535"))?;
     let host = match host.strip_prefix('[') {
-        Some(v6) => v6.strip_suffix(']').ok_or(bad("an IPv6 target is [address]:port; the bracket is not closed"))?,
-        None if host.contains(':') => return Err(bad("an IPv6 target is [address]:port; the brackets are missing")),
+        Some(v6) => v6.strip_suffix(']').ok_or(bad(
+            "an IPv6 target is [address]:port; the bracket is not closed",
+        ))?,
+        None if host.contains(':') => {
+            return Err(bad(
+                "an IPv6 target is [address]:port; the brackets are missing",
+            ));
+        }
         None => host,
     };
     match host.is_empty() || host.contains('\0') {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::error::{Error, Phase, Sent};
+use crate::error::{Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
 
@@ -50,7 +50,11 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new() -> Pipeline {
-        Pipeline { queue: VecDeque::new(), tombstones: 0, earliest: Time::NEVER }
+        Pipeline {
+            queue: VecDeque::new(),
+            tombstones: 0,
+            earliest: Time::NEVER,
+        }
     }
 
     pub(super) fn push(&mut self, request: InFlight) {
@@ -60,7 +64,9 @@ impl Pipeline {
 
     /// Whether a reply may come: the kernel has taken some of the oldest request, so the peer may have it.
     pub(super) fn has_begun(&self, written: u64) -> bool {
-        self.queue.front().is_some_and(|oldest| oldest.range.start < written)
+        self.queue
+            .front()
+            .is_some_and(|oldest| oldest.range.start < written)
     }
 
     /// The request that the next reply answers: never one of which not a byte was written.
@@ -113,20 +119,26 @@ impl Pipeline {
                 self.tombstones += 1;
             }
         }
-        for (unsent, _) in expired[from..].iter().rev().filter(|(_, sent)| *sent == Sent::No) {
+        for (unsent, _) in expired[from..]
+            .iter()
+            .rev()
+            .filter(|(_, sent)| *sent == Sent::No)
+        {
             self.withdraw(unsent.request);
         }
-        self.earliest = match self.queue.is_empty() {
-            true => Time::NEVER,
-            false => self.live().map(|request| request.deadline).min().unwrap_or(Time::NEVER),
-        };
+        let live = self.live().map(|request| request.deadline);
+        self.earliest = live.min().unwrap_or(Time::NEVER);
     }
 
     /// Takes all requests that still wait, with what was sent of each, when the connection is lost.
     pub(super) fn lose(&mut self, progress: Progress, mut fail: impl FnMut(InFlight, Phase, Sent)) {
         for (position, request) in std::mem::take(&mut self.queue).into_iter().enumerate() {
             if !request.is_tombstone {
-                let phase = if request.range.end > progress.written { Phase::Write } else { Phase::Read };
+                let phase = if request.range.end > progress.written {
+                    Phase::Write
+                } else {
+                    Phase::Read
+                };
                 let sent = sent(position, &request.range, progress);
                 fail(request, phase, sent);
             }
@@ -139,8 +151,12 @@ impl Pipeline {
     }
 
     fn withdraw(&mut self, request: RequestId) {
-        let Some(position) = self.queue.iter().position(|other| other.request == request) else { return };
-        let Some(gone) = self.queue.remove(position) else { return };
+        let Some(position) = self.queue.iter().position(|other| other.request == request) else {
+            return;
+        };
+        let Some(gone) = self.queue.remove(position) else {
+            return;
+        };
         self.tombstones -= 1;
         let bytes = gone.range.end - gone.range.start;
         for later in self.queue.range_mut(position..) {
@@ -155,10 +171,4 @@ fn sent(position: usize, range: &Range<u64>, progress: Progress) -> Sent {
         false if position == 0 && progress.reply_begun => Sent::Yes,
         false => Sent::Maybe,
     }
-}
-
-/// The failure of a request whose deadline passed.
-pub(crate) fn deadline_error(request: &InFlight, sent: Sent, written: u64) -> Error {
-    let phase = if request.range.end > written { Phase::Write } else { Phase::Read };
-    Error::new(phase, crate::error::Source::Deadline).of_request(phase, sent)
 }

@@ -9,11 +9,11 @@
 //! it, so that a server that closes idle connections is not hammered. A request waits only while no open member can
 //! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
 
+use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
 use super::pipeline::{InFlight, Pipeline, Progress, Which};
 use super::waiting::{Waiter, Waiting};
-use super::Upstream;
 use crate::config::{Limits, Timeouts};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -140,27 +140,45 @@ impl Service {
             }
             State::Absent { .. } => return,
         };
-        it.state = State::Absent { until: it.backoff.after_loss(now, up_since, random) };
+        it.state = State::Absent {
+            until: it.backoff.after_loss(now, up_since, random),
+        };
         it.connection = u32::MAX;
         self.stats.in_flight -= it.pipeline.len();
         self.stats.last_error = Some(error);
         it.pipeline.lose(progress, |request, phase, sent| {
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
-        let hopeless = self.stats.open == 0 && self.stats.connecting == 0 && self.warmed as usize == self.members.len();
+        let hopeless = self.stats.open == 0
+            && self.stats.connecting == 0
+            && self.warmed as usize == self.members.len();
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
-            self.waiting.fail_all(|waiter| failed.push((waiter.request, waiter.tag, error)));
+            self.waiting
+                .fail_all(|waiter| failed.push((waiter.request, waiter.tag, error)));
         }
     }
 
     /// Gives up the waiting whose time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
         let wait = self.timeouts.wait;
-        self.waiting.expire(now, |Waiter { request, tag, deadline, wait_until, .. }| {
-            let source = if deadline <= wait_until { Source::Deadline } else { Source::Timeout(wait) };
-            failed.push((request, tag, Error::new(Phase::Connect, source)));
-        });
+        self.waiting.expire(
+            now,
+            |Waiter {
+                 request,
+                 tag,
+                 deadline,
+                 wait_until,
+                 ..
+             }| {
+                let source = if deadline <= wait_until {
+                    Source::Deadline
+                } else {
+                    Source::Timeout(wait)
+                };
+                failed.push((request, tag, Error::new(Phase::Connect, source)));
+            },
+        );
     }
 
     /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
@@ -203,7 +221,13 @@ impl Service {
         deadline: Time,
         payload: &[u8],
     ) -> Result<(), Error> {
-        self.waiting.push(request, tag, deadline, now.after(self.timeouts.wait), payload)
+        self.waiting.push(
+            request,
+            tag,
+            deadline,
+            now.after(self.timeouts.wait),
+            payload,
+        )
     }
 
     /// The waiting request whose turn it is, with its payload.
@@ -224,11 +248,17 @@ impl Service {
             self.warmed += 1;
             return Some(self.warmed - 1);
         }
-        if self.waiting.len() <= self.stats.connecting || self.absent() == 0 || self.balance.least().is_some() {
+        if self.waiting.len() <= self.stats.connecting
+            || self.absent() == 0
+            || self.balance.least().is_some()
+        {
             return None;
         }
         let due = |member: &Member| matches!(member.state, State::Absent { until } if until <= now);
-        self.members.iter().position(due).map(|member| member as u32)
+        self.members
+            .iter()
+            .position(due)
+            .map(|member| member as u32)
     }
 
     /// When to call `handle_timeout` and `poll_connect` again.
@@ -271,7 +301,10 @@ impl Service {
     }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
-        UpstreamStats { waiting: self.waiting.len(), ..self.stats }
+        UpstreamStats {
+            waiting: self.waiting.len(),
+            ..self.stats
+        }
     }
 
     fn absent(&self) -> usize {
@@ -282,9 +315,10 @@ impl Service {
     fn place(&mut self, member: u32) {
         let it = &self.members[member as usize];
         match it.state {
-            State::Open { .. } if !it.pipeline.is_doomed() => self.balance.place(member, it.pipeline.len()),
+            State::Open { .. } if !it.pipeline.is_doomed() => {
+                self.balance.place(member, it.pipeline.len())
+            }
             _ => self.balance.remove(member),
         }
     }
 }
-

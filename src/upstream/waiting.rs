@@ -39,7 +39,15 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(requests_max: usize, bytes_max: usize) -> Waiting {
         let (queue, bytes) = (VecDeque::new(), Vec::new());
-        Waiting { queue, bytes, head: 0, live: 0, requests_max, bytes_max, earliest: Time::NEVER }
+        Waiting {
+            queue,
+            bytes,
+            head: 0,
+            live: 0,
+            requests_max,
+            bytes_max,
+            earliest: Time::NEVER,
+        }
     }
 
     pub(super) fn push(
@@ -69,7 +77,14 @@ impl Waiting {
         self.earliest = self.earliest.min(deadline).min(wait_until);
         self.live += 1;
         let payload_bytes = payload.len();
-        self.queue.push_back(Waiter { request, tag, deadline, wait_until, payload_bytes, gave_up: false });
+        self.queue.push_back(Waiter {
+            request,
+            tag,
+            deadline,
+            wait_until,
+            payload_bytes,
+            gave_up: false,
+        });
         Ok(())
     }
 
@@ -79,7 +94,10 @@ impl Waiting {
             self.pop();
         }
         let waiter = *self.queue.front()?;
-        Some((waiter, &self.bytes[self.head..self.head + waiter.payload_bytes]))
+        Some((
+            waiter,
+            &self.bytes[self.head..self.head + waiter.payload_bytes],
+        ))
     }
 
     /// Its turn is done.

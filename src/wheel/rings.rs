@@ -21,7 +21,7 @@ pub(super) struct Rings {
 
 impl Rings {
     /// Empty rings, whose heads are `0..heads`.
-    pub fn new(heads: u32) -> Self {
+    pub(super) fn new(heads: u32) -> Self {
         Self {
             links: (0..heads)
                 .map(|head| Link {
@@ -36,7 +36,7 @@ impl Rings {
     ///
     /// # Panics
     /// If there are 2³² numbers already.
-    pub fn add_member(&mut self) -> u32 {
+    pub(super) fn add_member(&mut self) -> u32 {
         let Ok(member) = u32::try_from(self.links.len()) else {
             panic!("a wheel holds fewer than 2^32 entries");
         };
@@ -49,13 +49,13 @@ impl Rings {
 
     /// The member behind this place; of a head, the first; behind the last, the head.
     #[inline]
-    pub fn next(&self, place: u32) -> u32 {
+    pub(super) fn next(&self, place: u32) -> u32 {
         self.links[place as usize].next
     }
 
     /// Puts a member that is in no ring before this place; before a head is behind the last.
     #[inline]
-    pub fn link_before(&mut self, place: u32, member: u32) {
+    pub(super) fn link_before(&mut self, place: u32, member: u32) {
         let previous = self.links[place as usize].previous;
         self.links[member as usize] = Link {
             next: place,
@@ -68,14 +68,14 @@ impl Rings {
     /// Puts a member that is in no ring in front of a ring of which only the way forward is kept:
     /// enough for a stack, and half the work.
     #[inline]
-    pub fn stack(&mut self, head: u32, member: u32) {
+    pub(super) fn stack(&mut self, head: u32, member: u32) {
         self.links[member as usize].next = self.links[head as usize].next;
         self.links[head as usize].next = member;
     }
 
     /// Takes the first out of such a ring.
     #[inline]
-    pub fn unstack(&mut self, head: u32) -> Option<u32> {
+    pub(super) fn unstack(&mut self, head: u32) -> Option<u32> {
         let first = self.links[head as usize].next;
         if first == head {
             return None;
@@ -86,7 +86,7 @@ impl Rings {
 
     /// Takes a member out of its ring. If that is empty now, says its head.
     #[inline]
-    pub fn unlink(&mut self, member: u32) -> Option<u32> {
+    pub(super) fn unlink(&mut self, member: u32) -> Option<u32> {
         let Link { next, previous } = self.links[member as usize];
         self.links[previous as usize].next = next;
         self.links[next as usize].previous = previous;
@@ -94,7 +94,7 @@ impl Rings {
     }
 
     /// Moves all members of a ring that has some behind the last of another; walks neither.
-    pub fn append(&mut self, head: u32, from_head: u32) {
+    pub(super) fn append(&mut self, head: u32, from_head: u32) {
         let Link {
             next: first,
             previous: last,
@@ -109,7 +109,7 @@ impl Rings {
     }
 
     /// Leaves the ring empty. Its members are in none from now on.
-    pub fn disband(&mut self, head: u32) {
+    pub(super) fn disband(&mut self, head: u32) {
         self.links[head as usize] = Link {
             next: head,
             previous: head,
@@ -123,7 +123,7 @@ pub(super) const LINK_BYTES: usize = size_of::<Link>();
 #[cfg(test)]
 impl Rings {
     /// The members of a ring, or of a stack, first to last.
-    pub fn walk(&self, head: u32) -> impl Iterator<Item = u32> {
+    pub(super) fn walk(&self, head: u32) -> impl Iterator<Item = u32> {
         let mut place = head;
         std::iter::from_fn(move || {
             place = self.next(place);
@@ -132,7 +132,7 @@ impl Rings {
     }
 
     /// Whether it is the same ring in both directions, as it must be of all but stacks.
-    pub fn is_sound(&self, head: u32) -> bool {
+    pub(super) fn is_sound(&self, head: u32) -> bool {
         let places = std::iter::once(head).chain(self.walk(head));
         places
             .into_iter()

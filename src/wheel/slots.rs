@@ -48,29 +48,29 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             occupied: [0; LEVELS as usize],
         }
     }
 
     #[inline]
-    pub fn mark(&mut self, slot: u32) {
+    pub(super) fn mark(&mut self, slot: u32) {
         self.occupied[(slot / SLOTS) as usize] |= 1 << (slot % SLOTS);
     }
 
     #[inline]
-    pub fn unmark(&mut self, slot: u32) {
+    pub(super) fn unmark(&mut self, slot: u32) {
         self.occupied[(slot / SLOTS) as usize] &= !(1 << (slot % SLOTS));
     }
 
     #[cfg(test)]
-    pub fn is_marked(&self, slot: u32) -> bool {
+    pub(super) fn is_marked(&self, slot: u32) -> bool {
         self.occupied[(slot / SLOTS) as usize] >> (slot % SLOTS) & 1 == 1
     }
 
     /// The first tick of the nearest slot in use, but not before `now_tick`.
-    pub fn next_tick(&self, now_tick: u64) -> Option<u64> {
+    pub(super) fn next_tick(&self, now_tick: u64) -> Option<u64> {
         let (level, &occupied) = (0..)
             .zip(&self.occupied)
             .find(|&(_, &occupied)| occupied != 0)?;
@@ -83,7 +83,12 @@ impl Slots {
 
     /// Hands out, and unmarks, the slots in use that time touches on its way from `before_tick` to
     /// `now_tick`, both included: the lowest level first, and in each level the nearest slot first.
-    pub fn take_touched(&mut self, before_tick: u64, now_tick: u64, mut take: impl FnMut(u32)) {
+    pub(super) fn take_touched(
+        &mut self,
+        before_tick: u64,
+        now_tick: u64,
+        mut take: impl FnMut(u32),
+    ) {
         for (level, occupied) in (0..).zip(&mut self.occupied) {
             let shift = SLOT_BITS * level;
             let steps = (now_tick >> shift) - (before_tick >> shift);

@@ -117,21 +117,26 @@ pub(crate) fn until_in_kernel(client: &Client, connection: ConnectionId, bytes: 
     });
 }
 
-/// The client's and the peer's address of a connection.
-pub(crate) fn line_of(stream: &TcpStream) -> [SocketAddr; 2] {
+/// The addresses of a connection as the peer's end of it sees them: the client's, its own.
+pub(crate) fn both_ends(stream: &TcpStream) -> [SocketAddr; 2] {
     [stream.peer_addr().unwrap(), stream.local_addr().unwrap()]
 }
 
-/// Waits, without a turn, until a RST has reached the client's socket: it leaves the kernel's table.
-pub(crate) fn until_reset_arrived([client, peer]: [SocketAddr; 2]) {
-    let entry = format!(
-        " 0100007F:{:04X} 0100007F:{:04X} ",
-        client.port(),
-        peer.port()
-    );
+/// Waits, without a turn, until a RST has reached the client's end of a connection: it leaves the kernel's table.
+/// Both addresses count, for a port may be another connection's too.
+pub(crate) fn until_reset_arrived(ends: [SocketAddr; 2]) {
+    let ports = ends.map(|end| format!(":{:04X}", end.port()));
     eventually("the RST", || {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        !table.contains(&entry)
+        let is_it = |line: &str| {
+            let mut columns = line.split_whitespace().skip(1);
+            ports.iter().all(|port| {
+                columns
+                    .next()
+                    .is_some_and(|address| address.ends_with(port))
+            })
+        };
+        !table.lines().any(is_it)
     });
 }
 

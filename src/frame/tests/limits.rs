@@ -22,15 +22,30 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     for (framing, stream) in streams {
         let overridden = framing.clone().frame_bytes_max(max);
         for size in [max - 1, max] {
-            for outcome in
-                [feed(&framing, max, &stream(size), &[1]), feed_every_way(&framing, max, &stream(size), &[9])]
-            {
-                assert_eq!((outcome.payloads.len(), outcome.error, outcome.left_over), (1, None, 0));
+            for outcome in [
+                feed(&framing, max, &stream(size), &[1]),
+                feed_every_way(&framing, max, &stream(size), &[9]),
+            ] {
+                assert_eq!(
+                    (outcome.payloads.len(), outcome.error, outcome.left_over),
+                    (1, None, 0)
+                );
             }
         }
-        let oversize = Some(FrameError::Oversize { limit: max, claimed: max as u64 + 1 });
-        assert_eq!(feed_every_way(&framing, max, &stream(max + 1), &[9]).error, oversize, "{framing:?}");
-        assert_eq!(overridden.decoder(max * 2).decode(&stream(max + 1)).err(), oversize, "{framing:?}");
+        let oversize = Some(FrameError::Oversize {
+            limit: max,
+            claimed: max as u64 + 1,
+        });
+        assert_eq!(
+            feed_every_way(&framing, max, &stream(max + 1), &[9]).error,
+            oversize,
+            "{framing:?}"
+        );
+        assert_eq!(
+            overridden.decoder(max * 2).decode(&stream(max + 1)).err(),
+            oversize,
+            "{framing:?}"
+        );
     }
 }
 
@@ -40,15 +55,45 @@ fn each_connection_has_a_small_decoder_of_its_own() {
     let framing = Framing::line().clone();
     let (mut one, mut other) = (framing.decoder(9), framing.decoder(9));
     assert_eq!(one.decode(b"abc"), Ok(Decoded::Incomplete { wanted: 4 }));
-    assert_eq!(other.decode(b"a\n"), Ok(Decoded::Frame { start: 0, end: 1, consumed: 2 }));
+    assert_eq!(
+        other.decode(b"a\n"),
+        Ok(Decoded::Frame {
+            start: 0,
+            end: 1,
+            consumed: 2
+        })
+    );
 }
 
 #[test]
 fn names_and_errors_say_what_is_meant() {
-    let framings = [Framing::line(), Framing::len32(), Framing::fixed(1), Framing::resp(), Framing::raw(), len8()];
-    assert_eq!(framings.map(|framing| framing.name()), ["line", "len32", "fixed", "resp", "raw", "custom"]);
-    let text = FrameError::Oversize { limit: 10, claimed: 1 << 63 }.to_string();
-    assert!(text.contains("9223372036854775808") && text.contains("10") && text.contains("frame_bytes_max"));
-    let Err(error) = Framing::resp().decoder(99).decode(b"HTTP/1.1 400") else { panic!("HTTP is no RESP2") };
-    assert_eq!(error.to_string(), "malformed frame: unknown RESP2 type byte: a reply starts with one of + - : $ *");
+    let framings = [
+        Framing::line(),
+        Framing::len32(),
+        Framing::fixed(1),
+        Framing::resp(),
+        Framing::raw(),
+        len8(),
+    ];
+    assert_eq!(
+        framings.map(|framing| framing.name()),
+        ["line", "len32", "fixed", "resp", "raw", "custom"]
+    );
+    let text = FrameError::Oversize {
+        limit: 10,
+        claimed: 1 << 63,
+    }
+    .to_string();
+    assert!(
+        text.contains("9223372036854775808")
+            && text.contains("10")
+            && text.contains("frame_bytes_max")
+    );
+    let Err(error) = Framing::resp().decoder(99).decode(b"HTTP/1.1 400") else {
+        panic!("HTTP is no RESP2")
+    };
+    assert_eq!(
+        error.to_string(),
+        "malformed frame: unknown RESP2 type byte: a reply starts with one of + - : $ *"
+    );
 }

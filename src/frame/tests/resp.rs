@@ -19,8 +19,13 @@ pub(super) fn reply() -> impl Strategy<Value = Vec<u8>> {
         bulk,
     ];
     leaf.prop_recursive(5, 40, 6, |element| {
-        vec(element, 0..6)
-            .prop_map(|elements| [format!("*{}\r\n", elements.len()).into_bytes(), elements.concat()].concat())
+        vec(element, 0..6).prop_map(|elements| {
+            [
+                format!("*{}\r\n", elements.len()).into_bytes(),
+                elements.concat(),
+            ]
+            .concat()
+        })
     })
 }
 
@@ -30,10 +35,15 @@ fn reply_end(bytes: &[u8]) -> Option<usize> {
     let line = std::str::from_utf8(bytes.get(1..line_end)?).unwrap_or("");
     let after = line_end + 2;
     let digits = line.strip_prefix('-').unwrap_or(line);
-    let number =
-        (line.len() <= 20 && !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(line);
+    let number = (line.len() <= 20
+        && !digits.is_empty()
+        && digits.bytes().all(|digit| digit.is_ascii_digit()))
+    .then_some(line);
     match (bytes[0], number) {
-        (b'+' | b'-', _) => bytes[..line_end].iter().all(|byte| !b"\r\n".contains(byte)).then_some(after),
+        (b'+' | b'-', _) => bytes[..line_end]
+            .iter()
+            .all(|byte| !b"\r\n".contains(byte))
+            .then_some(after),
         (b':', Some(_)) | (b'$' | b'*', Some("-1" | "-01")) => Some(after),
         (b'$', Some(number)) => {
             let end = after.checked_add(number.parse().ok()?)?;
@@ -99,7 +109,11 @@ fn oversize(limit: usize, claimed: u64) -> Result<Decoded, FrameError> {
 }
 
 fn whole(end: usize) -> Result<Decoded, FrameError> {
-    Ok(Decoded::Frame { start: 0, end, consumed: end })
+    Ok(Decoded::Frame {
+        start: 0,
+        end,
+        consumed: end,
+    })
 }
 
 #[test]
@@ -126,7 +140,9 @@ fn every_kind_of_reply_is_one_frame() {
         assert_eq!(decode(&[reply, b"+next\r\n"].concat()), whole(reply.len()));
         for length in 0..reply.len() {
             let decoded = decode(&reply[..length]);
-            assert!(matches!(decoded, Ok(Decoded::Incomplete { wanted }) if length < wanted && wanted <= reply.len()));
+            assert!(
+                matches!(decoded, Ok(Decoded::Incomplete { wanted }) if length < wanted && wanted <= reply.len())
+            );
         }
     }
 }
@@ -157,31 +173,65 @@ fn what_breaks_the_rules_is_malformed() {
         b":123456789012345678901",
     ];
     for bytes in broken {
-        assert!(matches!(decode(bytes), Err(FrameError::Malformed(_))), "{}", bytes.escape_ascii());
+        assert!(
+            matches!(decode(bytes), Err(FrameError::Malformed(_))),
+            "{}",
+            bytes.escape_ascii()
+        );
     }
 }
 
 #[test]
 fn a_claim_is_refused_as_soon_as_it_proves_too_much() {
-    assert_eq!(decode(b"$9223372036854775808\r\n"), oversize(LIMIT, (1 << 63) + 24));
-    assert_eq!(decode(b"$99999999999999999999\r\n"), oversize(LIMIT, u64::MAX));
-    assert_eq!(decode(b"*9223372036854775808\r\n"), oversize(LIMIT, u64::MAX));
+    assert_eq!(
+        decode(b"$9223372036854775808\r\n"),
+        oversize(LIMIT, (1 << 63) + 24)
+    );
+    assert_eq!(
+        decode(b"$99999999999999999999\r\n"),
+        oversize(LIMIT, u64::MAX)
+    );
+    assert_eq!(
+        decode(b"*9223372036854775808\r\n"),
+        oversize(LIMIT, u64::MAX)
+    );
     assert_eq!(decode(b"*349523\r\n"), oversize(LIMIT, 349_523 * 3 + 9));
-    assert_eq!(decode(b"*349522\r\n"), Ok(Decoded::Incomplete { wanted: 10 }));
-    assert_eq!(decode(b"*2\r\n*349521\r\n"), oversize(LIMIT, 349_522 * 3 + 13));
-    assert_eq!(decode(b"*2\r\n*349520\r\n"), Ok(Decoded::Incomplete { wanted: 14 }));
+    assert_eq!(
+        decode(b"*349522\r\n"),
+        Ok(Decoded::Incomplete { wanted: 10 })
+    );
+    assert_eq!(
+        decode(b"*2\r\n*349521\r\n"),
+        oversize(LIMIT, 349_522 * 3 + 13)
+    );
+    assert_eq!(
+        decode(b"*2\r\n*349520\r\n"),
+        Ok(Decoded::Incomplete { wanted: 14 })
+    );
     assert_eq!(decode(b"$1048565\r\n"), oversize(LIMIT, LIMIT as u64 + 1));
 }
 
 #[test]
 fn the_limit_counts_every_byte_and_what_is_still_owed() {
-    for reply in [&b"+abcdef\r\n"[..], b":123456\r\n", b"$3\r\nabc\r\n", b"*2\r\n+\r\n+\r\n", b"*1\r\n*1\r\n+\r\n"] {
+    for reply in [
+        &b"+abcdef\r\n"[..],
+        b":123456\r\n",
+        b"$3\r\nabc\r\n",
+        b"*2\r\n+\r\n+\r\n",
+        b"*1\r\n*1\r\n+\r\n",
+    ] {
         let size = reply.len();
         assert_eq!(Resp::new(size).decode(reply), whole(size));
         assert_eq!(Resp::new(size + 1).decode(reply), whole(size));
-        assert_eq!(Resp::new(size - 1).decode(reply), oversize(size - 1, size as u64));
+        assert_eq!(
+            Resp::new(size - 1).decode(reply),
+            oversize(size - 1, size as u64)
+        );
     }
-    assert_eq!(Resp::new(10).decode(b"+abcdefg"), Ok(Decoded::Incomplete { wanted: 9 }));
+    assert_eq!(
+        Resp::new(10).decode(b"+abcdefg"),
+        Ok(Decoded::Incomplete { wanted: 9 })
+    );
     assert_eq!(Resp::new(10).decode(b"+abcdefgh"), oversize(10, 11));
     assert_eq!(Resp::new(10).decode(b"*2\r\n+a"), oversize(10, 11));
 }
@@ -200,16 +250,26 @@ fn arrays_nest_32_deep_and_no_deeper() {
 
 #[test]
 fn a_large_reply_that_arrives_byte_by_byte_is_walked_once() {
-    let array = [&b"*30000\r\n"[..], &b"$3\r\nabc\r\n*1\r\n:12345\r\n+text\r\n".repeat(10_000)].concat();
+    let array = [
+        &b"*30000\r\n"[..],
+        &b"$3\r\nabc\r\n*1\r\n:12345\r\n+text\r\n".repeat(10_000),
+    ]
+    .concat();
     let text = [&b"+"[..], &vec![b'x'; LIMIT - 3], b"\r\n"].concat();
     for reply in [array, text] {
         let mut codec = Resp::new(LIMIT);
         meter::take();
         let mut looked_at = 0;
         for length in 0..reply.len() {
-            assert!(matches!(codec.decode(&reply[..length]), Ok(Decoded::Incomplete { .. })));
+            assert!(matches!(
+                codec.decode(&reply[..length]),
+                Ok(Decoded::Incomplete { .. })
+            ));
             looked_at += meter::take();
-            assert!(looked_at <= (length + 1) * (HEADER_LOOKS), "{looked_at} looks at {length} bytes");
+            assert!(
+                looked_at <= (length + 1) * (HEADER_LOOKS),
+                "{looked_at} looks at {length} bytes"
+            );
         }
         assert_eq!(codec.decode(&reply), whole(reply.len()));
     }

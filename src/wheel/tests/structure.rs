@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::*;
 
 /// What the comments say always holds, read off the wheel's inside.
-pub fn check_structure<T: Copy>(wheel: &Wheel<T>) {
+pub(super) fn check_structure<T: Copy>(wheel: &Wheel<T>) {
     let now_tick = wheel.now_tick;
     let mut states = BTreeMap::new();
     for head in 0..HEADS {

@@ -1,0 +1,146 @@
+//! `probe load`: a closed loop of requests, and a report of its latency.
+//!
+//! So many connections with so many requests on each are kept under way; a request that ends is replaced at once.
+//! In a closed loop the intended time of a request is the time of its write: response is service, and lag is zero.
+
+mod counts;
+mod drive;
+mod measured;
+mod own_server;
+mod progress;
+mod report;
+
+use std::time::Duration;
+
+use taut::{Client, Limits, Upstream, UpstreamId};
+
+use crate::cli::{LoadArgs, PeerArgs};
+use crate::exit::{Exit, Fault};
+use crate::report::{Format, Output};
+use crate::signals::{LOOK_EVERY, Signals};
+use crate::system;
+use counts::Counts;
+use drive::{Drive, Extent, Plan};
+use measured::Measured;
+use own_server::OwnServer;
+use progress::Progress;
+use report::Report;
+
+/// Requests under way at a time, over all connections.
+const WINDOW_MAX: usize = 1 << 20;
+
+pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
+    let window = args.connections.saturating_mul(args.pipeline);
+    if window > WINDOW_MAX {
+        return Err(Fault::usage(format!(
+            "{} connections with {} requests on each are more than {WINDOW_MAX} under way",
+            args.connections, args.pipeline
+        )));
+    }
+    let request = args.peer.request()?;
+    let mut output = Output::open(&args.output)?;
+    let signals = Signals::install()?;
+    let server = match &args.target {
+        None => Some(OwnServer::start(args.peer.cpu, args.peer.spin)?),
+        Some(_) => None,
+    };
+    let target = match (&args.target, &server) {
+        (Some(target), _) => target.as_str().to_owned(),
+        (None, Some(server)) => server.address().to_string(),
+        (None, None) => return Err(Fault::failed("no server")),
+    };
+    let progress = Progress::start(args, output.format == Format::Ndjson, quiet)?;
+    if let Some(cpu) = args.peer.cpu {
+        system::pin(cpu)?;
+    }
+    let (client, upstream) = client(args, &target, &request, window)?;
+    let plan = Plan {
+        expect: args.peer.expect.clone(),
+        window,
+        pipelined: args.pipeline > 1,
+        extent: match args.requests {
+            Some(requests) => Extent::Requests(requests),
+            None => Extent::Duration(args.duration),
+        },
+        warmup: args.warmup,
+        interval: args.interval,
+        timeout: args.peer.timeout,
+        request,
+    };
+    let measured = measure(client, upstream, plan, args, &signals, progress)?;
+    let interrupted = signals.caught();
+    let report = Report::new(
+        args,
+        target,
+        server.is_some(),
+        interrupted.is_some(),
+        &measured,
+    );
+    output.finish(&report.to_json(), &report.to_text())?;
+    drop(server);
+    Ok(match interrupted {
+        Some(exit) => exit,
+        None if measured.counts.ok == 0 => Exit::Failed,
+        None if report.is_valid() => Exit::Done,
+        None => Exit::Invalid,
+    })
+}
+
+fn client(
+    args: &LoadArgs,
+    target: &str,
+    request: &[u8],
+    window: usize,
+) -> Result<(Client, UpstreamId), Fault> {
+    let peer: &PeerArgs = &args.peer;
+    let frame_bytes_max = peer.frame_bytes_max(request);
+    let mut config = peer.config(request, args.connections, window);
+    config.limits = Limits {
+        frame_bytes_max,
+        ..config.limits
+    };
+    let mut client = Client::new(config)?;
+    let upstream = Upstream::new(target)
+        .framing(peer.proto.framing(frame_bytes_max))
+        .connections(args.connections)
+        .depth(args.pipeline);
+    let upstream = client.add(upstream)?;
+    Ok((client, upstream))
+}
+
+/// Waits until every connection stands or has failed, then runs.
+fn measure(
+    mut client: Client,
+    upstream: UpstreamId,
+    plan: Plan,
+    args: &LoadArgs,
+    signals: &Signals,
+    progress: Option<Progress>,
+) -> Result<Measured, Fault> {
+    let stats = |client: &Client| client.upstream_stats(upstream).unwrap_or_default();
+    // Each attempt ends by itself at --connect-timeout.
+    while stats(&client).connecting > 0 && signals.caught().is_none() {
+        client.turn(Some(LOOK_EVERY))?;
+    }
+    let established = stats(&client);
+    let mut drive = Drive::new(client, upstream, plan, progress)?;
+    if established.open > 0 {
+        drive.run(signals)?;
+    } else if let Some(error) = established.last_error {
+        drive.count_error(&error, established.connect_failures);
+    }
+    log::info!(
+        "{} of {} connections stood at the start",
+        established.open,
+        args.connections
+    );
+    drive.finish(established)
+}
+
+/// A duration as a share of another, in percent.
+fn percent(part: Duration, whole: Duration) -> f64 {
+    match whole.is_zero() {
+        true => 0.0,
+        false => 100.0 * part.as_secs_f64() / whole.as_secs_f64(),
+    }
+}

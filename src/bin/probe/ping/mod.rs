@@ -1,0 +1,238 @@
+//! `probe ping`: probes of one or many targets over one loop.
+//!
+//! Each probe is a connection of its own, or with `--reuse` a round trip on one that is kept. A probe ends exactly
+//! once: with a reply, with what ended its connection, or at its own deadline. A lost connection is made again by the
+//! next probe, so the interval is the pause.
+
+mod report;
+mod resolver;
+mod session;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use taut::{Client, ConnectionId, Event, Framing, Limits};
+
+use crate::cli::PingArgs;
+use crate::exit::{Exit, Fault};
+use crate::payload::Expect;
+use crate::report::Output;
+use crate::signals::{LOOK_EVERY, Signals};
+use crate::system;
+use report::Reporter;
+use resolver::TimedResolver;
+use session::{Probe, Session};
+
+pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
+    let request = args.peer.request()?;
+    let output = Output::open(&args.output)?;
+    let signals = Signals::install()?;
+    if let Some(cpu) = args.peer.cpu {
+        system::pin(cpu)?;
+    }
+    let resolver = Arc::new(TimedResolver::default());
+    let mut config = args.peer.config(&request, 2 * args.targets.len(), 1);
+    config.limits = Limits {
+        frame_bytes_max: args.peer.frame_bytes_max(&request),
+        ..config.limits
+    };
+    let now = Instant::now();
+    let session =
+        |target: &crate::target::Target| Session::new(target.clone(), args.count, args.reuse, now);
+    let mut pinger = Pinger {
+        client: Client::with_resolver(config, resolver.clone())?,
+        asked: Asked {
+            framing: args.peer.proto.framing(args.peer.frame_bytes_max(&request)),
+            request,
+            expect: args.peer.expect.clone(),
+            timeout: args.peer.timeout,
+            interval: args.interval,
+            reuse: args.reuse,
+        },
+        sessions: args.targets.iter().map(session).collect(),
+        owners: HashMap::new(),
+        resolver,
+        reporter: Reporter::new(&args.targets, output)?,
+    };
+    pinger.turn_until_done(&signals)?;
+    let Pinger {
+        sessions, reporter, ..
+    } = pinger;
+    let interrupted = signals.caught();
+    let answered = reporter.finish(&sessions, interrupted.is_some())?;
+    Ok(match interrupted {
+        Some(exit) => exit,
+        None if answered => Exit::Done,
+        None => Exit::Failed,
+    })
+}
+
+/// What every probe asks.
+#[derive(Debug)]
+struct Asked {
+    request: Vec<u8>,
+    framing: Framing,
+    expect: Option<Expect>,
+    timeout: std::time::Duration,
+    interval: std::time::Duration,
+    reuse: bool,
+}
+
+struct Pinger {
+    client: Client,
+    asked: Asked,
+    sessions: Vec<Session>,
+    /// Whose the connections are; one that is only being closed is nobody's.
+    owners: HashMap<ConnectionId, usize>,
+    resolver: Arc<TimedResolver>,
+    reporter: Reporter,
+}
+
+impl Pinger {
+    fn turn_until_done(&mut self, signals: &Signals) -> Result<(), Fault> {
+        while signals.caught().is_none() {
+            let now = Instant::now();
+            let mut next = now + LOOK_EVERY;
+            for index in 0..self.sessions.len() {
+                self.start_or_expire(index, now)?;
+                next = next.min(self.sessions[index].next_instant().unwrap_or(next));
+            }
+            if self.sessions.iter().all(Session::is_done) {
+                break;
+            }
+            self.client
+                .turn(Some(next.saturating_duration_since(now)))?;
+            self.note_first_bytes();
+            while let Some(event) = self.client.next_event() {
+                self.handle(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a probe that is due; ends one whose deadline has passed.
+    fn start_or_expire(&mut self, index: usize, now: Instant) -> Result<(), Fault> {
+        if self.sessions[index]
+            .next_instant()
+            .is_none_or(|at| at > now)
+        {
+            return Ok(());
+        }
+        let session = &mut self.sessions[index];
+        if session.is_probing() {
+            let connection = session.connection.take();
+            let probe = session.expire(now, &self.asked);
+            if let Some(connection) = connection {
+                self.owners.remove(&connection);
+                // It may have ended in this very turn.
+                let _ = self.client.abort(connection);
+            }
+            return self.report(index, probe);
+        }
+        match session.connection {
+            Some(connection) => {
+                let received = self
+                    .client
+                    .transferred(connection)
+                    .map_or(0, |(_, received)| received);
+                session.start_on(now, received, &self.asked);
+                self.ask(index, connection)
+            }
+            None => {
+                session.start_connecting(now, &self.asked);
+                let target = self.sessions[index].target.as_str();
+                match self.client.connect(target, self.asked.framing.clone()) {
+                    Ok(connection) => {
+                        self.sessions[index].connection = Some(connection);
+                        self.owners.insert(connection, index);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let probe = self.sessions[index].fail(error.into(), now, &self.asked);
+                        self.report(index, probe)
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Fault> {
+        let (Event::Connected { connection, .. }
+        | Event::Frame { connection, .. }
+        | Event::Closed { connection, .. }) = event
+        else {
+            return Ok(());
+        };
+        let Some(&index) = self.owners.get(&connection) else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let session = &mut self.sessions[index];
+        match event {
+            Event::Connected { peer, .. } => {
+                let looked_up = self.resolver.took(&session.target, session.started());
+                session.connected(now, peer, looked_up);
+                self.ask(index, connection)
+            }
+            Event::Frame { frame, .. } if session.is_awaiting() => {
+                let tcp = self.client.tcp_info(connection).ok();
+                let probe = session.answer(now, self.client.bytes(&frame), tcp, &self.asked);
+                if !self.asked.reuse {
+                    session.connection = None;
+                    self.owners.remove(&connection);
+                    // The peer may have closed already.
+                    let _ = self.client.close(connection);
+                }
+                self.report(index, probe)
+            }
+            Event::Closed { error, .. } => {
+                self.owners.remove(&connection);
+                session.connection = None;
+                if !session.is_probing() {
+                    return Ok(());
+                }
+                session.looked_up(self.resolver.took(&session.target, session.started()));
+                let probe = session.lost(error, now, &self.asked);
+                self.report(index, probe)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the request; its clock starts right before.
+    fn ask(&mut self, index: usize, connection: ConnectionId) -> Result<(), Fault> {
+        let sent = self.client.send(connection, &self.asked.request);
+        let now = Instant::now();
+        match sent {
+            Ok(()) => {
+                self.sessions[index].asked(now);
+                self.client.flush();
+                Ok(())
+            }
+            Err(error) => {
+                let probe = self.sessions[index].fail(error.into(), now, &self.asked);
+                self.report(index, probe)
+            }
+        }
+    }
+
+    /// Replies come whole, but the connection counts its bytes as they come.
+    fn note_first_bytes(&mut self) {
+        for session in self
+            .sessions
+            .iter_mut()
+            .filter(|session| session.is_awaiting())
+        {
+            if let Some(connection) = session.connection
+                && let Some((_, received)) = self.client.transferred(connection)
+            {
+                session.received(received);
+            }
+        }
+    }
+
+    fn report(&mut self, index: usize, probe: Probe) -> Result<(), Fault> {
+        self.reporter.probe(index, &self.sessions[index], &probe)
+    }
+}

@@ -1,0 +1,282 @@
+//! One target's probes, one after the other, as a state machine without sockets.
+//!
+//! ```text
+//!   Waiting{due} ──start_connecting──► Connecting ──connected, asked──► Awaiting
+//!        ▲   └──────start_on (reuse)──────────────────────asked──────────►│
+//!        └──────────answer, lost, fail, expire: one Probe, once───────────┘
+//! ```
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use taut::{Class, ConnectionId, Error, Phase, Sent, Source, TcpInfo};
+
+use super::Asked;
+use crate::report::Failure;
+use crate::target::Target;
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Waiting {
+        due: Instant,
+    },
+    Connecting {
+        deadline: Instant,
+    },
+    Awaiting {
+        deadline: Instant,
+        asked: Instant,
+        received_before: u64,
+    },
+    Done,
+}
+
+/// How one probe went; what it did not come to is `None`.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    pub(super) seq: u64,
+    pub(super) started: Instant,
+    pub(super) dns: Option<Duration>,
+    pub(super) connect: Option<Duration>,
+    /// From the write of the request.
+    pub(super) first_byte: Option<Duration>,
+    /// From the start to the whole reply; on a kept connection from the write.
+    pub(super) total: Option<Duration>,
+    pub(super) addr: Option<SocketAddr>,
+    pub(super) tcp: Option<TcpInfo>,
+    pub(super) failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) target: Target,
+    pub(super) connection: Option<ConnectionId>,
+    connects: u64,
+    peer: Option<SocketAddr>,
+    stage: Stage,
+    /// The probe under way.
+    probe: Probe,
+    left: Option<u64>,
+    /// The connection is kept for the next probe.
+    reuse: bool,
+}
+
+impl Session {
+    pub(super) fn new(target: Target, count: Option<u64>, reuse: bool, now: Instant) -> Session {
+        Session {
+            target,
+            connection: None,
+            connects: 0,
+            peer: None,
+            stage: Stage::Waiting { due: now },
+            probe: Probe::new(0, now),
+            left: count,
+            reuse,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    /// Whether a probe is under way.
+    pub(super) fn is_probing(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Connecting { .. } | Stage::Awaiting { .. }
+        )
+    }
+
+    pub(super) fn is_awaiting(&self) -> bool {
+        matches!(self.stage, Stage::Awaiting { .. })
+    }
+
+    /// Connections made after the first one, where one is kept.
+    pub(super) fn reconnects(&self) -> u64 {
+        if self.reuse {
+            self.connects.saturating_sub(1)
+        } else {
+            0
+        }
+    }
+
+    /// When the present probe, or the last one, was started.
+    pub(super) fn started(&self) -> Instant {
+        self.probe.started
+    }
+
+    /// When the next probe is due, or the present one ends.
+    pub(super) fn next_instant(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Waiting { due } => Some(due),
+            Stage::Connecting { deadline } | Stage::Awaiting { deadline, .. } => Some(deadline),
+            Stage::Done => None,
+        }
+    }
+
+    pub(super) fn start_connecting(&mut self, now: Instant, asked: &Asked) {
+        self.probe = Probe::new(self.probe.seq + 1, now);
+        self.stage = Stage::Connecting {
+            deadline: now + asked.timeout,
+        };
+    }
+
+    /// On the connection that is kept, which has received so much.
+    pub(super) fn start_on(&mut self, now: Instant, received: u64, asked: &Asked) {
+        self.probe = Probe {
+            addr: self.peer,
+            ..Probe::new(self.probe.seq + 1, now)
+        };
+        let deadline = now + asked.timeout;
+        self.stage = Stage::Awaiting {
+            deadline,
+            asked: now,
+            received_before: received,
+        };
+    }
+
+    pub(super) fn connected(&mut self, now: Instant, peer: SocketAddr, dns: Option<Duration>) {
+        self.looked_up(dns);
+        let dns = dns.unwrap_or_default();
+        let elapsed = now - self.probe.started;
+        self.probe.connect = Some(elapsed.saturating_sub(dns));
+        self.probe.addr = Some(peer);
+        self.peer = Some(peer);
+        self.connects += 1;
+        if let Stage::Connecting { deadline } = self.stage {
+            self.stage = Stage::Awaiting {
+                deadline,
+                asked: now,
+                received_before: 0,
+            };
+        }
+    }
+
+    /// The lookup took so long, if it has ended.
+    pub(super) fn looked_up(&mut self, took: Option<Duration>) {
+        if matches!(self.stage, Stage::Connecting { .. }) {
+            self.probe.dns = took;
+        }
+    }
+
+    /// The request goes out now.
+    pub(super) fn asked(&mut self, now: Instant) {
+        if let Stage::Awaiting { asked, .. } = &mut self.stage {
+            *asked = now;
+        }
+    }
+
+    /// The connection has received so much.
+    pub(super) fn received(&mut self, bytes: u64) {
+        if let Stage::Awaiting {
+            asked,
+            received_before,
+            ..
+        } = self.stage
+            && bytes > received_before
+            && self.probe.first_byte.is_none()
+        {
+            self.probe.first_byte = Some(asked.elapsed());
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        reply: &[u8],
+        tcp: Option<TcpInfo>,
+        ask: &Asked,
+    ) -> Probe {
+        let from = match self.stage {
+            Stage::Awaiting { asked, .. } if self.reuse => asked,
+            _ => self.probe.started,
+        };
+        self.probe.total = Some(now - from);
+        self.probe.tcp = tcp;
+        if ask
+            .expect
+            .as_ref()
+            .is_some_and(|expect| !expect.matches(reply))
+        {
+            self.probe.failure = Some(Failure::mismatch());
+        }
+        self.end(now, ask)
+    }
+
+    /// Its connection has ended, or was never made.
+    pub(super) fn lost(&mut self, error: Option<Error>, now: Instant, ask: &Asked) -> Probe {
+        let error = error.unwrap_or(self.error(Class::Transient, Source::Eof));
+        // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it.
+        let phase = match (error.phase, self.stage) {
+            (Phase::Idle, Stage::Awaiting { .. }) => Phase::Read,
+            (phase, _) => phase,
+        };
+        let sent = match self.probe.first_byte {
+            Some(_) => Sent::Yes,
+            None => error.sent,
+        };
+        self.fail(
+            Error {
+                phase,
+                sent,
+                ..error
+            }
+            .into(),
+            now,
+            ask,
+        )
+    }
+
+    /// Its deadline has passed.
+    pub(super) fn expire(&mut self, now: Instant, ask: &Asked) -> Probe {
+        let error = self.error(Class::Local, Source::Deadline);
+        self.fail(error.into(), now, ask)
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure, now: Instant, ask: &Asked) -> Probe {
+        self.probe.failure = Some(failure);
+        self.end(now, ask)
+    }
+
+    fn error(&self, class: Class, source: Source) -> Error {
+        let (phase, sent) = match (self.stage, self.probe.first_byte) {
+            (Stage::Awaiting { .. }, Some(_)) => (Phase::Read, Sent::Yes),
+            (Stage::Awaiting { .. }, None) => (Phase::Read, Sent::Maybe),
+            _ => (Phase::Connect, Sent::No),
+        };
+        Error {
+            class,
+            phase,
+            sent,
+            source,
+        }
+    }
+
+    /// The next probe is an interval after the start of this one, or now when that is past.
+    fn end(&mut self, now: Instant, ask: &Asked) -> Probe {
+        self.left = self.left.map(|left| left - 1);
+        self.stage = match self.left {
+            Some(0) => Stage::Done,
+            _ => Stage::Waiting {
+                due: (self.probe.started + ask.interval).max(now),
+            },
+        };
+        self.probe.clone()
+    }
+}
+
+impl Probe {
+    fn new(seq: u64, started: Instant) -> Probe {
+        Probe {
+            seq,
+            started,
+            dns: None,
+            connect: None,
+            first_byte: None,
+            total: None,
+            addr: None,
+            tcp: None,
+            failure: None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `probe serve`: the library's server until SIGTERM or SIGINT, and its drain.
+//!
+//! The first line of stdout says where it listens: scripts wait for it. Whether all connections ended by themselves is
+//! told by the exit code.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use taut::server::{Server, ServerConfig, Service};
+
+use crate::cli::{ServeArgs, ServiceName};
+use crate::exit::{Exit, Fault};
+use crate::signals::{LOOK_EVERY, Signals};
+use crate::system;
+
+pub(crate) fn run(args: &ServeArgs) -> Result<Exit, Fault> {
+    let signals = Signals::install()?;
+    if let Some(cpu) = args.cpu {
+        system::pin(cpu)?;
+    }
+    let mut server = bind(args)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {}", server.local_addr())?;
+    out.flush()?;
+    let mut draining = false;
+    while !server.is_drained() {
+        server.turn(Some(LOOK_EVERY))?;
+        if signals.caught().is_some() && !draining {
+            draining = true;
+            server.drain();
+        }
+    }
+    let stats = server.stats();
+    log::info!("{stats:?}");
+    match stats.forced {
+        0 => Ok(Exit::Done),
+        forced => Err(Fault::failed(format!(
+            "{forced} connections did not end within --drain and were reset"
+        ))),
+    }
+}
+
+fn bind(args: &ServeArgs) -> Result<Server, Fault> {
+    let config = ServerConfig {
+        service: match args.service {
+            ServiceName::Shout => Service::Shout,
+            ServiceName::Echo => Service::Echo,
+            ServiceName::Sink => Service::Sink,
+        },
+        idle_timeout: args.idle_timeout,
+        line_bytes_max: args.max_line,
+        read_limit_bytes: args.read_limit,
+        connections_max: args.max_connections,
+        drain_timeout: args.drain,
+        spin: args.spin,
+        ..ServerConfig::default()
+    };
+    let dump = match &args.dump {
+        Some(_) if args.service != ServiceName::Sink => {
+            return Err(Fault::usage(
+                "--dump keeps the lines of a sink: probe serve sink --dump FILE",
+            ));
+        }
+        Some(path) => Some(File::create(path).map_err(|error| {
+            Fault::usage(format!("cannot write --dump {}: {error}", path.display()))
+        })?),
+        None => None,
+    };
+    let mut server = Server::bind(args.listen, config).map_err(|error| match error.source {
+        taut::Source::Invalid(why) => Fault::usage(why),
+        source => Fault::failed(format!("cannot listen at {}: {source}", args.listen)),
+    })?;
+    if let Some(file) = dump {
+        server.set_dump(Box::new(BufWriter::new(file)));
+    }
+    Ok(server)
+}

@@ -1,0 +1,96 @@
+//! The end of a connection: what is pending becomes final, and what it means for what was sent.
+//!
+//! An end is *applied* only when every frame before it has been cut. The first end counts; nothing after it changes
+//! anything.
+
+use super::{Conn, State};
+use crate::error::{Error, Phase, Sent, Source};
+use crate::frame::FrameError;
+
+/// An end that is told when the frames before it are used up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    Eof,
+    /// The peer has sent all it may: for the program its half ends here.
+    ReadLimit,
+    Failed(Error),
+}
+
+impl Conn {
+    /// All frames before the end are told: now the end itself is.
+    pub(super) fn apply_ending(&mut self) {
+        let Some(ending) = self.ending.take() else {
+            return;
+        };
+        let truncated = (self.partial > 0).then(|| {
+            let source = Source::Truncated {
+                received: self.partial as u64,
+            };
+            self.loss_in(Phase::Read, source)
+        });
+        match (ending, &self.state) {
+            (Ending::Failed(error), _) => self.close_with(Some(error)),
+            (Ending::ReadLimit, _) => self.end_peers_half(truncated),
+            (Ending::Eof, State::Draining { fin_at: Some(_) }) => {
+                self.close_with(truncated.or(self.tail))
+            }
+            (Ending::Eof, _) if self.profile.half_close => {
+                self.half_closed = true;
+                self.end_peers_half(truncated);
+            }
+            (Ending::Eof, _) if truncated.is_some() => self.close_with(truncated),
+            (Ending::Eof, State::Draining { fin_at: None }) if self.queue.is_empty() => {
+                self.close_with(None)
+            }
+            (Ending::Eof, _) => self.close_with(Some(self.loss(Source::Eof))),
+        }
+    }
+
+    /// The peer will say nothing more; it may still be spoken to.
+    pub(super) fn end_peers_half(&mut self, tail: Option<Error>) {
+        self.discarding = true;
+        self.partial = 0;
+        self.tail = tail;
+        self.tell_half_closed = true;
+    }
+
+    /// The first end counts.
+    pub(super) fn close_with(&mut self, error: Option<Error>) {
+        if !self.is_closed() {
+            self.state = State::Closed(error);
+        }
+    }
+
+    /// An error of the phase the connection is in.
+    pub(super) fn loss(&self, source: Source) -> Error {
+        let phase = match self.state {
+            State::Resolving { .. } => Phase::Resolve,
+            State::Connecting { .. } => Phase::Connect,
+            State::Draining { .. } => Phase::Drain,
+            _ if !self.queue.is_empty() => Phase::Write,
+            _ if self.partial > 0 || !self.awaiting_since.is_never() => Phase::Read,
+            _ => Phase::Idle,
+        };
+        self.loss_in(phase, source)
+    }
+
+    pub(super) fn loss_in(&self, phase: Phase, source: Source) -> Error {
+        let sent = if self.written_bytes() == 0 {
+            Sent::No
+        } else {
+            Sent::Maybe
+        };
+        Error {
+            sent,
+            ..Error::new(phase, source)
+        }
+    }
+}
+
+/// What a codec found wrong, as the cause of an error.
+pub(super) fn source_of(error: FrameError) -> Source {
+    match error {
+        FrameError::Oversize { limit, claimed } => Source::Oversize { limit, claimed },
+        FrameError::Malformed(why) => Source::Malformed(why),
+    }
+}

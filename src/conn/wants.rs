@@ -1,0 +1,189 @@
+//! What a connection wants done (`poll_*`), and what it says of itself.
+//!
+//! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
+
+use super::ending::source_of;
+use super::{Conn, ConnEvent, State};
+use crate::buffer::{Pool, ReceiveBuffer};
+use crate::error::Phase;
+use crate::frame::Decoded;
+use crate::time::Time;
+
+impl Conn {
+    // What is wanted.
+
+    /// The next whole frame: its payload's offset in the stream and its length. `None`: read on, or look at
+    /// [`Conn::poll_event`].
+    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<(u64, u32)> {
+        if self.is_closed() {
+            return None;
+        }
+        if self.discarding {
+            buffer.skip(buffer.unparsed().len());
+        }
+        let unparsed = buffer.unparsed();
+        if !unparsed.is_empty() {
+            match self.decoder.decode(unparsed) {
+                Ok(Decoded::Frame {
+                    start,
+                    end,
+                    consumed,
+                }) => {
+                    (self.wanted, self.partial) = (1, unparsed.len() - consumed);
+                    return Some((buffer.take_frame(start, consumed), (end - start) as u32));
+                }
+                Ok(Decoded::Incomplete { wanted }) => {
+                    (self.wanted, self.partial) = (wanted, unparsed.len())
+                }
+                Err(error) => {
+                    self.partial = unparsed.len();
+                    let error = self.loss_in(Phase::Read, source_of(error));
+                    self.close_with(Some(error));
+                    return None;
+                }
+            }
+        }
+        self.apply_ending();
+        None
+    }
+
+    /// What to write now: nothing before it stands or after it broke.
+    pub(crate) fn poll_transmit(&self) -> &[u8] {
+        match self.state {
+            State::Open | State::Draining { .. } if self.broken.is_none() => self.queue.pending(),
+            _ => &[],
+        }
+    }
+
+    /// The kernel took `n` bytes of it.
+    pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
+        self.queue.written(n, pool);
+        (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
+        if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
+            self.wants_writable = false;
+            self.tell_writable = true;
+        }
+    }
+
+    /// Whether our FIN should go out now.
+    pub(crate) fn poll_shutdown(&self) -> bool {
+        matches!(self.state, State::Draining { fin_at: None })
+            && self.queue.is_empty()
+            && self.broken.is_none()
+    }
+
+    /// The next thing to tell.
+    pub(crate) fn poll_event(&mut self) -> Option<ConnEvent> {
+        if std::mem::take(&mut self.tell_writable) {
+            return Some(ConnEvent::Writable);
+        }
+        if std::mem::take(&mut self.tell_half_closed) {
+            return Some(ConnEvent::HalfClosed);
+        }
+        match self.state {
+            State::Closed(error) if !self.closed_told => {
+                self.closed_told = true;
+                Some(ConnEvent::Closed(error))
+            }
+            _ => None,
+        }
+    }
+
+    // Getters.
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(
+            self.state,
+            State::Resolving { .. } | State::Connecting { .. }
+        )
+    }
+
+    pub(crate) fn is_resolving(&self) -> bool {
+        matches!(self.state, State::Resolving { .. })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
+    /// Whether the program may queue bytes: from the start until it closes or the connection ends.
+    pub(crate) fn can_send(&self) -> bool {
+        matches!(
+            self.state,
+            State::Resolving { .. } | State::Connecting { .. } | State::Open
+        )
+    }
+
+    /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
+    pub(crate) fn wants_read(&self) -> bool {
+        let speaks = match self.state {
+            State::Open => !self.discarding,
+            State::Draining { .. } => true,
+            _ => false,
+        };
+        speaks
+            && self.ending.is_none()
+            && !self.half_closed
+            && self.queue.len() <= self.profile.reads_pause_above_bytes
+    }
+
+    /// Whether a write failed, so that only the peer's parting words are still awaited.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Whether a peer that has ended its half is still sent to.
+    pub(crate) fn sends_to_half_closed(&self) -> bool {
+        self.profile.half_close
+    }
+
+    /// Bytes the peer may still send; beyond them all is dropped, without a bound.
+    pub(crate) fn may_receive(&self) -> usize {
+        match self.discarding {
+            true => usize::MAX,
+            false => {
+                usize::try_from(self.profile.read_bytes_max - self.received).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
+    /// Whether nothing is under way in either direction.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.state, State::Open)
+            && self.partial == 0
+            && self.queue.is_empty()
+            && self.ending.is_none()
+    }
+
+    /// Bytes the next frame needs at least.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Bytes of a frame that has begun to come.
+    pub(crate) fn partial(&self) -> usize {
+        self.partial
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.queue.written_bytes()
+    }
+
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received
+    }
+
+    /// The last time anything came or went.
+    pub(crate) fn quiet_since(&self) -> Time {
+        self.quiet_since
+    }
+
+    /// Gives the queue's storage back.
+    pub(crate) fn release(&mut self, pool: &mut Pool) {
+        self.queue.clear(pool);
+    }
+}

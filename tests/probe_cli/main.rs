@@ -1,0 +1,9 @@
+//! The binary end to end: exit codes, JSON keys and types, one-line errors, and that nothing hangs.
+#![cfg(feature = "probe")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod load;
+mod ping;
+mod serve;
+mod support;
+mod usage;

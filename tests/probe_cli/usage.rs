@@ -1,0 +1,62 @@
+//! A wrong command line: exit 2, one line on stderr that says what is wrong and what would be right.
+
+use super::support::{caught, end, nobody, run};
+
+#[test]
+fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
+    for (args, told) in [
+        ("", "serve, ping or load"),
+        ("pong", "pong"),
+        ("ping", "TARGET"),
+        ("ping localhost", "port is missing"),
+        ("ping localhost:99999", "1 to 65535"),
+        ("ping tls://localhost:443", "TLS is not built yet"),
+        ("ping localhost:1 --timeout 5", "250us"),
+        ("ping localhost:1 --timeout 0s", "above zero"),
+        ("ping localhost:1 --count 0", "at least 1"),
+        ("ping localhost:1 --proto smtp", "line, len32"),
+        ("ping localhost:1 --proto fixed", "fixed:64"),
+        ("ping localhost:1 --send \\q", "\\xNN"),
+        ("ping localhost:1 --expect /(/", "unclosed"),
+        ("ping localhost:1 --send-file /nonexistent", "/nonexistent"),
+        ("ping localhost:1 -o /nonexistent/f", "/nonexistent/f"),
+        ("ping localhost:1 --format xml", "ndjson"),
+        ("ping localhost:1 --cpu 100000", "--cpu 100000"),
+        ("load --rate 10k", "--rate"),
+        ("load -d 1s -n 5", "cannot be used with"),
+        ("load -c 2000 -P 2000", "1048576"),
+        ("load --peek sometimes", "idle:10ms"),
+        ("load --size 2GiB", "1GiB"),
+        ("serve", "<SERVICE>"),
+        ("serve loud", "shout"),
+        ("serve shout --listen 7000", "IP:PORT"),
+        ("serve shout --dump /tmp/x", "serve sink"),
+        ("serve sink --dump /nonexistent/f", "/nonexistent/f"),
+    ] {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let ended = run(&args);
+        assert_eq!(ended.code, 2, "{args:?}: {ended:?}");
+        assert_eq!(ended.out, "", "{args:?}");
+        assert_eq!(ended.err.lines().count(), 1, "{args:?}: {}", ended.err);
+        assert!(ended.err.starts_with("probe: "), "{args:?}: {}", ended.err);
+        assert!(ended.err.contains(told), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in [&["--help"][..], &["load", "--help"], &["--version"]] {
+        let ended = run(args);
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{args:?}");
+        assert!(ended.out.contains("probe"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_reader_of_stdout_that_has_gone_is_no_panic() {
+    let mut shell = std::process::Command::new("sh");
+    let command = "\"$0\" ping \"$1\" -c 3 -i 1ms | true";
+    shell.args(["-c", command, env!("CARGO_BIN_EXE_probe"), &nobody()]);
+    let ended = end(caught(shell).spawn().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
