@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::*;
-use taut::{Client, Config, Deadline, Event, Framing, UpstreamId};
+use taut::{Client, Config, Deadline, Framing, Source, UpstreamId};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -157,7 +157,7 @@ fn a_loss_during_the_stall_is_told_as_the_loss_it_was() {
     ledger.until_all(&mut client);
     assert_eq!((ledger.replies(), ledger.failures()), (1, 1));
     let error = client.upstream_stats(upstream).unwrap().last_error.unwrap();
-    assert_eq!(error.source, taut::Source::Eof);
+    assert_eq!(error.source, Source::Eof);
 }
 
 /// A turn that was long in coming fires what is truly late: nothing came of it.
@@ -168,8 +168,9 @@ fn what_did_not_come_is_late_after_a_stall_too() {
     let request = ledger.request(&mut client, upstream, b"x\n", Deadline::after(SHORT));
     client.flush();
     stall_until(Instant::now() + SHORT);
-    client.turn(Some(Duration::ZERO)).unwrap();
-    let event = client.next_event().unwrap();
-    assert!(matches!(event, Event::Failed { .. }));
-    assert_eq!(ledger.book(&client, event), request);
+    assert_eq!(
+        ledger.until(&mut client, request).error().source,
+        Source::Deadline
+    );
+    ledger.until_all(&mut client);
 }

@@ -4,18 +4,18 @@
 //! reads, so a test says in order what both sides do, and nothing races. Where a peer must move while the client does,
 //! [`serve`] gives it a thread. A wait is always for a condition, with a deadline that only a failure reaches; what
 //! has reached the client's kernel but not the client is asked of TCP_INFO, or of `/proc/net/tcp` for a RST.
-#![allow(dead_code, reason = "no test binary uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread::JoinHandle;
+mod ledger;
+mod peers;
+
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
-use taut::{
-    Client, Config, ConnectionId, Deadline, Error, Event, Framing, RequestId, Upstream, UpstreamId,
-};
+use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstream, UpstreamId};
+
+pub(crate) use ledger::*;
+pub(crate) use peers::*;
 
 /// No wait of a passing test takes this long, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,156 +140,6 @@ pub(crate) fn until_reset_arrived(ends: [SocketAddr; 2]) {
     });
 }
 
-// Peers.
-
-/// A listening socket whose connections the test accepts itself.
-pub(crate) struct Peer {
-    listener: TcpListener,
-}
-
-impl Peer {
-    pub(crate) fn new() -> Peer {
-        Peer {
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
-        }
-    }
-
-    /// A peer whose connections have receive buffers of a few KiB.
-    pub(crate) fn narrow() -> Peer {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(8 << 10).unwrap();
-        socket
-            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-            .unwrap();
-        socket.listen(16).unwrap();
-        Peer {
-            listener: socket.into(),
-        }
-    }
-
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
-    }
-
-    pub(crate) fn target(&self) -> String {
-        self.addr().to_string()
-    }
-
-    /// The next connection; its reads and writes give up after [`PATIENCE`].
-    #[track_caller]
-    pub(crate) fn accept(&self) -> TcpStream {
-        self.listener.set_nonblocking(true).unwrap();
-        let mut accepted = None;
-        eventually("a connection to accept", || match self.listener.accept() {
-            Ok((stream, _)) => {
-                accepted = Some(stream);
-                true
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            Err(error) => panic!("accept: {error}"),
-        });
-        patient(accepted.unwrap())
-    }
-
-    /// Whether a connection waits to be accepted.
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.listener.set_nonblocking(true).unwrap();
-        self.listener.accept().is_ok()
-    }
-}
-
-pub(crate) fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_nonblocking(false).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Runs a peer in a thread of its own: one call of `speak` a connection, one after the other, `connections` times.
-pub(crate) fn serve(
-    connections: usize,
-    mut speak: impl FnMut(TcpStream) + Send + 'static,
-) -> (String, JoinHandle<()>) {
-    let peer = Peer::new();
-    let target = peer.target();
-    let thread = std::thread::spawn(move || {
-        for _ in 0..connections {
-            speak(peer.accept());
-        }
-    });
-    (target, thread)
-}
-
-/// Sends back whatever comes, until the end.
-pub(crate) fn echo(mut stream: TcpStream) {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => {
-                if stream.write_all(&buffer[..n]).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Exactly so many bytes from the client.
-#[track_caller]
-pub(crate) fn read_exactly(stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
-    let mut buffer = vec![0; bytes];
-    stream.read_exact(&mut buffer).unwrap();
-    buffer
-}
-
-/// All that still comes until the client's FIN or RST.
-pub(crate) fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return all,
-            Ok(n) => all.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return all,
-            Err(error) => panic!("{error} after {} bytes", all.len()),
-        }
-    }
-}
-
-/// Ends a connection with a RST.
-pub(crate) fn reset(stream: TcpStream) {
-    SockRef::from(&stream)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
-}
-
-/// How a peer ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Fin,
-    Rst,
-}
-
-impl End {
-    pub(crate) const BOTH: [End; 2] = [End::Fin, End::Rst];
-
-    /// Ends it. Unread bytes turn a close into a RST, so a FIN is a shutdown, and the stream is kept for its drop.
-    pub(crate) fn of(self, stream: TcpStream) -> Option<TcpStream> {
-        match self {
-            End::Fin => {
-                stream.shutdown(std::net::Shutdown::Write).unwrap();
-                Some(stream)
-            }
-            End::Rst => {
-                reset(stream);
-                None
-            }
-        }
-    }
-}
-
 // Raw connections.
 
 /// A raw connection that stands, and the peer's end of it.
@@ -388,118 +238,4 @@ pub(crate) fn only_connection(client: &Client, upstream: UpstreamId) -> Connecti
     let connection = all.next().unwrap();
     assert!(all.next().is_none(), "more than one connection");
     connection
-}
-
-/// How a request ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Reply(Vec<u8>),
-    Failed(Error),
-}
-
-impl Ended {
-    #[track_caller]
-    pub(crate) fn error(self) -> Error {
-        match self {
-            Ended::Failed(error) => error,
-            Ended::Reply(bytes) => panic!(
-                "a reply instead of a failure: {:?}",
-                bytes.escape_ascii().to_string()
-            ),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn reply(self) -> Vec<u8> {
-        match self {
-            Ended::Reply(bytes) => bytes,
-            Ended::Failed(error) => panic!("a failure instead of a reply: {error}"),
-        }
-    }
-}
-
-/// Every request of a test, and that each ends exactly once.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    open: BTreeSet<RequestId>,
-    ended: BTreeMap<RequestId, Ended>,
-}
-
-impl Ledger {
-    #[track_caller]
-    pub(crate) fn request(
-        &mut self,
-        client: &mut Client,
-        upstream: UpstreamId,
-        payload: &[u8],
-        deadline: Deadline,
-    ) -> RequestId {
-        let request = client.request(upstream, payload, deadline).unwrap();
-        assert!(self.open.insert(request), "{request} was named before");
-        request
-    }
-
-    /// A request that was made elsewhere; always true.
-    pub(crate) fn adopt(&mut self, request: RequestId) -> bool {
-        assert!(self.open.insert(request), "{request} was named before");
-        true
-    }
-
-    /// Books an event; it must be the first end of a request that was made.
-    #[track_caller]
-    pub(crate) fn book(&mut self, client: &Client, event: Event) -> RequestId {
-        let (request, ended) = match event {
-            Event::Reply { request, frame, .. } => {
-                (request, Ended::Reply(client.bytes(&frame).to_vec()))
-            }
-            Event::Failed { request, error, .. } => (request, Ended::Failed(error)),
-            other => panic!("not of a request: {other:?}"),
-        };
-        assert!(
-            self.open.remove(&request),
-            "{request} ended twice or was never made: {ended:?}"
-        );
-        self.ended.insert(request, ended);
-        request
-    }
-
-    /// Turns until this request has ended; others may end before it.
-    #[track_caller]
-    pub(crate) fn until(&mut self, client: &mut Client, request: RequestId) -> Ended {
-        if let Some(ended) = self.ended.get(&request) {
-            return ended.clone();
-        }
-        client_until(client, |client, event| {
-            (self.book(client, event) == request).then_some(())
-        });
-        self.ended[&request].clone()
-    }
-
-    /// Turns until all have ended, and some turns more in which nothing may be told.
-    #[track_caller]
-    pub(crate) fn until_all(&mut self, client: &mut Client) {
-        while let Some(&request) = self.open.first() {
-            self.until(client, request);
-        }
-        assert_silent(client);
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.len()
-    }
-
-    pub(crate) fn ended(&self, request: RequestId) -> Option<&Ended> {
-        self.ended.get(&request)
-    }
-
-    pub(crate) fn replies(&self) -> usize {
-        self.ended
-            .values()
-            .filter(|ended| matches!(ended, Ended::Reply(_)))
-            .count()
-    }
-
-    pub(crate) fn failures(&self) -> usize {
-        self.ended.len() - self.replies()
-    }
 }
