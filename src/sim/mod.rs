@@ -7,11 +7,15 @@
 //!                 Network ── Endpoint            network, traffic, endpoint, faults
 //! ```
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
-//! tests that need the private engine are here as well: `scenarios` runs one script in both worlds,
-//! `moments` are single situations, and `storms` runs many seeds of bad weather.
+//! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
+//! `scenarios` runs one script in both worlds, `moments` are single situations, and `storms` runs
+//! many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
 mod endpoint;
+// Edges as epoll tells them.
+#[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod facts;
 mod faults;
 mod kernel;
 #[cfg(test)]
