@@ -15,6 +15,7 @@ mod inbox;
 mod listen;
 mod pump;
 mod remote;
+mod settle;
 mod slot;
 
 use std::time::Duration;

@@ -1,0 +1,160 @@
+//! Acting for a connection: the one place that does what a connection wants.
+//!
+//! Whatever happened to it, afterwards its events are told, its bytes are on the way to the flush list, its end is
+//! carried out and its timer is filed.
+
+use super::core::Core;
+use super::slot::Owner;
+use super::tick_of;
+use crate::conn::ConnEvent;
+use crate::error::{Error, Phase, Source};
+use crate::event::Event;
+use crate::kernel::Kernel;
+use crate::upstream::{Failed, Progress};
+
+impl<K: Kernel> Core<K> {
+    /// Does what a connection wants after something happened to it.
+    pub(super) fn settle(&mut self, index: u32) {
+        loop {
+            let slot = &mut self.slots[index as usize];
+            let connection = slot.id;
+            match slot.conn.poll_event() {
+                Some(ConnEvent::Writable) => match slot.owner {
+                    Owner::Program => self.tell(index, Event::Writable { connection }),
+                    Owner::Service { service, .. } => self.serve_waiting(service),
+                },
+                Some(ConnEvent::HalfClosed) => self.tell(index, Event::HalfClosed { connection }),
+                Some(ConnEvent::Closed(error)) => return self.finish(index, error),
+                None => break,
+            }
+        }
+        let slot = &self.slots[index as usize];
+        if slot.conn.is_closed() {
+            return;
+        }
+        if slot.writable && (!slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown()) {
+            self.push_dirty(index);
+        }
+        let slot = &self.slots[index as usize];
+        if !slot.is_stalled && slot.wants_read() {
+            self.push_ready(index);
+        }
+        self.file(index);
+    }
+
+    /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
+    /// time, it would never come up while something happens in each tick.
+    pub(super) fn file(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        let mut deadline = slot.conn.poll_timeout();
+        if let Owner::Service { service, member } = slot.owner {
+            deadline = deadline.min(self.services[service as usize].next_deadline(member));
+        }
+        match deadline.is_never() {
+            true => self.wheel.clear(slot.timer),
+            false => self.wheel.schedule(slot.timer, deadline.tick_ceil()),
+        }
+    }
+
+    /// Files an upstream's nearest deadline. A connect that is due and cannot be made now, for want of slots, is tried
+    /// again with the next tick.
+    pub(super) fn file_service(&mut self, service: u32) {
+        let (timer, it) = (
+            self.service_timers[service as usize],
+            &self.services[service as usize],
+        );
+        let deadline = it.poll_timeout();
+        match deadline.is_never() {
+            true => self.wheel.clear(timer),
+            false if it.next_wait_end() <= self.now => {
+                self.wheel.schedule(timer, deadline.tick_ceil());
+            }
+            false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
+        }
+    }
+
+    /// Queues an event of a connection; raw ones only reach the program that owns it.
+    pub(super) fn tell(&mut self, index: u32, event: Event) {
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(
+            slot.owner == Owner::Program,
+            "an upstream's connection speaks through its requests"
+        );
+        slot.unpulled += 1;
+        self.events.push_back(event);
+    }
+
+    /// Carries out the end of a connection: the socket goes, its owner is told once.
+    fn finish(&mut self, index: u32, error: Option<Error>) {
+        let slot = &mut self.slots[index as usize];
+        let written = slot.conn.written_bytes();
+        log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
+        if let Some(socket) = slot.socket.take() {
+            self.kernel
+                .close(socket, error.is_some_and(|error| resets(&error)));
+        }
+        self.wheel.clear(slot.timer);
+        let connection = slot.id;
+        match slot.owner {
+            Owner::Program => self.tell(
+                index,
+                Event::Closed {
+                    connection,
+                    error,
+                    written,
+                },
+            ),
+            Owner::Service { service, member } => {
+                let progress = self.progress(index);
+                let received = self.slots[index as usize].conn.received_bytes();
+                let bytes = &mut self.service_bytes[service as usize];
+                *bytes = (bytes.0 + written, bytes.1 + received);
+                let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
+                let (now, random) = (self.now, self.kernel.random());
+                let mut failed = std::mem::take(&mut self.failed);
+                self.services[service as usize].handle_closed(
+                    now,
+                    member,
+                    random,
+                    progress,
+                    error,
+                    &mut failed,
+                );
+                self.tell_failed(failed);
+                self.connect_members(service);
+                self.push_pulled(index);
+            }
+        }
+    }
+
+    /// Tells the failures of requests; keeps the list for the next time.
+    pub(super) fn tell_failed(&mut self, mut failed: Vec<Failed>) {
+        for (request, tag, error) in failed.drain(..) {
+            self.tell_failure(request, tag, error);
+        }
+        self.failed = failed;
+    }
+
+    /// An empty list for failures.
+    pub(super) fn take_failed(&mut self) -> Vec<Failed> {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// How far the stream of a connection has come.
+    pub(super) fn progress(&self, index: u32) -> Progress {
+        let conn = &self.slots[index as usize].conn;
+        Progress {
+            written: conn.written_bytes(),
+            reply_begun: conn.partial() > 0,
+        }
+    }
+}
+
+/// Whether the peer should get a RST: it was given up, not agreed with. Ending what is idle gives nothing up.
+fn resets(error: &Error) -> bool {
+    match error.source {
+        Source::Timeout(_) => error.phase != Phase::Idle,
+        Source::Deadline | Source::Closed => true,
+        _ => false,
+    }
+}
