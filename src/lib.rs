@@ -68,7 +68,7 @@ pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use upstream::{Upstream, UpstreamStats};
+pub use upstream::{Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
 #[cfg(doctest)]

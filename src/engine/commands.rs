@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::{Core, TimerOwner, profile};
 use super::slot::{Owner, Slot};
+use crate::config::Timeouts;
 use crate::conn::Conn;
 use crate::error::{Error, Limit, Phase, Source};
 use crate::event::{ConnectionId, RequestId, UpstreamId};
@@ -105,7 +107,7 @@ impl<K: Kernel> Core<K> {
         self.check(&upstream.framing)?;
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
-        if upstream.connections > free {
+        if upstream.connections.first > free {
             return Err(Error::new(
                 Phase::Connect,
                 Source::Full {
@@ -115,8 +117,12 @@ impl<K: Kernel> Core<K> {
         }
         let service = self.services.len() as u32;
         let timeouts = upstream.timeouts.unwrap_or(self.config.timeouts);
-        self.service_profiles
-            .push(Arc::new(profile(&self.config, timeouts, false)));
+        let warm = Timeouts {
+            idle: Duration::MAX,
+            ..timeouts
+        };
+        let profiles = [timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
+        self.service_profiles.push(profiles);
         self.services
             .push(Service::new(upstream, timeouts, &self.config.limits));
         self.service_timers
@@ -213,7 +219,10 @@ impl<K: Kernel> Core<K> {
     pub(super) fn connect_members(&mut self, service: u32) {
         while let Some(member) = self.services[service as usize].poll_connect(self.now) {
             let it = &mut self.services[service as usize];
-            let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
+            let (now, profile) = (
+                self.now,
+                self.service_profiles[service as usize][usize::from(it.is_warm(member))].clone(),
+            );
             let decoder = it
                 .options
                 .framing

@@ -16,6 +16,8 @@ pub(crate) use pipeline::{InFlight, Progress, Which};
 pub use service::UpstreamStats;
 pub(crate) use service::{Failed, Service};
 
+use std::ops::RangeInclusive;
+
 use crate::config::{Timeouts, refuse};
 use crate::error::{Error, Phase, ResolveError, Source};
 use crate::frame::Framing;
@@ -31,9 +33,39 @@ use crate::frame::Framing;
 pub struct Upstream {
     pub(crate) target: String,
     pub(crate) framing: Framing,
-    pub(crate) connections: usize,
+    pub(crate) connections: Connections,
     pub(crate) depth: usize,
     pub(crate) timeouts: Option<Timeouts>,
+}
+
+/// How many connections an upstream has; see [`Upstream::connections`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Kept up whether requests need them or not.
+    pub(crate) warm: usize,
+    /// Made when the upstream is added.
+    pub(crate) first: usize,
+    pub(crate) max: usize,
+}
+
+impl From<usize> for Connections {
+    fn from(n: usize) -> Connections {
+        Connections {
+            warm: 0,
+            first: n,
+            max: n,
+        }
+    }
+}
+
+impl From<RangeInclusive<usize>> for Connections {
+    fn from(range: RangeInclusive<usize>) -> Connections {
+        Connections {
+            warm: *range.start(),
+            first: *range.start(),
+            max: *range.end(),
+        }
+    }
 }
 
 impl Upstream {
@@ -42,7 +74,7 @@ impl Upstream {
         Upstream {
             target: target.into(),
             framing: Framing::line(),
-            connections: 1,
+            connections: Connections::from(1),
             depth: 1,
             timeouts: None,
         }
@@ -54,10 +86,14 @@ impl Upstream {
         self
     }
 
-    /// Connections, made when the upstream is added; a lost one is made again when a request needs it, after a pause.
-    /// At least 1. Default: 1.
-    pub fn connections(mut self, connections: usize) -> Upstream {
-        self.connections = connections;
+    /// How many connections serve it: a number, or a range. Default: 1.
+    ///
+    /// A number `n` (at least 1): all are made when the upstream is added, and a lost one is made again when a request
+    /// needs it. A range `min..=max`: `min` are made when it is added and kept *warm* (never closed for being idle, made
+    /// again by themselves when lost), the others are made when requests wait, and closed when idle. Either way there is
+    /// a pause before a lost connection is made again: a random part of 100 ms, 200 ms, … up to 10 s.
+    pub fn connections(mut self, connections: impl Into<Connections>) -> Upstream {
+        self.connections = connections.into();
         self
     }
 
@@ -77,12 +113,16 @@ impl Upstream {
         split_target(&self.target)?;
         refuse(&[
             (
-                self.connections == 0,
+                self.connections.max == 0,
                 "an upstream of 0 connections; it needs at least 1",
             ),
             (
-                self.connections > 1 << 20,
+                self.connections.max > 1 << 20,
                 "an upstream of more than 2^20 connections",
+            ),
+            (
+                self.connections.warm > self.connections.max,
+                "an upstream that keeps more connections warm than it may have; give min..=max",
             ),
             (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
             (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),

@@ -5,8 +5,8 @@
 //!        ▲                              │                              │
 //!        └──────────────handle_closed, with a pause────────────────────┘
 //! ```
-//! All members connect once when the upstream is added. Later a lost one is made again only when a request waits for
-//! it, so that a server that closes idle connections is not hammered. A request waits only while no open member can
+//! The first members connect when the upstream is added. Later a lost one is made again only when a request waits for
+//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only while no open member can
 //! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
 
 use super::Upstream;
@@ -72,7 +72,7 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
-    /// Members below this have been connected for the first time.
+    /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
     stats: UpstreamStats,
 }
@@ -86,8 +86,8 @@ impl Service {
             backoff: Backoff::default(),
         };
         Service {
-            members: (0..options.connections).map(member).collect(),
-            balance: Balance::new(options.connections, options.depth),
+            members: (0..options.connections.max).map(member).collect(),
+            balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
             warmed: 0,
             stats: UpstreamStats::default(),
@@ -168,7 +168,7 @@ impl Service {
         });
         let hopeless = self.stats.open == 0
             && self.stats.connecting == 0
-            && self.warmed as usize == self.members.len();
+            && self.warmed as usize == self.options.connections.first;
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
             self.waiting
@@ -261,28 +261,33 @@ impl Service {
 
     /// A member that should connect now.
     pub(crate) fn poll_connect(&mut self, now: Time) -> Option<u32> {
-        if (self.warmed as usize) < self.members.len() {
+        if (self.warmed as usize) < self.options.connections.first {
             self.warmed += 1;
             return Some(self.warmed - 1);
         }
-        if self.waiting.len() <= self.stats.connecting
-            || self.absent() == 0
-            || self.balance.least().is_some()
-        {
-            return None;
-        }
         let due = |member: &Member| matches!(member.state, State::Absent { until } if until <= now);
-        self.members
-            .iter()
-            .position(due)
-            .map(|member| member as u32)
+        let candidates = if !self.lacks_connections() {
+            0
+        } else if self.waiting.len() > self.stats.connecting && self.balance.least().is_none() {
+            self.members.len()
+        } else {
+            self.options.connections.warm
+        };
+        let found = self.members[..candidates].iter().position(due);
+        found.map(|member| member as u32)
     }
 
     /// When to call `handle_timeout` and `poll_connect` again.
     pub(crate) fn poll_timeout(&self) -> Time {
         let mut next = self.waiting.next_deadline();
-        if self.waiting.len() > self.stats.connecting && self.absent() > 0 {
-            for member in &self.members {
+        if self.lacks_connections() {
+            let warm = self.options.connections.warm;
+            let wanted = if self.waiting.len() > self.stats.connecting {
+                self.members.len()
+            } else {
+                warm
+            };
+            for member in &self.members[..wanted] {
                 if let State::Absent { until } = member.state {
                     next = next.min(until);
                 }
@@ -307,6 +312,11 @@ impl Service {
         self.members[member as usize].pipeline.has_begun(written)
     }
 
+    /// Whether a member is to stand whether requests need it or not.
+    pub(crate) fn is_warm(&self, member: u32) -> bool {
+        (member as usize) < self.options.connections.warm
+    }
+
     /// Whether requests are in flight on a member.
     pub(crate) fn awaits(&self, member: u32) -> bool {
         self.members[member as usize].pipeline.len() > 0
@@ -329,8 +339,11 @@ impl Service {
         }
     }
 
-    fn absent(&self) -> usize {
-        self.members.len() - self.stats.open - self.stats.connecting
+    /// Whether any member has no connection and may get one.
+    fn lacks_connections(&self) -> bool {
+        let some_wanted =
+            self.options.connections.warm > 0 || self.waiting.len() > self.stats.connecting;
+        some_wanted && self.members.len() > self.stats.open + self.stats.connecting
     }
 
     /// Offers the member by its load, unless it may take nothing.

@@ -312,6 +312,77 @@ fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
 }
 
 #[test]
+fn the_minimum_is_kept_warm_and_the_rest_is_made_on_demand() {
+    let upstream = Upstream::new("peer:1").connections(1..=3);
+    let mut service = Service::new(upstream, Timeouts::default(), &Limits::default());
+    let connect = |service: &mut Service, now| {
+        let member = service.poll_connect(now);
+        if let Some(member) = member {
+            service.handle_connecting(member, member);
+            service.handle_connected(now, member);
+        }
+        member
+    };
+    assert_eq!(connect(&mut service, at(0)), Some(0));
+    assert_eq!(
+        connect(&mut service, at(0)),
+        None,
+        "the rest waits for requests"
+    );
+    assert!(service.is_warm(0) && !service.is_warm(1));
+    service.assign(0, request(1, 0..1, at(5_000)));
+    service
+        .wait(at(1), RequestId(2), 2, at(5_000), b"a")
+        .unwrap();
+    assert_eq!(connect(&mut service, at(1)), Some(1));
+    service.waiter_served();
+    service.handle_closed(
+        at(10),
+        1,
+        u64::MAX,
+        progress(0, false),
+        REFUSED,
+        &mut Vec::new(),
+    );
+    assert_eq!(
+        service.poll_timeout(),
+        Time::NEVER,
+        "one on demand is not made by itself"
+    );
+    service.handle_closed(
+        at(10),
+        0,
+        u64::MAX,
+        progress(1, false),
+        REFUSED,
+        &mut Vec::new(),
+    );
+    let pause_ends = service.poll_timeout();
+    assert!(
+        pause_ends > at(100) && pause_ends < at(110),
+        "{pause_ends:?}"
+    );
+    assert_eq!(service.poll_connect(at(50)), None);
+    assert_eq!(
+        service.poll_connect(pause_ends),
+        Some(0),
+        "though nobody asked"
+    );
+}
+
+#[test]
+fn a_range_that_cannot_be_is_refused() {
+    let upside_down = std::ops::RangeInclusive::new(3, 2);
+    for (connections, word) in [(upside_down, "warm"), (0..=0, "0 connections")] {
+        let error = Upstream::new("peer:1")
+            .connections(connections)
+            .validate()
+            .unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
 fn a_target_is_host_and_port() {
     use super::split_target;
     assert_eq!(split_target("db:6379"), Ok(("db", 6379)));
