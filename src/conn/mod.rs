@@ -284,9 +284,11 @@ impl Conn {
         self.wants_writable = true;
     }
 
-    /// Takes back bytes of which none has been written.
+    /// Takes back bytes of which none has been written. What a failed write has dropped is gone already.
     pub(crate) fn withdraw(&mut self, range: Range<u64>) {
-        self.queue.withdraw(range);
+        if self.broken.is_none() {
+            self.queue.withdraw(range);
+        }
     }
 
     /// A reply is awaited from now on.

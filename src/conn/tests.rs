@@ -304,3 +304,19 @@ fn garbage_is_a_protocol_error_and_the_first_end_counts() {
         }
     );
 }
+
+/// Another request was queued before the loss was found out, and the first one's bytes were taken out of it.
+#[test]
+fn what_a_failed_write_dropped_cannot_be_taken_back() {
+    let mut bench = Bench::open();
+    bench.send(b"sent");
+    bench.transmit(4);
+    bench.send(b"a long request");
+    bench
+        .conn
+        .handle_write_error(Source::Os(32), &mut bench.pool);
+    bench.send(b"short");
+    bench.conn.withdraw(4..18);
+    assert_eq!(bench.conn.written_bytes(), 4);
+    assert!(bench.conn.poll_transmit().is_empty());
+}

@@ -21,6 +21,11 @@ impl<K: Kernel> Engine<K> {
                 assert!(is_reaped, "{} is never reaped", slot.id);
                 continue;
             }
+            if slot.wants_read() {
+                let is_pulled_from = slot.unpulled > 0 || slot.in_pulled;
+                let comes_up = slot.in_ready || slot.is_stalled && is_pulled_from;
+                assert!(comes_up, "{} is not read any more", slot.id);
+            }
             let mut deadline = slot.conn.poll_timeout();
             if let Owner::Service { service, member } = slot.owner {
                 deadline = deadline.min(core.services[service as usize].next_deadline(member));

@@ -106,7 +106,7 @@ fn an_end_within_a_frame_is_truncated_after_the_whole_frames_before_it() {
 }
 
 /// The server ends an idle connection; the next request is made before or after that was seen.
-fn a_fin_while_idle<S: Stage>(stage: S, seen: bool) -> Vec<String> {
+fn an_end_while_idle<S: Stage>(stage: S, resets: bool, seen: bool) -> Vec<String> {
     let mut script = Script::new(stage);
     let at = script.listen(Framing::raw(), false).to_string();
     let upstream = script.client.core.add(Upstream::new(at)).unwrap();
@@ -115,7 +115,10 @@ fn a_fin_while_idle<S: Stage>(stage: S, seen: bool) -> Vec<String> {
     let lost = |script: &Script<S>| script.client.core.upstream_stats(upstream).unwrap().losses;
 
     let connection = *script.server_log.numbers.keys().next().unwrap();
-    script.server.core.close(connection).unwrap();
+    match resets {
+        true => script.server.core.abort(connection).unwrap(),
+        false => script.server.core.close(connection).unwrap(),
+    }
     script.server.core.flush();
     match seen {
         true => script.until(echo, |script| lost(script) == 1),
@@ -130,11 +133,11 @@ fn a_fin_while_idle<S: Stage>(stage: S, seen: bool) -> Vec<String> {
 }
 
 fn a_fin_that_was_seen<S: Stage>(stage: S) -> Vec<String> {
-    a_fin_while_idle(stage, true)
+    an_end_while_idle(stage, false, true)
 }
 
 fn a_fin_that_was_not_seen<S: Stage>(stage: S) -> Vec<String> {
-    a_fin_while_idle(stage, false)
+    an_end_while_idle(stage, false, false)
 }
 
 #[test]
@@ -147,5 +150,22 @@ fn after_a_fin_that_was_seen_a_request_is_served_on_a_new_connection() {
 fn a_fin_that_came_just_before_a_request_is_found_by_the_look_and_nothing_is_sent() {
     let told = in_both_worlds!(a_fin_that_was_not_seen);
     assert!(told[1].contains("sent: No, source: Eof"), "{}", told[1]);
+    assert_eq!(told[2], "reply three");
+}
+
+fn a_reset_that_was_seen<S: Stage>(stage: S) -> Vec<String> {
+    an_end_while_idle(stage, true, true)
+}
+
+fn a_reset_that_was_not_seen<S: Stage>(stage: S) -> Vec<String> {
+    an_end_while_idle(stage, true, false)
+}
+
+#[test]
+fn a_reset_while_idle_is_as_harmless_as_a_fin_and_keeps_its_name() {
+    let told = in_both_worlds!(a_reset_that_was_seen);
+    assert_eq!(told, ["reply one", "reply two", "reply three"]);
+    let told = in_both_worlds!(a_reset_that_was_not_seen);
+    assert!(told[1].contains("sent: No, source: Os(104)"), "{}", told[1]);
     assert_eq!(told[2], "reply three");
 }

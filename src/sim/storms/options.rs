@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub(super) stall_nanos: RangeInclusive<u64>,
     /// For each round: the client's program does not pull.
     pub(super) client_lags: Chance,
+    /// The call of the client's kernel that fails, by number, for want of memory.
+    pub(super) fails_at: Option<u64>,
     /// Nothing in this run may keep a request from being answered.
     pub(super) is_benign: bool,
 }
@@ -86,6 +88,10 @@ impl Options {
             server_stalls,
             stall_nanos: 1..=slowest * 20,
             client_lags,
+            fails_at: match !is_benign && random.happens(Chance(500)) {
+                true => Some(random.within(1..=200)),
+                false => None,
+            },
             is_benign,
         }
     }

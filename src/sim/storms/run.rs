@@ -65,6 +65,8 @@ impl Run {
             world.engine(options.client.clone()),
             world.engine(options.server.clone()),
         );
+        let fails_at = options.fails_at.map(|call| (call, libc::ENOMEM));
+        client.core.kernel.fail_at = fails_at;
         let profile = Profile {
             timeouts: Timeouts {
                 idle: Duration::MAX,
@@ -275,7 +277,9 @@ impl Run {
                 false => until = until.min(stalls_until),
             }
         }
-        self.world.turn(&mut engines).unwrap();
+        if let Err(error) = self.world.turn(&mut engines) {
+            assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
+        }
         if !lags {
             while let Some(event) = self.client.next_event() {
                 self.ended(&event);

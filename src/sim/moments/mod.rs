@@ -2,16 +2,17 @@
 //! driven call by call.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod connecting;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
 use super::kernel::{SimKernel, SimListener, SimSocket};
-use super::network::Lookup;
 use super::world::{STEP, SimEngine, World};
 use crate::config::{Config, Timeouts};
 use crate::conn::Profile;
-use crate::error::{Class, ResolveError, Source};
+use crate::error::Source;
 use crate::event::{Event, UpstreamId};
 use crate::frame::Framing;
 use crate::kernel::Kernel;
@@ -57,6 +58,23 @@ impl Bench {
         (upstream, self.peer.accept(&self.listener).unwrap().0)
     }
 
+    /// The engine listens; a peer is not read while more than so much is queued for it.
+    fn listen(&mut self, reads_pause_above_bytes: usize) -> SocketAddr {
+        let profile = Profile {
+            timeouts: Timeouts::default(),
+            half_close: false,
+            reads_pause_above_bytes,
+            send_queue_bytes_max: 1 << 20,
+            read_bytes_max: u64::MAX,
+        };
+        let any = self.engine.core.kernel.address(0);
+        self.engine
+            .core
+            .listen(any, Framing::line(), profile)
+            .unwrap()
+            .1
+    }
+
     fn ask(&mut self, upstream: UpstreamId, tag: u64, after: Duration) {
         let deadline = |now: Time, _: &_, _: &_| now.after(after);
         self.engine
@@ -97,19 +115,7 @@ fn failed(event: &Event) -> Option<(u64, Source)> {
 #[test]
 fn the_end_of_a_peer_is_read_however_much_is_queued_for_it() {
     let mut bench = Bench::new(Config::default());
-    let profile = Profile {
-        timeouts: Timeouts::default(),
-        half_close: false,
-        reads_pause_above_bytes: 1_000,
-        send_queue_bytes_max: 1 << 20,
-        read_bytes_max: u64::MAX,
-    };
-    let any = bench.engine.core.kernel.address(0);
-    let (_, at) = bench
-        .engine
-        .core
-        .listen(any, Framing::line(), profile)
-        .unwrap();
+    let at = bench.listen(1_000);
     let socket = bench
         .peer
         .connect(at, &SocketOptions::default(), 1)
@@ -226,155 +232,30 @@ fn a_loop_that_was_stalled_does_not_fail_requests_whose_replies_are_here() {
     );
 }
 
-fn closed(events: &[Event]) -> Option<Source> {
-    match events {
-        [Event::Closed { error, .. }] => error.map(|error| error.source),
-        _ => None,
-    }
-}
-
+/// The reply is here and the program is slow; then comes one that nobody asked for.
 #[test]
-fn a_name_is_looked_up_refused_or_given_up_at_its_timeout() {
+fn an_unsolicited_reply_ends_the_connection_and_takes_nothing_from_the_one_before_it() {
     let mut bench = Bench::new(Config::default());
-    {
-        let mut network = bench.world.network.borrow_mut();
-        network.name("here", ms(3), Lookup::Found(vec![bench.at.ip()]));
-        network.name("nowhere", ms(3), Lookup::Fails(ResolveError::NotFound));
-        network.name("silence", ms(3), Lookup::Hangs);
+    let (upstream, socket) = bench.upstream(2);
+    bench.ask(upstream, 1, ms(900));
+    bench.ask(upstream, 2, ms(900));
+    assert_eq!(bench.events(ms(1)), []);
+    bench.peer.write(&socket, b"one\ntwo\nthree\n").unwrap();
+    for _ in 0..3 {
+        bench.stall(ms(1));
+        bench.engine.turn(Some(Duration::ZERO)).unwrap();
     }
-    let port = bench.at.port();
-    for (name, expected) in [
-        ("nowhere", Source::Resolve(ResolveError::NotFound)),
-        ("silence", Source::Timeout(Duration::from_secs(2))),
-    ] {
-        bench
-            .engine
-            .core
-            .connect(&format!("{name}:{port}"), &Framing::line())
-            .unwrap();
-        assert_eq!(
-            closed(&bench.events(Duration::from_secs(3))),
-            Some(expected),
-            "{name}"
-        );
+    for expected in [b"one", b"two"] {
+        let event = bench.engine.next_event();
+        let Some(Event::Reply { frame, .. }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(bench.engine.bytes(&frame), Some(&expected[..]));
     }
-    bench
-        .engine
-        .core
-        .connect(&format!("here:{port}"), &Framing::line())
-        .unwrap();
-    assert_eq!(bench.events(ms(2)), []);
-    let told = bench.events(ms(2));
-    assert!(
-        matches!(told[..], [Event::Connected { peer, .. }] if peer == bench.at),
-        "{told:?}"
-    );
-}
-
-#[test]
-fn a_black_hole_costs_one_address_its_time_and_the_next_one_answers() {
-    let mut bench = Bench::new(Config::default());
-    let hole = SocketAddr::new([10, 9, 9, 9].into(), bench.at.port());
-    {
-        let mut network = bench.world.network.borrow_mut();
-        network.black_hole(hole);
-        let both = vec![hole.ip(), bench.at.ip()];
-        network.name("both", Duration::ZERO, Lookup::Found(both));
-    }
-    let port = bench.at.port();
-    bench
-        .engine
-        .core
-        .connect(&format!("both:{port}"), &Framing::line())
-        .unwrap();
-    assert_eq!(bench.events(ms(2_999)), []);
-    let told = bench.events(ms(2));
-    assert!(
-        matches!(told[..], [Event::Connected { peer, .. }] if peer == bench.at),
-        "{told:?}"
-    );
-
-    bench
-        .engine
-        .core
-        .connect(&hole.to_string(), &Framing::line())
-        .unwrap();
-    assert_eq!(bench.events(ms(4_999)), []);
+    assert_eq!(bench.events(ms(1)), []);
+    let stats = bench.engine.core.upstream_stats(upstream).unwrap();
     assert_eq!(
-        closed(&bench.events(ms(2))),
-        Some(Source::Timeout(Duration::from_secs(5)))
+        stats.last_error.map(|error| error.source),
+        Some(Source::Unsolicited)
     );
-    assert_eq!(bench.engine.core.kernel.descriptors(), 1);
-}
-
-#[test]
-fn a_full_backlog_takes_a_connection_when_there_is_room_again() {
-    let mut bench = Bench::new(Config::default());
-    bench.peer.set_backlog_max(bench.at, 1);
-    for _ in 0..2 {
-        bench
-            .engine
-            .core
-            .connect(&bench.at.to_string(), &Framing::line())
-            .unwrap();
-    }
-    assert_eq!(bench.events(ms(500)).len(), 1);
-    bench.peer.accept(&bench.listener).unwrap();
-    assert_eq!(bench.events(ms(400)), []);
-    assert_eq!(
-        bench.events(ms(200)).len(),
-        1,
-        "the SYN is sent again after a second"
-    );
-}
-
-#[test]
-fn without_descriptors_connects_fail_at_once_and_accepting_goes_on_by_timer() {
-    let mut bench = Bench::new(Config::default());
-    bench.engine.core.kernel.set_descriptors_max(1);
-    for _ in 0..2 {
-        bench
-            .engine
-            .core
-            .connect(&bench.at.to_string(), &Framing::line())
-            .unwrap();
-    }
-    let told = bench.events(ms(1));
-    let resource = |event: &Event| matches!(event, Event::Closed { error: Some(e), .. } if e.class == Class::Resource);
-    assert_eq!(
-        (
-            told.len(),
-            told.iter().filter(|event| resource(event)).count()
-        ),
-        (2, 1)
-    );
-
-    let profile = Profile {
-        timeouts: Timeouts::default(),
-        half_close: false,
-        reads_pause_above_bytes: usize::MAX,
-        send_queue_bytes_max: 1 << 20,
-        read_bytes_max: u64::MAX,
-    };
-    let any = bench.engine.core.kernel.address(0);
-    let (_, at) = bench
-        .engine
-        .core
-        .listen(any, Framing::line(), profile)
-        .unwrap();
-    let mut connect = || {
-        bench
-            .peer
-            .connect(at, &SocketOptions::default(), 1)
-            .ok()
-            .unwrap()
-    };
-    let (_shed, _waits) = (connect(), connect());
-    let rounds = bench.world.rounds;
-    assert_eq!(bench.events(ms(50)), []);
-    assert!(bench.world.rounds - rounds < 10, "it spins");
-    assert_eq!(bench.engine.core.refused(), 1);
-    bench.engine.core.kernel.set_descriptors_max(2);
-    let told = bench.events(ms(100));
-    assert!(matches!(told[..], [Event::Connected { .. }]), "{told:?}");
 }
