@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use support::*;
 use taut::{Client, Config, Deadline, Framing, Source, UpstreamId};
 
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(150);
 
 /// 8 connections with 8 requests each, all of them answered, all of them late: how many replies are told.
 fn replies_after_a_stall(change: impl FnOnce(&mut Config), deadline: Deadline) -> usize {
