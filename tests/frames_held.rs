@@ -115,7 +115,7 @@ fn a_swallowed_reply_does_not_give_up_its_neighbours_before_they_are_pulled() {
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(4));
     let first = client.request(upstream, b"x\n", far()).unwrap();
     let late = client
-        .request(upstream, b"x\n", Deadline::after(ms(10)))
+        .request(upstream, b"x\n", Deadline::after(ms(150)))
         .unwrap();
     let last = client.request(upstream, b"x\n", far()).unwrap();
     client.flush();

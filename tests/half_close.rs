@@ -149,7 +149,7 @@ fn after_our_fin_what_the_peer_still_says_is_told() {
 
 #[test]
 fn after_our_fin_a_reset_a_truncation_and_silence_are_errors_of_the_drain() {
-    let mut client = client_with(|it| it.timeouts.linger = ms(40));
+    let mut client = client_with(|it| it.timeouts.linger = ms(150));
     let peer = Peer::new();
     let drain = |client: &mut Client| {
         let (connection, mut stream) = connected(client, &peer, Framing::line());
@@ -176,10 +176,10 @@ fn after_our_fin_a_reset_a_truncation_and_silence_are_errors_of_the_drain() {
     let shut_at = Instant::now();
     let (connection, _stream) = drain(&mut client);
     let error = until_closed(&mut client, connection).error.unwrap();
-    assert!(shut_at.elapsed() >= ms(40));
+    assert!(shut_at.elapsed() >= ms(150));
     assert_eq!(
         (error.phase, error.source),
-        (Phase::Drain, Source::Timeout(ms(40)))
+        (Phase::Drain, Source::Timeout(ms(150)))
     );
     assert_silent(&mut client);
 }

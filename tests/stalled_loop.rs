@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use support::*;
 use taut::{Client, Config, Deadline, Framing, Source, UpstreamId};
 
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(150);
 
 /// 8 connections with 8 requests each, all of them answered, all of them late: how many replies are told.
 fn replies_after_a_stall(change: impl FnOnce(&mut Config), deadline: Deadline) -> usize {
@@ -133,6 +133,37 @@ fn a_peer_that_has_read_is_not_stalled() {
     client.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(client.next_event(), None);
     assert!(client.transferred(connection).unwrap().0 > written);
+}
+
+/// The program turns, but pulls nothing: the answers behind the first ones stay in the kernel, held back by itself.
+#[test]
+fn answers_that_a_lagging_program_holds_back_are_not_late() {
+    let (mut client, peer, mut ledger) = (
+        client_with(|it| (it.limits.unpulled_bytes_max, it.limits.read_bytes) = (1, 64)),
+        Peer::new(),
+        Ledger::default(),
+    );
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(8));
+    let asked_at = Instant::now();
+    for _ in 0..8 {
+        ledger.request(&mut client, upstream, b"x\n", Deadline::after(SHORT));
+    }
+    client.flush();
+    read_exactly(&mut streams[0], 16);
+    streams[0]
+        .write_all(&[&[b'y'; 59][..], b"\n"].concat().repeat(8))
+        .unwrap();
+    let connection = only_connection(&client, upstream);
+    until_in_kernel(&client, connection, 8 * 60);
+    while asked_at.elapsed() < SHORT + ms(10) {
+        client.turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert!(
+        client.transferred(connection).unwrap().1 < 8 * 60,
+        "nothing was held back"
+    );
+    ledger.until_all(&mut client);
+    assert_eq!(ledger.replies(), 8);
 }
 
 /// With one connection given up by its peer and one answered, only the former's request fails.
