@@ -55,20 +55,21 @@ fn a_claim_allocates_no_more_than_a_read_and_what_is_ahead_of_it() {
     let peer = Peer::new();
     let (connection, mut stream) = connected(&mut client, &peer, Framing::len32());
     stream.write_all(&(limit as u32).to_be_bytes()).unwrap();
-    stream.write_all(&[0; 1000]).unwrap();
-    until_in_kernel(&client, connection, 1004);
+    // More than one read, so that the buffer has to grow.
+    stream.write_all(&[0; 20_000]).unwrap();
+    until_in_kernel(&client, connection, 20_004);
     let ((), _, bytes) = counted(|| {
         for _ in 0..10 {
             client.turn(Some(Duration::ZERO)).unwrap();
         }
     });
-    assert_eq!(client.transferred(connection), Some((0, 1004)));
+    assert_eq!(client.transferred(connection), Some((0, 20_004)));
     assert!(
         bytes < ALLOWED_BYTES,
         "{bytes} bytes for a claim of {limit}"
     );
 
-    // Ten thousand times the claim on one client, from peers that send nothing else.
+    // A hundred times the claim on one client, from peers that send nothing else.
     let mut client = client_with(|it| it.limits.frame_bytes_max = limit);
     let mut pairs: Vec<_> = (0..100)
         .map(|_| connected(&mut client, &peer, Framing::len32()))
