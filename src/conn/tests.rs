@@ -320,3 +320,18 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
     assert_eq!(bench.conn.written_bytes(), 4);
     assert!(bench.conn.poll_transmit().is_empty());
 }
+
+/// Answers to the peer's last words, queued after the loss, held back the read that would have found its end.
+#[test]
+fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
+    let mut bench = Bench::of(Profile {
+        reads_pause_above_bytes: 10,
+        ..profile(true, u64::MAX)
+    });
+    bench.send(b"first");
+    bench
+        .conn
+        .handle_write_error(Source::Os(104), &mut bench.pool);
+    bench.send(b"an answer to parting words");
+    assert!(bench.conn.wants_read());
+}

@@ -116,7 +116,9 @@ impl Conn {
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
     pub(crate) fn wants_read(&self) -> bool {
-        self.wants_end() && self.queue.len() <= self.profile.reads_pause_above_bytes
+        // What is queued behind a failed write never leaves, and holds nobody back.
+        let is_held_back = self.queue.len() > self.profile.reads_pause_above_bytes;
+        self.wants_end() && (self.is_broken() || !is_held_back)
     }
 
     /// Whether its end is still to be read: what is queued for a peer that has gone holds nobody back.
