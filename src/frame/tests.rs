@@ -7,8 +7,11 @@ mod resp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Codec, Decoded, FrameError, Framing};
+use super::{Codec, Decoded, FrameError, Framing, LengthPrefix};
 use resp::reply;
+
+/// The most bytes that stand around a payload in the framings tested here.
+const AROUND_BYTES_MAX: usize = 16;
 
 /// What a stream came to: its payloads, its error, and how many bytes were left over.
 #[derive(Debug, PartialEq)]
@@ -50,7 +53,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 (start, wanted_before) = (start + consumed, 0);
             }
             Ok(Decoded::Incomplete { wanted }) => {
-                assert!(wanted > bytes.len() && wanted <= limit + 4);
+                assert!(wanted > bytes.len() && wanted <= limit + AROUND_BYTES_MAX);
                 assert!(
                     wanted >= wanted_before,
                     "what was wanted is never taken back"
@@ -127,6 +130,33 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(vec(prop_oneof![Just(b'\r'), any::<u8>()], 0..40), 0..12)
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    width: usize,
+    little: bool,
+    offset: usize,
+    adjustment: i64,
+    with_header: bool,
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    let width = prop_oneof![Just(1_usize), Just(2), Just(4), Just(8)];
+    (
+        width,
+        any::<bool>(),
+        0_usize..8,
+        -200_i64..20,
+        any::<bool>(),
+    )
+        .prop_map(|(width, little, offset, adjustment, with_header)| Prefix {
+            width,
+            little,
+            offset,
+            adjustment,
+            with_header,
+        })
+}
+
 /// Bytes that look like a protocol now and then.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
@@ -167,6 +197,28 @@ proptest! {
     }
 
     #[test]
+    fn every_length_prefix_gives_back_what_it_was_put_before(
+        payloads in payloads(), prefix in prefix(), fill in any::<u8>(), pieces in pieces(),
+    ) {
+        let Prefix { width, little, offset, adjustment, with_header } = prefix;
+        let mut length = LengthPrefix::new(width).offset(offset).adjustment(adjustment);
+        length = if little { length.little_endian() } else { length };
+        length = if with_header { length.with_header() } else { length };
+        let (mut stream, mut expected) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            // What the adjustment adds to must be a number that fits the field.
+            let Ok(number) = u64::try_from(payload.len() as i64 - adjustment) else { continue };
+            let field = if little { number.to_le_bytes()[..width].to_vec() } else { number.to_be_bytes()[8 - width..].to_vec() };
+            let header = [vec![fill; offset], field].concat();
+            let frame = [&header[..], &payload].concat();
+            stream.extend_from_slice(&frame);
+            expected.push(if with_header { frame } else { payload });
+        }
+        let limit = 40 + if with_header { offset + width } else { 0 };
+        prop_assert_eq!(feed_every_way(&Framing::length(length), limit, &stream, &pieces), clean(&expected));
+    }
+
+    #[test]
     fn fixed_frames_are_the_chunks_of_the_stream(stream in vec(any::<u8>(), 0..200), size in 1_usize..20, pieces in pieces()) {
         let outcome = feed_every_way(&Framing::fixed(size), 20, &stream, &pieces);
         let frames: Vec<_> = stream.chunks_exact(size).map(<[u8]>::to_vec).collect();
@@ -182,7 +234,8 @@ proptest! {
 
     #[test]
     fn garbage_never_panics_and_is_refused_alike_however_it_was_cut(stream in garbage(), limit in 0_usize..120, pieces in pieces()) {
-        for framing in [Framing::line(), Framing::len32(), Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
+        let length = Framing::length(LengthPrefix::new(1).little_endian().offset(2).adjustment(-3));
+        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
         feed(&Framing::raw(), limit, &stream, &pieces);

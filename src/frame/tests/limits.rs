@@ -1,6 +1,6 @@
 //! Limits to the byte, the size of a decoder, and what names and errors say.
 
-use super::super::{Decoded, Decoder, FrameError, Framing};
+use super::super::{Decoded, Decoder, FrameError, Framing, LengthPrefix};
 use super::{feed, feed_every_way, len8};
 
 #[test]
@@ -9,13 +9,29 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let line = |n: usize| [vec![b'x'; n], b"\n".to_vec()].concat();
     let line_return = |n: usize| [vec![b'x'; n], b"\r\n".to_vec()].concat();
     let len32 = |n: usize| [(n as u32).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
+    let len16 = |n: usize| [(n as u16).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
+    let whole = LengthPrefix::new(8)
+        .little_endian()
+        .offset(3)
+        .adjustment(-11)
+        .with_header();
+    let length = |n: usize| {
+        [
+            vec![7; 3],
+            (n as u64).to_le_bytes().to_vec(),
+            vec![b'x'; n - 11],
+        ]
+        .concat()
+    };
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 5] = [
+    let streams: [(Framing, Stream<'_>); 7] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
+        (Framing::len16(), &len16),
         (Framing::len32(), &len32),
+        (Framing::length(whole), &length),
         (Framing::resp(), &text),
         (len8(), &len8_whole),
     ];
@@ -69,7 +85,9 @@ fn each_connection_has_a_small_decoder_of_its_own() {
 fn names_and_errors_say_what_is_meant() {
     let framings = [
         Framing::line(),
+        Framing::len16(),
         Framing::len32(),
+        Framing::length(LengthPrefix::new(4).little_endian()),
         Framing::fixed(1),
         Framing::resp(),
         Framing::raw(),
@@ -77,7 +95,9 @@ fn names_and_errors_say_what_is_meant() {
     ];
     assert_eq!(
         framings.map(|framing| framing.name()),
-        ["line", "len32", "fixed", "resp", "raw", "custom"]
+        [
+            "line", "len16", "len32", "length", "fixed", "resp", "raw", "custom"
+        ]
     );
     let text = FrameError::Oversize {
         limit: 10,

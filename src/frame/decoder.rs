@@ -1,0 +1,56 @@
+//! The decoder of one connection: one machine out of those of all framings, and the memory that it has failed.
+
+use std::fmt;
+
+use super::custom::Custom;
+use super::fixed::Fixed;
+use super::length::{Len32, Length};
+use super::line::Line;
+use super::raw::Raw;
+use super::resp::Resp;
+use super::{Codec, Decoded, FrameError};
+
+/// The decoder of one connection: at most 64 bytes, and no call through a pointer for the built-in codecs.
+pub struct Decoder {
+    pub(super) machine: Machine,
+}
+
+pub(super) enum Machine {
+    Line(Line),
+    Len32(Len32),
+    Length(Length),
+    Fixed(Fixed),
+    Resp(Resp),
+    Raw(Raw),
+    Custom(Custom),
+    Failed(FrameError),
+}
+
+impl Decoder {
+    /// Looks for one frame at the start of `bytes`; the rules of the call are those of [`Codec::decode`].
+    ///
+    /// # Errors
+    /// When the stream breaks the framing or its limit. An error is sticky: the same one again for ever.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
+        let decoded = match &mut self.machine {
+            Machine::Line(codec) => codec.decode(bytes),
+            Machine::Len32(codec) => codec.decode(bytes),
+            Machine::Length(codec) => codec.decode(bytes),
+            Machine::Fixed(codec) => codec.decode(bytes),
+            Machine::Resp(codec) => codec.decode(bytes),
+            Machine::Raw(codec) => codec.decode(bytes),
+            Machine::Custom(codec) => codec.decode(bytes),
+            Machine::Failed(error) => return Err(*error),
+        };
+        if let Err(error) = decoded {
+            self.machine = Machine::Failed(error);
+        }
+        decoded
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
+}

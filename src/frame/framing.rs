@@ -1,0 +1,178 @@
+//! The recipe of a framing: which codec, with which limit. It is checked once, where it is first used.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::custom::Custom;
+use super::decoder::{Decoder, Machine};
+use super::fixed::Fixed;
+use super::length::{LEN16, LEN32, Len32, Length, LengthPrefix};
+use super::line::Line;
+use super::raw::Raw;
+use super::resp::Resp;
+use super::{Codec, FrameError};
+
+/// How replies are cut from the stream: a recipe that makes one [`Decoder`] a connection.
+///
+/// ```
+/// use taut::frame::{Decoded, Framing};
+///
+/// let mut decoder = Framing::line().frame_bytes_max(1024).decoder(1 << 20);
+/// let received = b"hello\r\nwor";
+/// assert_eq!(decoder.decode(received), Ok(Decoded::Frame { start: 0, end: 5, consumed: 7 }));
+/// assert_eq!(decoder.decode(&received[7..]), Ok(Decoded::Incomplete { wanted: 4 }));
+/// ```
+#[derive(Clone)]
+pub struct Framing {
+    kind: Kind,
+    frame_bytes_max: Option<usize>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Line,
+    Length(LengthPrefix),
+    Fixed(usize),
+    Resp,
+    Raw,
+    Custom(Arc<dyn Fn() -> Box<dyn Codec> + Send + Sync>),
+}
+
+/// The largest limit of a frame: its length has to fit [`Frame`](crate::Frame).
+pub(crate) const FRAME_BYTES_MAX: usize = i32::MAX as usize;
+
+impl Framing {
+    /// Lines: `\n` or `\r\n` ends a frame; the payload is what stands before it. A `\r` anywhere else is data.
+    pub fn line() -> Self {
+        Self::new(Kind::Line)
+    }
+
+    /// A length first: 2 bytes, big-endian, that count the payload behind them. Zero is an empty frame.
+    pub fn len16() -> Self {
+        Self::length(LEN16)
+    }
+
+    /// A length first: 4 bytes, big-endian, that count the payload behind them. Zero is an empty frame.
+    pub fn len32() -> Self {
+        Self::length(LEN32)
+    }
+
+    /// A length in the header, wherever it stands there and whatever it counts.
+    pub fn length(prefix: LengthPrefix) -> Self {
+        Self::new(Kind::Length(prefix))
+    }
+
+    /// Frames of exactly `bytes` bytes.
+    ///
+    /// A frame of 0 bytes would never end: with `bytes == 0` every decode is [`FrameError::Malformed`]. With `bytes`
+    /// over the limit every decode is [`FrameError::Oversize`].
+    pub fn fixed(bytes: usize) -> Self {
+        Self::new(Kind::Fixed(bytes))
+    }
+
+    /// RESP2, the replies of Redis and its kin. One frame is one whole top-level reply, arrays with all they hold; the
+    /// payload is all of its bytes, from the type byte to the last CRLF. Arrays nest at most 32 deep.
+    pub fn resp() -> Self {
+        Self::new(Kind::Resp)
+    }
+
+    /// No framing: whatever has arrived is a frame, cut at the limit.
+    pub fn raw() -> Self {
+        Self::new(Kind::Raw)
+    }
+
+    /// A codec of your own; `make` is called once a connection.
+    ///
+    /// An impossible range from it is [`FrameError::Malformed`], never a panic. What a frame costs beyond its payload is
+    /// not known here, so its limit counts every byte the frame consumes.
+    ///
+    /// ```
+    /// use taut::frame::{Codec, Decoded, FrameError, Framing};
+    ///
+    /// /// Frames that end with a zero byte.
+    /// struct Zero;
+    ///
+    /// impl Codec for Zero {
+    ///     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
+    ///         Ok(match bytes.iter().position(|&byte| byte == 0) {
+    ///             Some(end) => Decoded::Frame { start: 0, end, consumed: end + 1 },
+    ///             None => Decoded::Incomplete { wanted: bytes.len() + 1 },
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let mut decoder = Framing::custom(|| Box::new(Zero)).decoder(1 << 20);
+    /// assert_eq!(decoder.decode(b"ab\0c"), Ok(Decoded::Frame { start: 0, end: 2, consumed: 3 }));
+    /// ```
+    pub fn custom(make: impl Fn() -> Box<dyn Codec> + Send + Sync + 'static) -> Self {
+        Self::new(Kind::Custom(Arc::new(make)))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            frame_bytes_max: None,
+        }
+    }
+
+    /// The largest frame, in bytes of payload (of everything consumed for a custom codec), in place of the default of
+    /// the configuration. A larger frame is [`FrameError::Oversize`]; only `raw` cuts there instead.
+    pub fn frame_bytes_max(mut self, n: usize) -> Self {
+        self.frame_bytes_max = Some(n);
+        self
+    }
+
+    /// The name of the framing: `line`, `len16`, `len32`, `length`, `fixed`, `resp`, `raw` or `custom`.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Line => "line",
+            Kind::Length(LEN16) => "len16",
+            Kind::Length(LEN32) => "len32",
+            Kind::Length(_) => "length",
+            Kind::Fixed(_) => "fixed",
+            Kind::Resp => "resp",
+            Kind::Raw => "raw",
+            Kind::Custom(_) => "custom",
+        }
+    }
+
+    /// Why this framing cannot be used, if so. `frame_bytes_max_default` as for [`Self::decoder`].
+    pub(crate) fn flaw(&self, frame_bytes_max_default: usize) -> Option<&'static str> {
+        let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
+        match self.kind {
+            _ if limit == 0 => Some("a frame limit of 0 bytes; a frame has at least 1 byte"),
+            _ if limit > FRAME_BYTES_MAX => Some("a frame limit above 2^31 - 1 bytes"),
+            Kind::Fixed(0) => Some("fixed frames of 0 bytes; a frame has at least 1 byte"),
+            Kind::Fixed(bytes) if bytes > limit => Some("fixed frames larger than the frame limit"),
+            Kind::Length(prefix) => prefix.flaw(limit),
+            _ => None,
+        }
+    }
+
+    /// Makes the decoder of one connection. `frame_bytes_max_default` holds unless [`Self::frame_bytes_max`] was set.
+    pub fn decoder(&self, frame_bytes_max_default: usize) -> Decoder {
+        let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
+        let machine = match &self.kind {
+            Kind::Line => Machine::Line(Line::new(limit)),
+            Kind::Length(LEN32) => Machine::Len32(Len32::new(limit)),
+            Kind::Length(prefix) => match prefix.flaw(usize::MAX) {
+                Some(flaw) => Machine::Failed(FrameError::Malformed(flaw)),
+                None => Machine::Length(Length::new(*prefix, limit)),
+            },
+            Kind::Fixed(bytes) => Machine::Fixed(Fixed::new(*bytes, limit)),
+            Kind::Resp => Machine::Resp(Resp::new(limit)),
+            Kind::Raw => Machine::Raw(Raw::new(limit)),
+            Kind::Custom(make) => Machine::Custom(Custom::new(make(), limit)),
+        };
+        Decoder { machine }
+    }
+}
+
+impl fmt::Debug for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Framing")
+            .field("name", &self.name())
+            .field("frame_bytes_max", &self.frame_bytes_max)
+            .finish()
+    }
+}
