@@ -44,6 +44,7 @@ fn framing(criterion: &mut Criterion) {
     .concat();
     let codecs = [
         ("line", Framing::line(), &line),
+        ("delimiter", Framing::delimiter(b"\r\n"), &text),
         ("len32", Framing::len32(), &len32),
         ("length", Framing::length(odd), &length),
         ("fixed", Framing::fixed(FRAME_BYTES), &line),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::custom::Custom;
+use super::delimiter::Delimiter;
 use super::fixed::Fixed;
 use super::length::{Len32, Length};
 use super::line::Line;
@@ -17,6 +18,7 @@ pub struct Decoder {
 
 pub(super) enum Machine {
     Line(Line),
+    Delimiter(Delimiter),
     Len32(Len32),
     Length(Length),
     Fixed(Fixed),
@@ -34,6 +36,7 @@ impl Decoder {
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
         let decoded = match &mut self.machine {
             Machine::Line(codec) => codec.decode(bytes),
+            Machine::Delimiter(codec) => codec.decode(bytes),
             Machine::Len32(codec) => codec.decode(bytes),
             Machine::Length(codec) => codec.decode(bytes),
             Machine::Fixed(codec) => codec.decode(bytes),

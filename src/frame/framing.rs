@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::custom::Custom;
 use super::decoder::{Decoder, Machine};
+use super::delimiter::{Delimiter, Mark};
 use super::fixed::Fixed;
 use super::length::{LEN16, LEN32, Len32, Length, LengthPrefix};
 use super::line::Line;
@@ -31,12 +32,16 @@ pub struct Framing {
 #[derive(Clone)]
 enum Kind {
     Line,
+    /// `None` when it cannot be.
+    Delimiter(Option<Mark>),
     Length(LengthPrefix),
     Fixed(usize),
     Resp,
     Raw,
     Custom(Arc<dyn Fn() -> Box<dyn Codec> + Send + Sync>),
 }
+
+const NO_DELIMITER: &str = "a delimiter has 1 to 16 bytes";
 
 /// The largest limit of a frame: its length has to fit [`Frame`](crate::Frame).
 pub(crate) const FRAME_BYTES_MAX: usize = i32::MAX as usize;
@@ -45,6 +50,21 @@ impl Framing {
     /// Lines: `\n` or `\r\n` ends a frame; the payload is what stands before it. A `\r` anywhere else is data.
     pub fn line() -> Self {
         Self::new(Kind::Line)
+    }
+
+    /// Frames that end with `bytes`, 1 to 16 of them; the payload is what stands before. Where it could end in two
+    /// places it ends in the first.
+    ///
+    /// With no bytes or more than 16 every decode is [`FrameError::Malformed`].
+    ///
+    /// ```
+    /// use taut::frame::{Decoded, Framing};
+    ///
+    /// let mut decoder = Framing::delimiter(b"--").decoder(1 << 20);
+    /// assert_eq!(decoder.decode(b"a-b--c"), Ok(Decoded::Frame { start: 0, end: 3, consumed: 5 }));
+    /// ```
+    pub fn delimiter(bytes: &[u8]) -> Self {
+        Self::new(Kind::Delimiter(Mark::new(bytes)))
     }
 
     /// A length first: 2 bytes, big-endian, that count the payload behind them. Zero is an empty frame.
@@ -122,10 +142,11 @@ impl Framing {
         self
     }
 
-    /// The name of the framing: `line`, `len16`, `len32`, `length`, `fixed`, `resp`, `raw` or `custom`.
+    /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `raw` or `custom`.
     pub fn name(&self) -> &'static str {
         match self.kind {
             Kind::Line => "line",
+            Kind::Delimiter(_) => "delimiter",
             Kind::Length(LEN16) => "len16",
             Kind::Length(LEN32) => "len32",
             Kind::Length(_) => "length",
@@ -142,6 +163,7 @@ impl Framing {
         match self.kind {
             _ if limit == 0 => Some("a frame limit of 0 bytes; a frame has at least 1 byte"),
             _ if limit > FRAME_BYTES_MAX => Some("a frame limit above 2^31 - 1 bytes"),
+            Kind::Delimiter(None) => Some(NO_DELIMITER),
             Kind::Fixed(0) => Some("fixed frames of 0 bytes; a frame has at least 1 byte"),
             Kind::Fixed(bytes) if bytes > limit => Some("fixed frames larger than the frame limit"),
             Kind::Length(prefix) => prefix.flaw(limit),
@@ -154,6 +176,8 @@ impl Framing {
         let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
         let machine = match &self.kind {
             Kind::Line => Machine::Line(Line::new(limit)),
+            Kind::Delimiter(Some(mark)) => Machine::Delimiter(Delimiter::new(*mark, limit)),
+            Kind::Delimiter(None) => Machine::Failed(FrameError::Malformed(NO_DELIMITER)),
             Kind::Length(LEN32) => Machine::Len32(Len32::new(limit)),
             Kind::Length(prefix) => match prefix.flaw(usize::MAX) {
                 Some(flaw) => Machine::Failed(FrameError::Malformed(flaw)),

@@ -8,6 +8,7 @@
 
 mod custom;
 mod decoder;
+mod delimiter;
 mod find;
 mod fixed;
 mod framing;

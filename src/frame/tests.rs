@@ -189,6 +189,16 @@ proptest! {
     }
 
     #[test]
+    fn delimited_frames_are_what_a_plain_search_finds(
+        mark in "[ab]{1,5}", stream in "[abc]{0,200}", pieces in pieces(),
+    ) {
+        let mut expected: Vec<_> = stream.split(&mark).map(|payload| payload.as_bytes().to_vec()).collect();
+        let left_over = expected.pop().map_or(0, |tail| tail.len());
+        let outcome = feed_every_way(&Framing::delimiter(mark.as_bytes()), 200, stream.as_bytes(), &pieces);
+        prop_assert_eq!(outcome, Outcome { payloads: expected, error: None, left_over });
+    }
+
+    #[test]
     fn length_prefixed_frames_come_out_as_they_went_in(payloads in payloads(), pieces in pieces()) {
         let len32: Vec<u8> = payloads.iter().flat_map(|payload| [&(payload.len() as u32).to_be_bytes()[..], payload].concat()).collect();
         prop_assert_eq!(feed_every_way(&Framing::len32(), 40, &len32, &pieces), clean(&payloads));
@@ -235,6 +245,10 @@ proptest! {
     #[test]
     fn garbage_never_panics_and_is_refused_alike_however_it_was_cut(stream in garbage(), limit in 0_usize..120, pieces in pieces()) {
         let length = Framing::length(LengthPrefix::new(1).little_endian().offset(2).adjustment(-3));
+        let delimiters = [Framing::delimiter(b"\n"), Framing::delimiter(b"\r\n\r\n"), Framing::delimiter(&[0, 0, 0, 1])];
+        for framing in delimiters {
+            feed_every_way(&framing, limit, &stream, &pieces);
+        }
         for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
             feed_every_way(&framing, limit, &stream, &pieces);
         }

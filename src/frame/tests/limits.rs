@@ -8,6 +8,7 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let max = 100;
     let line = |n: usize| [vec![b'x'; n], b"\n".to_vec()].concat();
     let line_return = |n: usize| [vec![b'x'; n], b"\r\n".to_vec()].concat();
+    let delimited = |n: usize| [vec![b'x'; n - 1], b"---X".to_vec()].concat();
     let len32 = |n: usize| [(n as u32).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
     let len16 = |n: usize| [(n as u16).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
     let whole = LengthPrefix::new(8)
@@ -26,9 +27,10 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 7] = [
+    let streams: [(Framing, Stream<'_>); 8] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
+        (Framing::delimiter(b"--X"), &delimited),
         (Framing::len16(), &len16),
         (Framing::len32(), &len32),
         (Framing::length(whole), &length),
@@ -85,6 +87,7 @@ fn each_connection_has_a_small_decoder_of_its_own() {
 fn names_and_errors_say_what_is_meant() {
     let framings = [
         Framing::line(),
+        Framing::delimiter(b"--"),
         Framing::len16(),
         Framing::len32(),
         Framing::length(LengthPrefix::new(4).little_endian()),
@@ -96,7 +99,15 @@ fn names_and_errors_say_what_is_meant() {
     assert_eq!(
         framings.map(|framing| framing.name()),
         [
-            "line", "len16", "len32", "length", "fixed", "resp", "raw", "custom"
+            "line",
+            "delimiter",
+            "len16",
+            "len32",
+            "length",
+            "fixed",
+            "resp",
+            "raw",
+            "custom"
         ]
     );
     let text = FrameError::Oversize {
@@ -115,5 +126,33 @@ fn names_and_errors_say_what_is_meant() {
     assert_eq!(
         error.to_string(),
         "malformed frame: unknown RESP2 type byte: a reply starts with one of + - : $ *"
+    );
+}
+
+#[test]
+fn a_framing_that_cannot_be_says_why_and_decodes_nothing() {
+    for (framing, word) in [
+        (Framing::delimiter(b""), "1 to 16 bytes"),
+        (Framing::delimiter(&[b'x'; 17]), "1 to 16 bytes"),
+        (Framing::length(LengthPrefix::new(3)), "1, 2, 4 or 8"),
+        (Framing::length(LengthPrefix::new(4).offset(4097)), "4,096"),
+        (Framing::fixed(0), "at least 1 byte"),
+    ] {
+        assert!(
+            framing
+                .flaw(1 << 20)
+                .is_some_and(|flaw| flaw.contains(word)),
+            "{framing:?}"
+        );
+        for bytes in [&b""[..], b"some bytes"] {
+            let decoded = framing.decoder(1 << 20).decode(bytes);
+            assert!(matches!(decoded, Err(FrameError::Malformed(_))));
+        }
+    }
+    let header = Framing::length(LengthPrefix::new(8).with_header()).frame_bytes_max(7);
+    assert!(
+        header
+            .flaw(1 << 20)
+            .is_some_and(|flaw| flaw.contains("header"))
     );
 }
