@@ -53,7 +53,8 @@ impl Frame {
 /// Something happened. Pulled with [`Client::next_event`](crate::Client::next_event).
 ///
 /// For a raw connection, in this order: at most one `Connected`, then any number of `Frame`, `Writable` and at most one
-/// `HalfClosed`, then exactly one `Closed`. For a request of an upstream: exactly one of `Reply` and `Failed`.
+/// `HalfClosed`, then exactly one `Closed`. For a request of an upstream: exactly one of `Reply` and `Failed`;
+/// its connections tell nothing of themselves but `Push`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -100,6 +101,16 @@ pub enum Event {
         /// Where the reply's bytes lie.
         frame: Frame,
     },
+    /// The peer of an upstream sent a frame of its own accord, such as a RESP3 push. It answers no request and ends none.
+    /// (On a raw connection it is a `Frame` like others.)
+    Push {
+        /// Which upstream.
+        upstream: UpstreamId,
+        /// Which of its connections.
+        connection: ConnectionId,
+        /// Where its bytes lie.
+        frame: Frame,
+    },
     /// A request's failure.
     Failed {
         /// Which request.
@@ -117,6 +128,7 @@ impl Event {
         match self {
             Event::Connected { connection, .. }
             | Event::Frame { connection, .. }
+            | Event::Push { connection, .. }
             | Event::Writable { connection }
             | Event::HalfClosed { connection }
             | Event::Closed { connection, .. } => Some(*connection),

@@ -72,6 +72,15 @@ pub(crate) enum ConnEvent {
     Closed(Option<Error>),
 }
 
+/// What was cut from the stream: a payload's offset in it, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// An ordinary frame.
+    Frame { offset: u64, len: u32 },
+    /// A frame that answers no request.
+    Push { offset: u64, len: u32 },
+}
+
 /// One connection. See the diagram on top.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -86,6 +95,8 @@ pub(crate) struct Conn {
     wanted: usize,
     /// Bytes of an unfinished frame.
     partial: usize,
+    /// What is unfinished is sure to be a reply.
+    reply_begun: bool,
     /// Bytes received in its life.
     received: u64,
     /// The peer has ended its half and that was told.
@@ -141,6 +152,7 @@ impl Conn {
             broken: None,
             wanted: 1,
             partial: 0,
+            reply_begun: false,
             received: 0,
             half_closed: false,
             discarding: false,

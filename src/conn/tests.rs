@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Conn, ConnEvent, Profile};
+use super::{Conn, ConnEvent, Cut, Profile};
 use crate::buffer::{Pool, ReceiveBuffer};
 use crate::config::Timeouts;
 use crate::error::{Error, Phase, Sent, Source};
@@ -54,7 +54,8 @@ impl Bench {
 
     fn frames(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        while let Some((offset, len)) = self.conn.poll_frame(&mut self.buffer) {
+        while let Some(cut) = self.conn.poll_frame(&mut self.buffer) {
+            let (Cut::Frame { offset, len } | Cut::Push { offset, len }) = cut;
             frames.push(self.buffer.bytes(offset, len as usize).unwrap().to_vec());
         }
         frames

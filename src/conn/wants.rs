@@ -3,7 +3,7 @@
 //! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
 
 use super::ending::source_of;
-use super::{Conn, ConnEvent, State};
+use super::{Conn, ConnEvent, Cut, State};
 use crate::buffer::{Pool, ReceiveBuffer};
 use crate::error::Phase;
 use crate::frame::Decoded;
@@ -12,9 +12,8 @@ use crate::time::Time;
 impl Conn {
     // What is wanted.
 
-    /// The next whole frame: its payload's offset in the stream and its length. `None`: read on, or look at
-    /// [`Conn::poll_event`].
-    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<(u64, u32)> {
+    /// What comes next in the stream. `None`: read on, or look at [`Conn::poll_event`].
+    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<Cut> {
         if self.is_closed() {
             return None;
         }
@@ -29,14 +28,22 @@ impl Conn {
                     end,
                     consumed,
                 }) => {
-                    (self.wanted, self.partial) = (1, unparsed.len() - consumed);
-                    return Some((buffer.take_frame(start, consumed), (end - start) as u32));
+                    let (offset, len) = self.take(buffer, start, end, consumed);
+                    return Some(Cut::Frame { offset, len });
+                }
+                Ok(Decoded::Push {
+                    start,
+                    end,
+                    consumed,
+                }) => {
+                    let (offset, len) = self.take(buffer, start, end, consumed);
+                    return Some(Cut::Push { offset, len });
                 }
                 Ok(Decoded::Incomplete { wanted }) => {
-                    (self.wanted, self.partial) = (wanted, unparsed.len())
+                    (self.wanted, self.partial) = (wanted, unparsed.len());
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
                 }
                 Err(error) => {
-                    self.partial = unparsed.len();
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
                     return None;
@@ -45,6 +52,19 @@ impl Conn {
         }
         self.apply_ending();
         None
+    }
+
+    /// Uses up a frame's bytes. Of what lies behind it nothing is known yet.
+    fn take(
+        &mut self,
+        buffer: &mut ReceiveBuffer,
+        start: usize,
+        end: usize,
+        consumed: usize,
+    ) -> (u64, u32) {
+        (self.wanted, self.partial) = (1, buffer.unparsed().len() - consumed);
+        self.reply_begun = false;
+        (buffer.take_frame(start, consumed), (end - start) as u32)
     }
 
     /// What to write now: nothing before it stands or after it broke.
@@ -165,6 +185,11 @@ impl Conn {
     /// Bytes of a frame that has begun to come.
     pub(crate) fn partial(&self) -> usize {
         self.partial
+    }
+
+    /// Whether a frame that is sure to be a reply has begun to come.
+    pub(crate) fn reply_begun(&self) -> bool {
+        self.partial > 0 && self.reply_begun
     }
 
     pub(crate) fn queued(&self) -> usize {

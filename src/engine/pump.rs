@@ -7,8 +7,9 @@ use std::io;
 
 use super::slot::Owner;
 use super::{Engine, Quota};
+use crate::conn::Cut;
 use crate::error::Source;
-use crate::event::{Event, Frame};
+use crate::event::{Event, Frame, UpstreamId};
 use crate::kernel::Kernel;
 
 impl<K: Kernel> Engine<K> {
@@ -34,16 +35,11 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
-            let Some((offset, len)) = slot.conn.poll_frame(buffer) else {
+            let Some(cut) = slot.conn.poll_frame(buffer) else {
                 return true;
             };
             quota.frames -= 1;
-            let frame = Frame {
-                connection: slot.id,
-                offset,
-                len,
-            };
-            self.hand_on(index, frame);
+            self.hand_on(index, cut);
         }
     }
 
@@ -94,18 +90,33 @@ impl<K: Kernel> Engine<K> {
         true
     }
 
-    /// Gives a frame to whom it belongs.
-    fn hand_on(&mut self, index: u32, frame: Frame) {
-        match self.core.slots[index as usize].owner {
-            Owner::Program => self.core.tell(
-                index,
-                Event::Frame {
-                    connection: frame.connection,
-                    frame,
-                },
-            ),
-            Owner::Service { service, member } => self.answer(index, service, member, frame),
+    /// Gives what was cut to whom it belongs.
+    fn hand_on(&mut self, index: u32, cut: Cut) {
+        let slot = &self.core.slots[index as usize];
+        let (Cut::Frame { offset, len } | Cut::Push { offset, len }) = cut;
+        let connection = slot.id;
+        let frame = Frame {
+            connection,
+            offset,
+            len,
+        };
+        match (slot.owner, cut) {
+            (Owner::Program, _) => self.core.tell(index, Event::Frame { connection, frame }),
+            (Owner::Service { service, member }, Cut::Frame { .. }) => {
+                self.answer(index, service, member, frame);
+            }
+            (Owner::Service { service, .. }, Cut::Push { .. }) => self.push(index, service, frame),
         }
+    }
+
+    /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
+    fn push(&mut self, index: u32, service: u32, frame: Frame) {
+        self.core.slots[index as usize].unpulled += 1;
+        self.core.events.push_back(Event::Push {
+            upstream: UpstreamId(service),
+            connection: frame.connection,
+            frame,
+        });
     }
 
     /// Takes a frame for the reply to the oldest request of its connection.

@@ -18,8 +18,14 @@ impl Custom {
 
 impl Codec for Custom {
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
-        let (decoded, size, size_max) = match self.codec.decode(bytes)? {
+        let decoded = self.codec.decode(bytes)?;
+        let (decoded, size, size_max) = match decoded {
             Decoded::Frame {
+                start,
+                end,
+                consumed,
+            }
+            | Decoded::Push {
                 start,
                 end,
                 consumed,
@@ -29,15 +35,7 @@ impl Codec for Custom {
                         "a custom codec broke start <= end <= consumed <= length and consumed > 0",
                     ));
                 }
-                (
-                    Decoded::Frame {
-                        start,
-                        end,
-                        consumed,
-                    },
-                    consumed,
-                    self.limit,
-                )
+                (decoded, consumed, self.limit)
             }
             Decoded::Incomplete { wanted } => {
                 let wanted = wanted.max(bytes.len() + 1);

@@ -50,6 +50,16 @@ impl Decoder {
         }
         decoded
     }
+
+    /// Whether an unfinished frame, begun with these bytes, is sure to answer a request. A codec of the program's own
+    /// cannot be asked.
+    pub(crate) fn begins_reply(&self, bytes: &[u8]) -> bool {
+        match &self.machine {
+            Machine::Resp(codec) => codec.begins_reply(bytes),
+            Machine::Custom(_) => false,
+            _ => true,
+        }
+    }
 }
 
 impl fmt::Debug for Decoder {

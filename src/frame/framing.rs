@@ -37,6 +37,7 @@ enum Kind {
     Length(LengthPrefix),
     Fixed(usize),
     Resp,
+    Resp3,
     Raw,
     Custom(Arc<dyn Fn() -> Box<dyn Codec> + Send + Sync>),
 }
@@ -96,6 +97,18 @@ impl Framing {
         Self::new(Kind::Resp)
     }
 
+    /// RESP3, which a Redis speaks after `HELLO 3`: all of RESP2 and null, boolean, double, big number, blob error,
+    /// verbatim string, map, set, attribute and push.
+    ///
+    /// An attribute belongs to the reply that follows: one frame holds both. A push is [`Decoded::Push`]: it answers no
+    /// request. Streamed strings and arrays (`$?`, `*?`) are [`FrameError::Malformed`]. Arrays, maps, sets and attributes
+    /// nest at most 32 deep.
+    ///
+    /// [`Decoded::Push`]: super::Decoded::Push
+    pub fn resp3() -> Self {
+        Self::new(Kind::Resp3)
+    }
+
     /// No framing: whatever has arrived is a frame, cut at the limit.
     pub fn raw() -> Self {
         Self::new(Kind::Raw)
@@ -142,7 +155,7 @@ impl Framing {
         self
     }
 
-    /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `raw` or `custom`.
+    /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `resp3`, `raw` or `custom`.
     pub fn name(&self) -> &'static str {
         match self.kind {
             Kind::Line => "line",
@@ -152,6 +165,7 @@ impl Framing {
             Kind::Length(_) => "length",
             Kind::Fixed(_) => "fixed",
             Kind::Resp => "resp",
+            Kind::Resp3 => "resp3",
             Kind::Raw => "raw",
             Kind::Custom(_) => "custom",
         }
@@ -185,6 +199,7 @@ impl Framing {
             },
             Kind::Fixed(bytes) => Machine::Fixed(Fixed::new(*bytes, limit)),
             Kind::Resp => Machine::Resp(Resp::new(limit)),
+            Kind::Resp3 => Machine::Resp(Resp::version_3(limit)),
             Kind::Raw => Machine::Raw(Raw::new(limit)),
             Kind::Custom(make) => Machine::Custom(Custom::new(make(), limit)),
         };

@@ -16,6 +16,7 @@ mod length;
 mod line;
 mod raw;
 mod resp;
+mod resp3;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,15 @@ pub enum Decoded {
         /// Where the payload ends (exclusive).
         end: usize,
         /// How many bytes the frame uses up, its header and delimiter included.
+        consumed: usize,
+    },
+    /// One whole frame that answers no request: the peer sent it of its own accord. The rules are those of `Frame`.
+    Push {
+        /// Where the payload starts.
+        start: usize,
+        /// Where the payload ends (exclusive).
+        end: usize,
+        /// How many bytes the frame uses up.
         consumed: usize,
     },
     /// Not yet whole.
@@ -84,7 +94,7 @@ pub trait Codec: Send {
     /// Looks for one frame at the start of `bytes`: everything received and not yet consumed, from a frame boundary on.
     ///
     /// After [`Decoded::Incomplete`] it is called again with the same start and more bytes, so it may remember how far
-    /// it looked. After [`Decoded::Frame`] it starts anew. `bytes` may be empty.
+    /// it looked. After a frame it starts anew. `bytes` may be empty.
     ///
     /// # Errors
     /// When no frame can ever follow. It is not called again after that.

@@ -3,6 +3,7 @@
 
 mod limits;
 mod resp;
+mod resp3;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,10 +14,11 @@ use resp::reply;
 /// The most bytes that stand around a payload in the framings tested here.
 const AROUND_BYTES_MAX: usize = 16;
 
-/// What a stream came to: its payloads, its error, and how many bytes were left over.
+/// What a stream came to: its payloads, which of them were pushes, its error, and how many bytes were left over.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     payloads: Vec<Vec<u8>>,
+    pushes: Vec<usize>,
     error: Option<FrameError>,
     left_over: usize,
 }
@@ -24,6 +26,7 @@ struct Outcome {
 fn clean(payloads: &[Vec<u8>]) -> Outcome {
     Outcome {
         payloads: payloads.to_vec(),
+        pushes: Vec::new(),
         error: None,
         left_over: 0,
     }
@@ -34,15 +37,26 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
     let mut decoder = framing.decoder(limit);
     let mut pieces = pieces.iter().cycle();
     let (mut start, mut received, mut wanted_before) = (0, 0, 0);
-    let mut payloads = Vec::new();
+    let (mut payloads, mut pushes) = (Vec::new(), Vec::new());
     loop {
         let bytes = &stream[start..received];
-        match decoder.decode(bytes) {
-            Ok(Decoded::Frame {
-                start: from,
-                end,
-                consumed,
-            }) => {
+        let decoded = decoder.decode(bytes);
+        if let Ok(Decoded::Push { .. }) = decoded {
+            pushes.push(payloads.len());
+        }
+        match decoded {
+            Ok(
+                Decoded::Frame {
+                    start: from,
+                    end,
+                    consumed,
+                }
+                | Decoded::Push {
+                    start: from,
+                    end,
+                    consumed,
+                },
+            ) => {
                 assert!(from <= end && end <= consumed && consumed <= bytes.len() && consumed > 0);
                 assert!(end - from <= limit, "no frame is over the limit");
                 assert!(
@@ -62,6 +76,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 if received == stream.len() {
                     return Outcome {
                         payloads,
+                        pushes,
                         error: None,
                         left_over: bytes.len(),
                     };
@@ -74,6 +89,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 }
                 return Outcome {
                     payloads,
+                    pushes,
                     error: Some(error),
                     left_over: 0,
                 };
@@ -160,7 +176,7 @@ fn prefix() -> impl Strategy<Value = Prefix> {
 /// Bytes that look like a protocol now and then.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
-        4 => "[-+:$*]".prop_map(String::into_bytes),
+        4 => "[-+:$*_#,(!=%~|>]".prop_map(String::into_bytes),
         4 => "[0-9]{1,3}".prop_map(String::into_bytes),
         6 => Just(b"\r\n".to_vec()),
         1 => prop_oneof![Just(vec![b'\r']), Just(vec![b'\n']), Just(vec![0, 0, 0])],
@@ -195,7 +211,7 @@ proptest! {
         let mut expected: Vec<_> = stream.split(&mark).map(|payload| payload.as_bytes().to_vec()).collect();
         let left_over = expected.pop().map_or(0, |tail| tail.len());
         let outcome = feed_every_way(&Framing::delimiter(mark.as_bytes()), 200, stream.as_bytes(), &pieces);
-        prop_assert_eq!(outcome, Outcome { payloads: expected, error: None, left_over });
+        prop_assert_eq!(outcome, Outcome { payloads: expected, pushes: vec![], error: None, left_over });
     }
 
     #[test]
@@ -232,7 +248,7 @@ proptest! {
     fn fixed_frames_are_the_chunks_of_the_stream(stream in vec(any::<u8>(), 0..200), size in 1_usize..20, pieces in pieces()) {
         let outcome = feed_every_way(&Framing::fixed(size), 20, &stream, &pieces);
         let frames: Vec<_> = stream.chunks_exact(size).map(<[u8]>::to_vec).collect();
-        prop_assert_eq!(outcome, Outcome { payloads: frames, error: None, left_over: stream.len() % size });
+        prop_assert_eq!(outcome, Outcome { payloads: frames, pushes: vec![], error: None, left_over: stream.len() % size });
     }
 
     #[test]
@@ -249,7 +265,7 @@ proptest! {
         for framing in delimiters {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
-        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
+        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp(), Framing::resp3()] {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
         feed(&Framing::raw(), limit, &stream, &pieces);

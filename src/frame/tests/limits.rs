@@ -25,9 +25,11 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
         .concat()
     };
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
+    let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
+    let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 8] = [
+    let streams: [(Framing, Stream<'_>); 10] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
         (Framing::delimiter(b"--X"), &delimited),
@@ -35,6 +37,8 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
         (Framing::len32(), &len32),
         (Framing::length(whole), &length),
         (Framing::resp(), &text),
+        (Framing::resp3(), &double),
+        (Framing::resp3(), &push),
         (len8(), &len8_whole),
     ];
     for (framing, stream) in streams {
@@ -93,6 +97,7 @@ fn names_and_errors_say_what_is_meant() {
         Framing::length(LengthPrefix::new(4).little_endian()),
         Framing::fixed(1),
         Framing::resp(),
+        Framing::resp3(),
         Framing::raw(),
         len8(),
     ];
@@ -106,6 +111,7 @@ fn names_and_errors_say_what_is_meant() {
             "length",
             "fixed",
             "resp",
+            "resp3",
             "raw",
             "custom"
         ]

@@ -1,0 +1,141 @@
+//! Framings beyond the plain ones, over loopback against plain std servers: pushes between replies.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use taut::{Client, Config, Deadline, Event, Framing, Upstream};
+
+/// No wait of a passing test takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server of one connection.
+fn serve(speak: impl FnOnce(TcpStream) + Send + 'static) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        speak(stream);
+    });
+    (address, thread)
+}
+
+fn read_exactly(stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
+    let mut buffer = vec![0; bytes];
+    stream.read_exact(&mut buffer).unwrap();
+    buffer
+}
+
+fn client() -> Client {
+    Client::new(Config::default()).unwrap()
+}
+
+fn far() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+/// The next event, and a copy of the bytes it brought.
+#[track_caller]
+fn next(client: &mut Client) -> (Event, Vec<u8>) {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        if let Some(event) = client.next_event() {
+            let bytes = match &event {
+                Event::Frame { frame, .. }
+                | Event::Push { frame, .. }
+                | Event::Reply { frame, .. } => client.bytes(frame).to_vec(),
+                _ => Vec::new(),
+            };
+            return (event, bytes);
+        }
+        assert!(Instant::now() < patience, "no event came");
+        client.turn(Some(Duration::from_millis(100))).unwrap();
+    }
+}
+
+#[test]
+fn a_push_is_told_between_replies_and_answers_none() {
+    let (address, server) = serve(|mut stream| {
+        read_exactly(&mut stream, 6);
+        stream
+            .write_all(b">2\r\n+invalidate\r\n+a\r\n|1\r\n+ttl\r\n:1\r\n#t\r\n>1\r\n+b\r\n_\r\n>1\r\n+c\r\n")
+            .unwrap();
+        read_exactly(&mut stream, 1);
+    });
+    let mut client = client();
+    let upstream = Upstream::new(address).framing(Framing::resp3()).depth(2);
+    let upstream = client.add(upstream).unwrap();
+    for tag in [1, 2] {
+        client
+            .request_tagged(upstream, b"+a\n", far(), tag)
+            .unwrap();
+    }
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        let (event, bytes) = next(&mut client);
+        let bytes = String::from_utf8(bytes).unwrap();
+        match event {
+            Event::Reply { tag, .. } => told.push(format!("reply to {tag}: {bytes}")),
+            Event::Push {
+                upstream: from,
+                connection,
+                ..
+            } => {
+                assert_eq!(from, upstream);
+                assert!(client.connections_of(upstream).eq([connection]));
+                told.push(format!("push: {bytes}"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            "push: >2\r\n+invalidate\r\n+a\r\n",
+            "reply to 1: |1\r\n+ttl\r\n:1\r\n#t\r\n",
+            "push: >1\r\n+b\r\n",
+            "reply to 2: _\r\n",
+            "push: >1\r\n+c\r\n",
+        ]
+    );
+    let stats = client.upstream_stats(upstream).unwrap();
+    assert_eq!((stats.in_flight, stats.losses), (0, 0), "it goes on");
+    client.request(upstream, b"+", far()).unwrap();
+    client.flush();
+    server.join().unwrap();
+}
+
+#[test]
+fn a_push_on_a_raw_connection_is_a_frame() {
+    let (address, server) = serve(|mut stream| stream.write_all(b">0\r\n_\r\n").unwrap());
+    let mut client = client();
+    client.connect(&address, Framing::resp3()).unwrap();
+    let told: Vec<_> = (0..4).map(|_| next(&mut client)).collect();
+    assert!(matches!(told[0].0, Event::Connected { .. }));
+    assert!(matches!(told[1], (Event::Frame { .. }, ref bytes) if bytes == b">0\r\n"));
+    assert!(matches!(told[2], (Event::Frame { .. }, ref bytes) if bytes == b"_\r\n"));
+    assert!(matches!(told[3].0, Event::Closed { .. }));
+    server.join().unwrap();
+}
+
+#[test]
+fn what_a_push_had_of_its_bytes_is_no_proof_that_a_request_arrived() {
+    let (address, server) = serve(|mut stream| {
+        read_exactly(&mut stream, 1);
+        stream.write_all(b">2\r\n+half").unwrap();
+    });
+    let mut client = client();
+    let upstream = Upstream::new(address).framing(Framing::resp3());
+    let upstream = client.add(upstream).unwrap();
+    client.request(upstream, b"x", far()).unwrap();
+    match next(&mut client).0 {
+        Event::Failed { error, .. } => assert_eq!(error.sent, taut::Sent::Maybe, "{error}"),
+        other => panic!("{other:?}"),
+    }
+    server.join().unwrap();
+}
