@@ -139,3 +139,34 @@ fn what_a_push_had_of_its_bytes_is_no_proof_that_a_request_arrived() {
     }
     server.join().unwrap();
 }
+
+#[test]
+fn half_a_push_on_an_idle_line_is_no_reply_that_nobody_asked_for() {
+    let (address, server) = serve(|mut stream| {
+        stream.write_all(b">1\r\n+ha").unwrap();
+        read_exactly(&mut stream, 1);
+        stream.write_all(b"lf\r\n+OK\r\n").unwrap();
+        read_exactly(&mut stream, 1);
+    });
+    let mut client = client();
+    let upstream = Upstream::new(address).framing(Framing::resp3());
+    let upstream = client.add(upstream).unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while client
+        .connections_of(upstream)
+        .next()
+        .and_then(|id| client.transferred(id))
+        != Some((0, 7))
+    {
+        assert!(Instant::now() < patience, "half a push never came");
+        client.turn(Some(Duration::from_millis(5))).unwrap();
+    }
+    client.request(upstream, b"x", far()).unwrap();
+    assert!(
+        matches!(next(&mut client), (Event::Push { .. }, ref bytes) if bytes == b">1\r\n+half\r\n")
+    );
+    assert!(matches!(next(&mut client), (Event::Reply { .. }, ref bytes) if bytes == b"+OK\r\n"));
+    client.request(upstream, b"x", far()).unwrap();
+    client.flush();
+    server.join().unwrap();
+}

@@ -51,6 +51,10 @@ impl Codec for Custom {
         }
         Ok(decoded)
     }
+
+    fn begins_reply(&self, bytes: &[u8]) -> bool {
+        self.codec.begins_reply(bytes)
+    }
 }
 
 #[cfg(test)]

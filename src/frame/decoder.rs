@@ -51,12 +51,11 @@ impl Decoder {
         decoded
     }
 
-    /// Whether an unfinished frame, begun with these bytes, is sure to answer a request. A codec of the program's own
-    /// cannot be asked.
-    pub(crate) fn begins_reply(&self, bytes: &[u8]) -> bool {
+    /// As [`Codec::begins_reply`].
+    pub fn begins_reply(&self, bytes: &[u8]) -> bool {
         match &self.machine {
             Machine::Resp(codec) => codec.begins_reply(bytes),
-            Machine::Custom(_) => false,
+            Machine::Custom(codec) => codec.begins_reply(bytes),
             _ => true,
         }
     }

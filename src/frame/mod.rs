@@ -99,4 +99,12 @@ pub trait Codec: Send {
     /// # Errors
     /// When no frame can ever follow. It is not called again after that.
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError>;
+
+    /// Whether an unfinished frame, begun with these bytes (at least one), is sure to answer a request. A codec that
+    /// returns [`Decoded::Push`] says no while it may come to that: the engine takes a yes for a proof that the peer
+    /// got the request, and for a breach of the protocol where no request was made.
+    fn begins_reply(&self, bytes: &[u8]) -> bool {
+        let _ = bytes;
+        true
+    }
 }

@@ -272,6 +272,10 @@ impl Codec for Resp {
             },
         })
     }
+
+    fn begins_reply(&self, bytes: &[u8]) -> bool {
+        !self.is_resp3 || !matches!(bytes.first(), Some(b'>' | b'|') | None)
+    }
 }
 
 /// The length or count a header claims, as large as a `u64` can say it.

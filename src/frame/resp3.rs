@@ -14,11 +14,6 @@ impl Resp {
         codec
     }
 
-    /// Whether a frame that has begun with these bytes is sure to answer a request.
-    pub(super) fn begins_reply(&self, bytes: &[u8]) -> bool {
-        !self.is_resp3 || !matches!(bytes.first(), Some(b'>' | b'|') | None)
-    }
-
     /// Walks an element of a type that RESP2 does not have.
     pub(super) fn element_of_3(&mut self, kind: u8, bytes: &[u8]) -> Result<Step, FrameError> {
         match kind {
