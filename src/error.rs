@@ -131,6 +131,12 @@ pub enum Source {
         /// Which bound.
         limit: Limit,
     },
+    /// Another request of the upstream goes by this id: it is under way, or has timed out and its late reply has not
+    /// come yet.
+    IdInUse {
+        /// The id, which is the request's tag.
+        id: u64,
+    },
     /// There is no such connection or upstream, or it is already closed.
     NotOpen,
     /// The connection or client was closed by the program with this still under way.
@@ -213,9 +219,11 @@ impl Source {
             Source::Resolve(ResolveError::TryAgain) => Class::Transient,
             Source::Resolve(_) => Class::Persistent,
             Source::Full { .. } => Class::Resource,
-            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => {
-                Class::Local
-            }
+            Source::Deadline
+            | Source::IdInUse { .. }
+            | Source::NotOpen
+            | Source::Closed
+            | Source::Invalid(_) => Class::Local,
         }
     }
 
@@ -234,6 +242,7 @@ impl Source {
             Source::Resolve(_) => "resolve",
             Source::SelfConnect => "self_connect",
             Source::Full { .. } => "limit",
+            Source::IdInUse { .. } => "id_in_use",
             Source::NotOpen => "not_open",
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",
@@ -334,6 +343,12 @@ impl fmt::Display for Source {
                 f.write_str("the socket connected to itself: nobody listens at that port")
             }
             Source::Full { limit } => write!(f, "the limit {limit} is reached"),
+            Source::IdInUse { id } => {
+                write!(
+                    f,
+                    "a request with the id {id} has not been answered yet: give each its own tag"
+                )
+            }
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
             Source::Invalid(why) => write!(f, "invalid setting: {why}"),

@@ -182,11 +182,6 @@ impl Conn {
         self.wanted
     }
 
-    /// Bytes of a frame that has begun to come.
-    pub(crate) fn partial(&self) -> usize {
-        self.partial
-    }
-
     /// Whether a frame that is sure to be a reply has begun to come.
     pub(crate) fn reply_begun(&self) -> bool {
         self.partial > 0 && self.reply_begun

@@ -119,12 +119,19 @@ impl<K: Kernel> Engine<K> {
         });
     }
 
-    /// Takes a frame for the reply to the oldest request of its connection.
+    /// Takes a frame for the reply to the request whose id it carries, or to the oldest request of its connection.
     fn answer(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
+        let mut id = None;
+        if let Some(id_of) = self.core.services[service as usize].id_of() {
+            id = self.inbox.bytes(&frame).and_then(id_of);
+            if id.is_none() {
+                return self.push(index, service, frame);
+            }
+        }
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
         let it = &mut core.services[service as usize];
-        let Some(request) = it.handle_reply(member, slot.conn.written_bytes()) else {
+        let Some(request) = it.handle_reply(member, id, slot.conn.written_bytes()) else {
             slot.conn.abort(Source::Unsolicited);
             self.inbox.discard(index);
             return core.push_pulled(index);

@@ -27,7 +27,11 @@ use super::{Codec, FrameError};
 pub struct Framing {
     kind: Kind,
     frame_bytes_max: Option<usize>,
+    id_of: Option<IdOf>,
 }
+
+/// Finds the id in a reply's payload.
+pub(crate) type IdOf = fn(&[u8]) -> Option<u64>;
 
 #[derive(Clone)]
 enum Kind {
@@ -145,6 +149,7 @@ impl Framing {
         Self {
             kind,
             frame_bytes_max: None,
+            id_of: None,
         }
     }
 
@@ -153,6 +158,20 @@ impl Framing {
     pub fn frame_bytes_max(mut self, n: usize) -> Self {
         self.frame_bytes_max = Some(n);
         self
+    }
+
+    /// How to find the id that a reply carries, for an upstream whose replies are
+    /// [matched by it](crate::Upstream::matched_by_id): from a payload to its id, or `None` for a frame that has none and
+    /// so answers no request.
+    ///
+    /// It is asked once a frame, on such upstreams only; decoding costs the same as without.
+    pub fn reply_id(mut self, id_of: fn(&[u8]) -> Option<u64>) -> Self {
+        self.id_of = Some(id_of);
+        self
+    }
+
+    pub(crate) fn id_of(&self) -> Option<IdOf> {
+        self.id_of
     }
 
     /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `resp3`, `raw` or `custom`.

@@ -23,8 +23,8 @@ mod tests;
 use std::fmt;
 
 pub use decoder::Decoder;
-pub(crate) use framing::FRAME_BYTES_MAX;
 pub use framing::Framing;
+pub(crate) use framing::{FRAME_BYTES_MAX, IdOf};
 pub use length::LengthPrefix;
 
 /// What a codec found at the start of the bytes.

@@ -104,7 +104,10 @@ impl Log {
             } => {
                 self.say(*connection, format!("closed after {written}: {error:?}"));
             }
-            Event::Frame { connection, frame } => {
+            Event::Frame { connection, frame }
+            | Event::Push {
+                connection, frame, ..
+            } => {
                 let bytes = engine.bytes(frame).expect("held until the next turn");
                 self.say(*connection, format!("frame {}", bytes.escape_ascii()));
             }
