@@ -52,7 +52,7 @@ impl Frame {
 
 /// Something happened. Pulled with [`Client::next_event`](crate::Client::next_event).
 ///
-/// For a raw connection, in this order: at most one `Connected`, then any number of `Frame`, `Writable` and at most one
+/// For a raw connection, in this order: at most one `Connected`, then any number of `Frame`, `Skipped`, `Writable` and at most one
 /// `HalfClosed`, then exactly one `Closed`. For a request of an upstream: exactly one of `Reply` and `Failed`;
 /// its connections tell nothing of themselves but `Push`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,14 @@ pub enum Event {
         connection: ConnectionId,
         /// Where its bytes lie.
         frame: Frame,
+    },
+    /// A frame over the limit has passed on a raw connection; its bytes were dropped as they came
+    /// ([`Framing::skip_oversize`](crate::Framing::skip_oversize)).
+    Skipped {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Bytes it had, of those that the limit counts.
+        bytes: u64,
     },
     /// A raw connection whose queue was full, or that was asked to tell, has drained to half its limit or less.
     Writable {
@@ -129,6 +137,7 @@ impl Event {
             Event::Connected { connection, .. }
             | Event::Frame { connection, .. }
             | Event::Push { connection, .. }
+            | Event::Skipped { connection, .. }
             | Event::Writable { connection }
             | Event::HalfClosed { connection }
             | Event::Closed { connection, .. } => Some(*connection),

@@ -79,6 +79,18 @@ pub(crate) enum Cut {
     Frame { offset: u64, len: u32 },
     /// A frame that answers no request.
     Push { offset: u64, len: u32 },
+    /// A frame over the limit has passed and was dropped.
+    Skipped { limit: usize, claimed: u64 },
+}
+
+/// A frame over the limit that is being dropped.
+#[derive(Clone, Copy, Debug)]
+struct Skipping {
+    limit: usize,
+    claimed: u64,
+    /// Bytes of it that have come, and that are still to come.
+    dropped: u64,
+    left: u64,
 }
 
 /// One connection. See the diagram on top.
@@ -97,6 +109,7 @@ pub(crate) struct Conn {
     partial: usize,
     /// What is unfinished is sure to be a reply.
     reply_begun: bool,
+    skipping: Option<Skipping>,
     /// Bytes received in its life.
     received: u64,
     /// The peer has ended its half and that was told.
@@ -153,6 +166,7 @@ impl Conn {
             wanted: 1,
             partial: 0,
             reply_begun: false,
+            skipping: None,
             received: 0,
             half_closed: false,
             discarding: false,

@@ -3,7 +3,7 @@
 //! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
 
 use super::ending::source_of;
-use super::{Conn, ConnEvent, Cut, State};
+use super::{Conn, ConnEvent, Cut, Skipping, State};
 use crate::buffer::{Pool, ReceiveBuffer};
 use crate::error::Phase;
 use crate::frame::Decoded;
@@ -19,6 +19,8 @@ impl Conn {
         }
         if self.discarding {
             buffer.skip(buffer.unparsed().len());
+        } else if self.skipping.is_some() {
+            return self.poll_skipped(buffer);
         }
         let unparsed = buffer.unparsed();
         if !unparsed.is_empty() {
@@ -39,6 +41,20 @@ impl Conn {
                     let (offset, len) = self.take(buffer, start, end, consumed);
                     return Some(Cut::Push { offset, len });
                 }
+                Ok(Decoded::Skip {
+                    limit,
+                    claimed,
+                    consumed,
+                }) => {
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
+                    self.skipping = Some(Skipping {
+                        limit,
+                        claimed,
+                        dropped: 0,
+                        left: consumed,
+                    });
+                    return self.poll_skipped(buffer);
+                }
                 Ok(Decoded::Incomplete { wanted }) => {
                     (self.wanted, self.partial) = (wanted, unparsed.len());
                     self.reply_begun = self.decoder.begins_reply(unparsed);
@@ -52,6 +68,32 @@ impl Conn {
         }
         self.apply_ending();
         None
+    }
+
+    /// Drops what has come of a frame that is skipped; tells it when all of it has passed.
+    #[cold]
+    fn poll_skipped(&mut self, buffer: &mut ReceiveBuffer) -> Option<Cut> {
+        let skipping = self.skipping.as_mut()?;
+        let come = buffer.unparsed().len();
+        let n = usize::try_from(skipping.left).map_or(come, |left| left.min(come));
+        buffer.drop_unparsed(n);
+        skipping.dropped += n as u64;
+        skipping.left -= n as u64;
+        let Skipping {
+            limit,
+            claimed,
+            dropped,
+            left,
+        } = *skipping;
+        self.wanted = 1;
+        if left > 0 {
+            self.partial = usize::try_from(dropped).unwrap_or(usize::MAX);
+            self.apply_ending();
+            return None;
+        }
+        (self.partial, self.reply_begun) = (come - n, false);
+        self.skipping = None;
+        Some(Cut::Skipped { limit, claimed })
     }
 
     /// Uses up a frame's bytes. Of what lies behind it nothing is known yet.

@@ -5,10 +5,11 @@
 
 use std::io;
 
+use super::core::Core;
 use super::slot::Owner;
 use super::{Engine, Quota};
 use crate::conn::Cut;
-use crate::error::Source;
+use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{Event, Frame, UpstreamId};
 use crate::kernel::Kernel;
 
@@ -93,19 +94,20 @@ impl<K: Kernel> Engine<K> {
     /// Gives what was cut to whom it belongs.
     fn hand_on(&mut self, index: u32, cut: Cut) {
         let slot = &self.core.slots[index as usize];
-        let (Cut::Frame { offset, len } | Cut::Push { offset, len }) = cut;
-        let connection = slot.id;
+        let (owner, connection) = (slot.owner, slot.id);
+        let (offset, len) = match cut {
+            Cut::Frame { offset, len } | Cut::Push { offset, len } => (offset, len),
+            Cut::Skipped { limit, claimed } => return self.core.skipped(index, limit, claimed),
+        };
         let frame = Frame {
             connection,
             offset,
             len,
         };
-        match (slot.owner, cut) {
+        match (owner, cut) {
             (Owner::Program, _) => self.core.tell(index, Event::Frame { connection, frame }),
-            (Owner::Service { service, member }, Cut::Frame { .. }) => {
-                self.answer(index, service, member, frame);
-            }
             (Owner::Service { service, .. }, Cut::Push { .. }) => self.push(index, service, frame),
+            (Owner::Service { service, member }, _) => self.answer(index, service, member, frame),
         }
     }
 
@@ -154,11 +156,43 @@ impl<K: Kernel> Engine<K> {
             self.inbox.discard(index);
             core.push_pulled(index);
         }
-        if core.services[service as usize].is_forsaken(member) {
-            core.slots[index as usize].conn.abort(Source::Deadline);
+        core.answered(index, service, member);
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// A frame over the limit has passed: the request that it answers fails with it, and the connection goes on.
+    #[cold]
+    fn skipped(&mut self, index: u32, limit: usize, claimed: u64) {
+        let slot = &mut self.slots[index as usize];
+        let connection = slot.id;
+        let Owner::Service { service, member } = slot.owner else {
+            let skipped = Event::Skipped {
+                connection,
+                bytes: claimed,
+            };
+            return self.tell(index, skipped);
+        };
+        let it = &mut self.services[service as usize];
+        let Some(request) = it.handle_reply(member, None, slot.conn.written_bytes()) else {
+            return slot.conn.abort(Source::Unsolicited);
+        };
+        slot.conn.handle_reply(self.now, it.awaits(member));
+        if !request.is_tombstone {
+            let error = Error::new(Phase::Read, Source::Oversize { limit, claimed });
+            let error = error.of_request(Phase::Read, Sent::Yes);
+            self.tell_failure(request.request, request.tag, error);
         }
-        if core.services[service as usize].has_waiting() {
-            core.serve_waiting(service);
+        self.answered(index, service, member);
+    }
+
+    /// A reply was taken: its connection may be of no more use, or free for who waits.
+    fn answered(&mut self, index: u32, service: u32, member: u32) {
+        if self.services[service as usize].is_forsaken(member) {
+            self.slots[index as usize].conn.abort(Source::Deadline);
+        }
+        if self.services[service as usize].has_waiting() {
+            self.serve_waiting(service);
         }
     }
 }

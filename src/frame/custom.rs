@@ -37,6 +37,12 @@ impl Codec for Custom {
                 }
                 (decoded, consumed, self.limit)
             }
+            Decoded::Skip { consumed: 0, .. } => {
+                return Err(FrameError::Malformed(
+                    "a custom codec skipped a frame of no bytes",
+                ));
+            }
+            Decoded::Skip { .. } => return Ok(decoded),
             Decoded::Incomplete { wanted } => {
                 let wanted = wanted.max(bytes.len() + 1);
                 // Even with a limit of 0 an empty buffer is no error yet.
@@ -102,6 +108,18 @@ mod tests {
                 "{start} {end} {consumed}"
             );
         }
+    }
+
+    #[test]
+    fn a_skip_of_nothing_would_never_end() {
+        let skip = |consumed| Decoded::Skip {
+            limit: 8,
+            claimed: 9,
+            consumed,
+        };
+        let decode = |decoded| Custom::new(Box::new(Rogue(decoded)), 8).decode(b"");
+        assert!(matches!(decode(skip(0)), Err(FrameError::Malformed(_))));
+        assert_eq!(decode(skip(u64::MAX)), Ok(skip(u64::MAX)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::decoder::{Decoder, Machine};
 use super::delimiter::{Delimiter, Mark};
 use super::fixed::Fixed;
 use super::length::{LEN16, LEN32, Len32, Length, LengthPrefix};
+use super::limit::Limit;
 use super::line::Line;
 use super::raw::Raw;
 use super::resp::Resp;
@@ -28,6 +29,7 @@ pub struct Framing {
     kind: Kind,
     frame_bytes_max: Option<usize>,
     id_of: Option<IdOf>,
+    skips_oversize: bool,
 }
 
 /// Finds the id in a reply's payload.
@@ -150,14 +152,33 @@ impl Framing {
             kind,
             frame_bytes_max: None,
             id_of: None,
+            skips_oversize: false,
         }
     }
 
     /// The largest frame, in bytes of payload (of everything consumed for a custom codec), in place of the default of
-    /// the configuration. A larger frame is [`FrameError::Oversize`]; only `raw` cuts there instead.
+    /// the configuration. A larger frame is [`FrameError::Oversize`], if it is not to be
+    /// [skipped](Self::skip_oversize); only `raw` cuts there instead.
     pub fn frame_bytes_max(mut self, n: usize) -> Self {
         self.frame_bytes_max = Some(n);
         self
+    }
+
+    /// A frame over the limit is no error: its bytes are dropped as they come, without being held, and the stream goes
+    /// on behind them. A raw connection is told [`Event::Skipped`](crate::Event::Skipped); of an upstream the request
+    /// that it answers fails with [`Source::Oversize`](crate::Source::Oversize), `sent = yes`, and its connection stays.
+    ///
+    /// For framings that tell a length first: length prefixes, and in RESP a string that is a reply of its own (what
+    /// follows it is not looked at). A length that cannot be counted in 64 bits with its header is still an error, and
+    /// so is an array over the limit. Elsewhere it is a flaw, and so it is where replies are matched by id: the id is
+    /// part of what is dropped.
+    pub fn skip_oversize(mut self) -> Self {
+        self.skips_oversize = true;
+        self
+    }
+
+    pub(crate) fn skips_oversize(&self) -> bool {
+        self.skips_oversize
     }
 
     /// How to find the id that a reply carries, for an upstream whose replies are
@@ -193,7 +214,11 @@ impl Framing {
     /// Why this framing cannot be used, if so. `frame_bytes_max_default` as for [`Self::decoder`].
     pub(crate) fn flaw(&self, frame_bytes_max_default: usize) -> Option<&'static str> {
         let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
+        let tells_length = matches!(self.kind, Kind::Length(_) | Kind::Resp | Kind::Resp3);
         match self.kind {
+            _ if self.skips_oversize && !tells_length => {
+                Some("skip_oversize with a framing that does not tell a length before the frame")
+            }
             _ if limit == 0 => Some("a frame limit of 0 bytes; a frame has at least 1 byte"),
             _ if limit > FRAME_BYTES_MAX => Some("a frame limit above 2^31 - 1 bytes"),
             Kind::Delimiter(None) => Some(NO_DELIMITER),
@@ -207,18 +232,23 @@ impl Framing {
     /// Makes the decoder of one connection. `frame_bytes_max_default` holds unless [`Self::frame_bytes_max`] was set.
     pub fn decoder(&self, frame_bytes_max_default: usize) -> Decoder {
         let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
+        let skips = self.skips_oversize;
+        let counted = Limit {
+            bytes: limit,
+            skips,
+        };
         let machine = match &self.kind {
             Kind::Line => Machine::Line(Line::new(limit)),
             Kind::Delimiter(Some(mark)) => Machine::Delimiter(Delimiter::new(*mark, limit)),
             Kind::Delimiter(None) => Machine::Failed(FrameError::Malformed(NO_DELIMITER)),
-            Kind::Length(LEN32) => Machine::Len32(Len32::new(limit)),
+            Kind::Length(LEN32) => Machine::Len32(Len32::new(counted)),
             Kind::Length(prefix) => match prefix.flaw(usize::MAX) {
                 Some(flaw) => Machine::Failed(FrameError::Malformed(flaw)),
-                None => Machine::Length(Length::new(*prefix, limit)),
+                None => Machine::Length(Length::new(*prefix, counted)),
             },
             Kind::Fixed(bytes) => Machine::Fixed(Fixed::new(*bytes, limit)),
-            Kind::Resp => Machine::Resp(Resp::new(limit)),
-            Kind::Resp3 => Machine::Resp(Resp::version_3(limit)),
+            Kind::Resp => Machine::Resp(Resp::new(limit).skipping(skips)),
+            Kind::Resp3 => Machine::Resp(Resp::version_3(limit).skipping(skips)),
             Kind::Raw => Machine::Raw(Raw::new(limit)),
             Kind::Custom(make) => Machine::Custom(Custom::new(make(), limit)),
         };

@@ -13,6 +13,7 @@ mod find;
 mod fixed;
 mod framing;
 mod length;
+mod limit;
 mod line;
 mod raw;
 mod resp;
@@ -49,6 +50,16 @@ pub enum Decoded {
         end: usize,
         /// How many bytes the frame uses up.
         consumed: usize,
+    },
+    /// A frame over the limit begins, which is to be skipped: all its `consumed` bytes are dropped as they come, and the
+    /// next call starts behind them. See [`Framing::skip_oversize`].
+    Skip {
+        /// The limit, in bytes.
+        limit: usize,
+        /// The size of the frame, in the bytes that the limit counts.
+        claimed: u64,
+        /// How many bytes the frame uses up, from its start; more than 0, and mostly more than have come.
+        consumed: u64,
     },
     /// Not yet whole.
     Incomplete {

@@ -20,6 +20,8 @@ const NUMBER_BYTES_MAX: usize = 20;
 
 pub(super) struct Resp {
     limit: usize,
+    /// A string over the limit that is a reply of its own is skipped.
+    pub(super) skips: bool,
     /// The types of version 3 are known too.
     pub(super) is_resp3: bool,
     /// What is being walked answers no request.
@@ -45,6 +47,8 @@ pub(super) enum Step {
     Opens { elements: usize, end: usize },
     /// So many elements come first that are not counted as one, and then the element itself.
     Precedes { elements: usize, end: usize },
+    /// The reply is over the limit and is to be skipped.
+    Skips(Decoded),
     /// This many bytes are needed before another look.
     Wants(usize),
 }
@@ -53,6 +57,7 @@ impl Resp {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
+            skips: false,
             is_resp3: false,
             is_push: false,
             position: 0,
@@ -61,6 +66,12 @@ impl Resp {
             depth: 0,
             floors: None,
         }
+    }
+
+    /// The same, with strings over the limit skipped or not.
+    pub(super) fn skipping(mut self, skips: bool) -> Self {
+        self.skips = skips;
+        self
     }
 
     /// Walks the element at `position`.
@@ -107,10 +118,10 @@ impl Resp {
             Some((-1, end)) if nullable => return Ok(Step::Whole(end)),
             Some((length, end)) => (claim(length)?, end),
         };
-        self.fits(
-            (end as u64 + 2).saturating_add(length),
-            self.owed as u64 - 1,
-        )?;
+        let whole = (end as u64 + 2).saturating_add(length);
+        if let Err(oversize) = self.fits(whole, self.owed as u64 - 1) {
+            return self.over(oversize, whole);
+        }
         let body_end = end + length as usize;
         match bytes.get(body_end..body_end + 2) {
             None => Ok(Step::Wants(body_end + 2)),
@@ -119,6 +130,19 @@ impl Resp {
                 "no CR LF where the length of a RESP string says it ends",
             )),
         }
+    }
+
+    /// A string over the limit: an error, unless it is all of the reply and may be skipped.
+    #[cold]
+    fn over(&self, oversize: FrameError, whole: u64) -> Result<Step, FrameError> {
+        if !self.skips || self.position > 0 || whole == u64::MAX {
+            return Err(oversize);
+        }
+        Ok(Step::Skips(Decoded::Skip {
+            limit: self.limit,
+            claimed: whole,
+            consumed: whole,
+        }))
     }
 
     fn array(&self, bytes: &[u8]) -> Result<Step, FrameError> {
@@ -250,6 +274,7 @@ impl Codec for Resp {
                     self.position = end;
                     self.open(elements);
                 }
+                Step::Skips(skip) => return Ok(skip),
                 Step::Wants(wanted) => return Ok(Decoded::Incomplete { wanted }),
             }
             debug_assert!(

@@ -19,6 +19,8 @@ const AROUND_BYTES_MAX: usize = 16;
 struct Outcome {
     payloads: Vec<Vec<u8>>,
     pushes: Vec<usize>,
+    /// How many payloads came before each frame that was skipped, and its size.
+    skipped: Vec<(usize, u64)>,
     error: Option<FrameError>,
     left_over: usize,
 }
@@ -27,6 +29,7 @@ fn clean(payloads: &[Vec<u8>]) -> Outcome {
     Outcome {
         payloads: payloads.to_vec(),
         pushes: Vec::new(),
+        skipped: Vec::new(),
         error: None,
         left_over: 0,
     }
@@ -37,7 +40,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
     let mut decoder = framing.decoder(limit);
     let mut pieces = pieces.iter().cycle();
     let (mut start, mut received, mut wanted_before) = (0, 0, 0);
-    let (mut payloads, mut pushes) = (Vec::new(), Vec::new());
+    let (mut payloads, mut pushes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let bytes = &stream[start..received];
         let decoded = decoder.decode(bytes);
@@ -66,6 +69,26 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 payloads.push(bytes[from..end].to_vec());
                 (start, wanted_before) = (start + consumed, 0);
             }
+            Ok(Decoded::Skip {
+                limit: over,
+                claimed,
+                consumed,
+            }) => {
+                assert!(over == limit && claimed > limit as u64 && consumed >= claimed);
+                assert!(wanted_before <= bytes.len());
+                if consumed > (stream.len() - start) as u64 {
+                    return Outcome {
+                        payloads,
+                        pushes,
+                        skipped,
+                        error: None,
+                        left_over: stream.len() - start,
+                    };
+                }
+                skipped.push((payloads.len(), claimed));
+                (start, wanted_before) = (start + consumed as usize, 0);
+                received = received.max(start);
+            }
             Ok(Decoded::Incomplete { wanted }) => {
                 assert!(wanted > bytes.len() && wanted <= limit + AROUND_BYTES_MAX);
                 assert!(
@@ -77,6 +100,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                     return Outcome {
                         payloads,
                         pushes,
+                        skipped,
                         error: None,
                         left_over: bytes.len(),
                     };
@@ -90,6 +114,7 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 return Outcome {
                     payloads,
                     pushes,
+                    skipped,
                     error: Some(error),
                     left_over: 0,
                 };
@@ -211,7 +236,7 @@ proptest! {
         let mut expected: Vec<_> = stream.split(&mark).map(|payload| payload.as_bytes().to_vec()).collect();
         let left_over = expected.pop().map_or(0, |tail| tail.len());
         let outcome = feed_every_way(&Framing::delimiter(mark.as_bytes()), 200, stream.as_bytes(), &pieces);
-        prop_assert_eq!(outcome, Outcome { payloads: expected, pushes: vec![], error: None, left_over });
+        prop_assert_eq!(outcome, Outcome { payloads: expected, pushes: vec![], skipped: vec![], error: None, left_over });
     }
 
     #[test]
@@ -245,10 +270,47 @@ proptest! {
     }
 
     #[test]
+    fn frames_over_the_limit_are_skipped_and_all_others_are_not(
+        payloads in payloads(), limit in 1_usize..40, pieces in pieces(),
+    ) {
+        let len32 = |payload: &Vec<u8>| [&(payload.len() as u32).to_be_bytes()[..], payload].concat();
+        let odd = |payload: &Vec<u8>| [&[7][..], &(payload.len() as u16 + 3).to_le_bytes(), payload].concat();
+        let bulk = |payload: &Vec<u8>| [format!("${}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat();
+        let prefix = LengthPrefix::new(2).little_endian().offset(1).adjustment(-3);
+        type Frame<'a> = &'a dyn Fn(&Vec<u8>) -> Vec<u8>;
+        let framings: [(Framing, Frame<'_>, bool); 4] = [
+            (Framing::len32(), &len32, false),
+            (Framing::length(prefix), &odd, false),
+            (Framing::length(prefix.with_header()), &odd, true),
+            (Framing::resp3(), &bulk, true),
+        ];
+        for (framing, frame, counts_all) in framings {
+            let stream: Vec<u8> = payloads.iter().flat_map(frame).collect();
+            let told = payloads.iter().map(|payload| if counts_all { frame(payload) } else { payload.clone() });
+            let mut expected = clean(&[]);
+            for told in told {
+                match told.len() <= limit {
+                    true => expected.payloads.push(told),
+                    false => expected.skipped.push((expected.payloads.len(), told.len() as u64)),
+                }
+            }
+            // A header alone may be over the limit, too: that is no frame that could be skipped.
+            if framing.clone().frame_bytes_max(limit).flaw(1).is_none() {
+                let outcome = feed_every_way(&framing.skip_oversize(), limit, &stream, &pieces);
+                if outcome.error.is_none() {
+                    prop_assert_eq!(outcome, expected);
+                } else {
+                    prop_assert!(limit < 7, "only where a RESP header does not fit: {:?}", outcome);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn fixed_frames_are_the_chunks_of_the_stream(stream in vec(any::<u8>(), 0..200), size in 1_usize..20, pieces in pieces()) {
         let outcome = feed_every_way(&Framing::fixed(size), 20, &stream, &pieces);
         let frames: Vec<_> = stream.chunks_exact(size).map(<[u8]>::to_vec).collect();
-        prop_assert_eq!(outcome, Outcome { payloads: frames, pushes: vec![], error: None, left_over: stream.len() % size });
+        prop_assert_eq!(outcome, Outcome { payloads: frames, pushes: vec![], skipped: vec![], error: None, left_over: stream.len() % size });
     }
 
     #[test]
@@ -264,6 +326,9 @@ proptest! {
         let delimiters = [Framing::delimiter(b"\n"), Framing::delimiter(b"\r\n\r\n"), Framing::delimiter(&[0, 0, 0, 1])];
         for framing in delimiters {
             feed_every_way(&framing, limit, &stream, &pieces);
+        }
+        for framing in [Framing::len16(), Framing::len32(), length.clone(), Framing::resp(), Framing::resp3()] {
+            feed_every_way(&framing.skip_oversize(), limit, &stream, &pieces);
         }
         for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp(), Framing::resp3()] {
             feed_every_way(&framing, limit, &stream, &pieces);

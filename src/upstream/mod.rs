@@ -158,6 +158,10 @@ impl Upstream {
                 self.matched_by_id && self.framing.id_of().is_none(),
                 "replies matched by id, and the framing does not say where it stands; see Framing::reply_id",
             ),
+            (
+                self.matched_by_id && self.framing.skips_oversize(),
+                "replies matched by id, and frames that are skipped with their id; take one of both",
+            ),
         ])?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
