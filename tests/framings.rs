@@ -126,19 +126,26 @@ fn a_push_on_a_raw_connection_is_a_frame() {
 
 #[test]
 fn what_a_push_had_of_its_bytes_is_no_proof_that_a_request_arrived() {
-    let (address, server) = serve(|mut stream| {
-        read_exactly(&mut stream, 1);
-        stream.write_all(b">2\r\n+half").unwrap();
-    });
-    let mut client = client();
-    let upstream = Upstream::new(address).framing(Framing::resp3());
-    let upstream = client.add(upstream).unwrap();
-    client.request(upstream, b"x", far()).unwrap();
-    match next(&mut client).0 {
-        Event::Failed { error, .. } => assert_eq!(error.sent, Sent::Maybe, "{error}"),
-        other => panic!("{other:?}"),
+    for (what, sent) in [
+        (&b">2\r\n+half"[..], Sent::Maybe),
+        (b">x", Sent::Maybe),
+        (b"*2\r\n+half", Sent::Yes),
+        (b"*x", Sent::Yes),
+    ] {
+        let (address, server) = serve(move |mut stream| {
+            read_exactly(&mut stream, 1);
+            stream.write_all(what).unwrap();
+        });
+        let mut client = client();
+        let upstream = Upstream::new(address).framing(Framing::resp3());
+        let upstream = client.add(upstream).unwrap();
+        client.request(upstream, b"x", far()).unwrap();
+        match next(&mut client).0 {
+            Event::Failed { error, .. } => assert_eq!(error.sent, sent, "{error}"),
+            other => panic!("{other:?}"),
+        }
+        server.join().unwrap();
     }
-    server.join().unwrap();
 }
 
 #[test]

@@ -60,6 +60,8 @@ impl Conn {
                     self.reply_begun = self.decoder.begins_reply(unparsed);
                 }
                 Err(error) => {
+                    self.partial = unparsed.len();
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
                     return None;

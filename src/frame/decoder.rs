@@ -25,7 +25,11 @@ pub(super) enum Machine {
     Resp(Resp),
     Raw(Raw),
     Custom(Custom),
-    Failed(FrameError),
+    Failed {
+        error: FrameError,
+        /// What it failed in was sure to answer a request.
+        in_reply: bool,
+    },
 }
 
 impl Decoder {
@@ -43,19 +47,21 @@ impl Decoder {
             Machine::Resp(codec) => codec.decode(bytes),
             Machine::Raw(codec) => codec.decode(bytes),
             Machine::Custom(codec) => codec.decode(bytes),
-            Machine::Failed(error) => return Err(*error),
+            Machine::Failed { error, .. } => return Err(*error),
         };
         if let Err(error) = decoded {
-            self.machine = Machine::Failed(error);
+            let in_reply = self.begins_reply(bytes);
+            self.machine = Machine::Failed { error, in_reply };
         }
         decoded
     }
 
-    /// As [`Codec::begins_reply`].
+    /// As [`Codec::begins_reply`]; after an error, of the frame that it was found in.
     pub fn begins_reply(&self, bytes: &[u8]) -> bool {
         match &self.machine {
             Machine::Resp(codec) => codec.begins_reply(bytes),
             Machine::Custom(codec) => codec.begins_reply(bytes),
+            Machine::Failed { in_reply, .. } => *in_reply,
             _ => true,
         }
     }

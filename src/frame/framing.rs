@@ -240,10 +240,10 @@ impl Framing {
         let machine = match &self.kind {
             Kind::Line => Machine::Line(Line::new(limit)),
             Kind::Delimiter(Some(mark)) => Machine::Delimiter(Delimiter::new(*mark, limit)),
-            Kind::Delimiter(None) => Machine::Failed(FrameError::Malformed(NO_DELIMITER)),
+            Kind::Delimiter(None) => failed(NO_DELIMITER),
             Kind::Length(LEN32) => Machine::Len32(Len32::new(counted)),
             Kind::Length(prefix) => match prefix.flaw(usize::MAX) {
-                Some(flaw) => Machine::Failed(FrameError::Malformed(flaw)),
+                Some(flaw) => failed(flaw),
                 None => Machine::Length(Length::new(*prefix, counted)),
             },
             Kind::Fixed(bytes) => Machine::Fixed(Fixed::new(*bytes, limit)),
@@ -253,6 +253,14 @@ impl Framing {
             Kind::Custom(make) => Machine::Custom(Custom::new(make(), limit)),
         };
         Decoder { machine }
+    }
+}
+
+/// A framing that cannot be decodes nothing.
+fn failed(flaw: &'static str) -> Machine {
+    Machine::Failed {
+        error: FrameError::Malformed(flaw),
+        in_reply: false,
     }
 }
 

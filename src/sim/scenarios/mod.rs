@@ -111,6 +111,9 @@ impl Log {
                 let bytes = engine.bytes(frame).expect("held until the next turn");
                 self.say(*connection, format!("frame {}", bytes.escape_ascii()));
             }
+            Event::Skipped { connection, bytes } => {
+                self.say(*connection, format!("skipped {bytes}"));
+            }
             Event::Reply { tag, frame, .. } => {
                 let bytes = engine.bytes(frame).expect("held until the next turn");
                 let told = self
