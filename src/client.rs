@@ -108,7 +108,8 @@ impl Client {
     ///
     /// # Errors
     /// `Full`, naming the limit, when it can neither be sent nor wait; `Deadline` when that has passed already;
-    /// `NotOpen` for an unknown upstream. Nothing was queued then, and no event follows.
+    /// `NotOpen` for an unknown upstream; `IdInUse` where replies are matched by id and another request has this tag.
+    /// Nothing was queued then, and no event follows.
     pub fn request(
         &mut self,
         upstream: UpstreamId,

@@ -118,7 +118,7 @@ impl<K: Kernel> Core<K> {
             }
             Owner::Program => false,
         };
-        if expects_nothing && slot.conn.partial() > 0 {
+        if expects_nothing && slot.conn.reply_begun() {
             slot.conn.abort(Source::Unsolicited);
             return false;
         }

@@ -132,6 +132,12 @@ pub enum Source {
         /// Which bound.
         limit: Limit,
     },
+    /// Another request of the upstream goes by this id: it is under way, or has timed out and its late reply has not
+    /// come yet.
+    IdInUse {
+        /// The id, which is the request's tag.
+        id: u64,
+    },
     /// There is no such connection or upstream, or it is already closed.
     NotOpen,
     /// The connection or client was closed by the program with this still under way.
@@ -214,9 +220,11 @@ impl Source {
             Source::Resolve(ResolveError::TryAgain) => Class::Transient,
             Source::Resolve(_) => Class::Persistent,
             Source::Full { .. } => Class::Resource,
-            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => {
-                Class::Local
-            }
+            Source::Deadline
+            | Source::IdInUse { .. }
+            | Source::NotOpen
+            | Source::Closed
+            | Source::Invalid(_) => Class::Local,
         }
     }
 
@@ -235,6 +243,7 @@ impl Source {
             Source::Resolve(_) => "resolve",
             Source::SelfConnect => "self_connect",
             Source::Full { .. } => "limit",
+            Source::IdInUse { .. } => "id_in_use",
             Source::NotOpen => "not_open",
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",

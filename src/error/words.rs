@@ -98,6 +98,12 @@ impl fmt::Display for Source {
                 f.write_str("the socket connected to itself: nobody listens at that port")
             }
             Source::Full { limit } => write!(f, "the limit {limit} is reached"),
+            Source::IdInUse { id } => {
+                write!(
+                    f,
+                    "a request with the id {id} has not been answered yet: give each its own tag"
+                )
+            }
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
             Source::Invalid(why) => write!(f, "invalid setting: {why}"),
