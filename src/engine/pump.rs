@@ -134,9 +134,9 @@ impl<K: Kernel> Engine<K> {
         let slot = &mut core.slots[index as usize];
         let it = &mut core.services[service as usize];
         let Some(request) = it.handle_reply(member, id, slot.conn.written_bytes()) else {
-            slot.conn.abort(Source::Unsolicited);
+            core.end_unsolicited(index);
             self.inbox.discard(index);
-            return core.push_pulled(index);
+            return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
         if !request.is_tombstone && !core.remote.awaits(request.request) {
@@ -175,7 +175,7 @@ impl<K: Kernel> Core<K> {
         };
         let it = &mut self.services[service as usize];
         let Some(request) = it.handle_reply(member, None, slot.conn.written_bytes()) else {
-            return slot.conn.abort(Source::Unsolicited);
+            return self.end_unsolicited(index);
         };
         slot.conn.handle_reply(self.now, it.awaits(member));
         if !request.is_tombstone {
