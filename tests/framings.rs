@@ -309,6 +309,7 @@ fn an_id_that_nobody_asked_with_ends_the_connection_and_fails_what_is_in_flight_
     let (address, server) = serve(|mut stream| {
         read_exactly(&mut stream, 6);
         stream.write_all(b"\0\x01\x01\0\x01\x01").unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "it is ended");
     });
     let mut client = client();
     let upstream = standing(&mut client, by_id(address));

@@ -111,7 +111,7 @@ impl Upstream {
     /// [`Framing::reply_id`] says. Default: replies come in the order of their requests.
     ///
     /// A request's id is its tag ([`Client::request_tagged`](crate::Client::request_tagged)): the program writes it into
-    /// the payload, in whatever form the protocol has for it. An id is in use from the request until its reply, also
+    /// the payload, in whatever form the protocol has for it. (`request` and `call` have the tag 0.) An id is in use from the request until its reply, also
     /// when it has timed out meanwhile; a second request with it is refused. A reply with an id that no request on its
     /// connection has is [`Source::Unsolicited`] and ends the connection; a frame without an id is told as
     /// [`Event::Push`](crate::Event::Push).

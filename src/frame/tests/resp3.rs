@@ -338,3 +338,37 @@ fn a_large_push_that_arrives_byte_by_byte_is_walked_once() {
     assert!(meter::take() <= push.len() * 21);
     assert!(matches!(codec.decode(&push), Ok(Decoded::Push { .. })));
 }
+
+#[test]
+fn only_a_string_that_is_all_of_a_reply_is_skipped() {
+    let decode = |bytes: &[u8]| {
+        let framing = Framing::resp3().skip_oversize();
+        framing.decoder(100).decode(bytes)
+    };
+    for kind in ["$", "!", "="] {
+        let header = format!("{kind}95\r\n").into_bytes();
+        let (limit, claimed, consumed) = (100, 102, 102);
+        let skip = Decoded::Skip {
+            limit,
+            claimed,
+            consumed,
+        };
+        assert_eq!(decode(&header), Ok(skip));
+        for before in [&b"*1\r\n"[..], b"|0\r\n", b">1\r\n"] {
+            let decoded = decode(&[before, &header].concat());
+            assert!(
+                matches!(decoded, Err(FrameError::Oversize { limit: 100, .. })),
+                "{}",
+                before.escape_ascii()
+            );
+        }
+    }
+    for claim in ["18446744073709551615", "99999999999999999999"] {
+        let decoded = decode(format!("${claim}\r\n").as_bytes());
+        let oversize = FrameError::Oversize {
+            limit: 100,
+            claimed: u64::MAX,
+        };
+        assert_eq!(decoded, Err(oversize), "more than can be counted");
+    }
+}
