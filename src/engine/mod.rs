@@ -61,8 +61,14 @@ impl<K: Kernel> Engine<K> {
 
     fn pass(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.release();
+        let told = self.core.events.len();
         self.core.flush();
         let core = &mut self.core;
+        // What the flush has told (room in a queue, an end) is to be pulled first.
+        let timeout = match core.events.len() > told {
+            true => Some(Duration::ZERO),
+            false => timeout,
+        };
         let timeout = match (timeout, core.next_work()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
