@@ -59,15 +59,15 @@ impl ReceiveBuffer {
     /// offset in the stream. The frame is pinned until [`ReceiveBuffer::pull`].
     pub(crate) fn take_frame(&mut self, start: usize, consumed: usize) -> u64 {
         let offset = self.base + (self.parsed + start) as u64;
-        self.skip(consumed);
+        self.parsed += consumed;
+        debug_assert!(self.parsed <= self.filled, "consumed more than there is");
         self.unpulled += 1;
         offset
     }
 
-    /// Uses up bytes that no frame is told of.
-    pub(crate) fn skip(&mut self, consumed: usize) {
-        self.parsed += consumed;
-        debug_assert!(self.parsed <= self.filled, "consumed more than there is");
+    /// Makes room of the bytes that belong to no frame yet. No frame may be told after this: offsets stand still.
+    pub(crate) fn drop_unparsed(&mut self) {
+        self.filled = self.parsed;
     }
 
     /// The program pulled the event of a frame that ends at `end`.

@@ -320,3 +320,17 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
     assert_eq!(bench.conn.written_bytes(), 4);
     assert!(bench.conn.poll_transmit().is_empty());
 }
+
+/// A peer that sent on after its limit grew the buffer for as long as it liked.
+#[test]
+fn what_is_dropped_behind_the_read_limit_takes_no_memory() {
+    let mut bench = Bench::of(profile(true, 64));
+    bench.receive(&[b'a'; 64]);
+    assert!(bench.frames().is_empty());
+    bench.conn.close();
+    for _ in 0..100 {
+        bench.receive(&[b'b'; 32]);
+        assert!(bench.frames().is_empty());
+    }
+    assert!(bench.buffer.held() <= 64, "{} held", bench.buffer.held());
+}

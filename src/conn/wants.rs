@@ -19,7 +19,7 @@ impl Conn {
             return None;
         }
         if self.discarding {
-            buffer.skip(buffer.unparsed().len());
+            buffer.drop_unparsed();
         }
         let unparsed = buffer.unparsed();
         if !unparsed.is_empty() {
