@@ -61,6 +61,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) requests_made: u64,
     pub(super) failed: Vec<Failed>,
     pub(super) remote: Remote,
+    /// An upstream wants a connection for which there was no slot.
+    pub(super) lacks_slots: bool,
 }
 
 impl<K: Kernel> Core<K> {
@@ -91,6 +93,7 @@ impl<K: Kernel> Core<K> {
             requests_made: 0,
             failed: Vec::new(),
             remote,
+            lacks_slots: false,
         }
     }
 
@@ -231,6 +234,9 @@ impl<K: Kernel> Core<K> {
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
         if !self.ready.is_empty() || !self.dirty.is_empty() || self.listeners.any_ready() {
+            return Some(Duration::ZERO);
+        }
+        if self.lacks_slots && !self.pulled.is_empty() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;
