@@ -61,6 +61,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) requests_made: u64,
     pub(super) failed: Vec<Failed>,
     pub(super) remote: Remote,
+    /// The program waits in a call: it cannot pull.
+    pub(super) in_call: bool,
     /// An upstream wants a connection for which there was no slot.
     pub(super) lacks_slots: bool,
 }
@@ -93,6 +95,7 @@ impl<K: Kernel> Core<K> {
             requests_made: 0,
             failed: Vec::new(),
             remote,
+            in_call: false,
             lacks_slots: false,
         }
     }

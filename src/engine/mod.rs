@@ -124,7 +124,10 @@ impl<K: Kernel> Engine<K> {
             if seen >= self.core.config.limits.events_max {
                 return Err(Error::full(Limit::Events));
             }
-            self.pass(None)?;
+            self.core.in_call = true;
+            let passed = self.pass(None);
+            self.core.in_call = false;
+            passed?;
         }
     }
 

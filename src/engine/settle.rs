@@ -46,10 +46,13 @@ impl<K: Kernel> Core<K> {
     /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
     /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
+        let slot = &mut self.slots[index as usize];
         let mut deadline = slot.conn.poll_timeout();
         if let Owner::Service { service, member } = slot.owner {
             deadline = deadline.min(self.services[service as usize].next_deadline(member));
+        }
+        if deadline > self.now {
+            slot.overdue_since = None;
         }
         match deadline.is_never() {
             true => self.wheel.clear(slot.timer),
