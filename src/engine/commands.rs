@@ -334,8 +334,9 @@ impl<K: Kernel> Core<K> {
         match host.parse::<IpAddr>() {
             Ok(ip) => self.handle_resolved(index, Ok(vec![SocketAddr::new(ip, port)])),
             Err(_) => {
-                self.kernel
-                    .resolve(self.slots[index as usize].id.token(), host, port);
+                let slot = &self.slots[index as usize];
+                let (job, until) = (slot.id.token(), slot.conn.poll_timeout());
+                self.kernel.resolve(job, host, port, until);
                 self.settle(index);
             }
         }
