@@ -258,6 +258,10 @@ impl Limits {
                 self.read_bytes < 64,
                 "limits.read_bytes is below 64 bytes; 16 KiB is usual",
             ),
+            (
+                self.read_bytes > crate::frame::FRAME_BYTES_MAX,
+                "limits.read_bytes is above 2^31 - 1 bytes; 16 KiB is usual",
+            ),
         ])
     }
 }

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use support::*;
+use taut::server::{Server, ServerConfig};
 use taut::{Class, Client, Config, Deadline, Error, Event, Framing, Limit, Sent, Source, Upstream};
 
 #[track_caller]
@@ -249,4 +250,19 @@ fn settings_that_cannot_be_are_refused_by_name() {
             .is_err()
     );
     assert!(client.add(Upstream::new("127.0.0.1:1").depth(0)).is_err());
+}
+
+/// They overflowed a sum, or the memory, instead.
+#[test]
+fn sizes_that_no_memory_has_are_refused_by_name() {
+    let mut config = Config::default();
+    config.limits.read_bytes = usize::MAX;
+    let error = Client::new(config).unwrap_err();
+    assert!(error.to_string().contains("limits.read_bytes"), "{error}");
+    let config = ServerConfig {
+        line_bytes_max: usize::MAX,
+        ..ServerConfig::default()
+    };
+    let error = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap_err();
+    assert!(error.to_string().contains("line_bytes_max"), "{error}");
 }
