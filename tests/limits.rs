@@ -266,3 +266,22 @@ fn sizes_that_no_memory_has_are_refused_by_name() {
     let error = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap_err();
     assert!(error.to_string().contains("line_bytes_max"), "{error}");
 }
+
+/// A large frame leaves large storage in the pool, and one read filled all of it.
+#[test]
+fn a_turn_reads_no_more_than_its_bound_and_one_read() {
+    let mut client = client_with(|it| {
+        (it.limits.read_bytes, it.limits.turn_bytes_max) = (64, 64);
+        (it.limits.turn_frames_max, it.limits.unpulled_bytes_max) = (usize::MAX, usize::MAX);
+    });
+    let peer = Peer::new();
+    let (large, mut stream) = connected(&mut client, &peer, Framing::fixed(60_000));
+    stream.write_all(&[0; 60_000]).unwrap();
+    assert_eq!(next_frame(&mut client, large).len(), 60_000);
+    client.turn(Some(Duration::ZERO)).unwrap();
+    let (other, mut stream) = connected(&mut client, &peer, Framing::raw());
+    stream.write_all(&[1; 50_000]).unwrap();
+    until_in_kernel(&client, other, 50_000);
+    client.turn(Some(PATIENCE)).unwrap();
+    assert!(client.transferred(other).unwrap().1 <= 128);
+}
