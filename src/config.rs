@@ -27,7 +27,8 @@ pub struct Config {
     pub half_close: bool,
 }
 
-/// Timeouts, all of them durations from the last progress of their phase.
+/// Timeouts, all of them durations from the last progress of their phase. What has come in is read first: on a
+/// connection that always has something to read they pass up to a second late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking up a name. Default: 2 s.
