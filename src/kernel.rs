@@ -152,8 +152,9 @@ pub(crate) trait Kernel {
     /// The socket's own address.
     fn local_addr(&self, socket: &Self::Socket) -> io::Result<SocketAddr>;
 
-    /// Starts a lookup; its outcome comes from [`Kernel::poll_resolved`] after a wake.
-    fn resolve(&mut self, job: u64, host: &str, port: u16);
+    /// Starts a lookup; its outcome comes from [`Kernel::poll_resolved`] after a wake. Nobody waits for it after `until`:
+    /// then it need not be begun any more.
+    fn resolve(&mut self, job: u64, host: &str, port: u16, until: Time);
     /// The next finished lookup.
     fn poll_resolved(&mut self) -> Option<Resolved>;
 

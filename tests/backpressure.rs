@@ -201,3 +201,23 @@ fn two_full_pipes_do_not_wait_for_each_other() {
     drop(client);
     server.join().unwrap();
 }
+
+/// The kernel took all of the queue at once, so no edge follows: the loop slept over the event it had to tell.
+#[test]
+fn room_that_a_flush_has_made_is_told_before_the_loop_sleeps() {
+    let (mut client, peer) = (
+        client_with(|it| it.limits.send_queue_bytes_max = 1000),
+        Peer::new(),
+    );
+    let (connection, _stream) = connected(&mut client, &peer, Framing::line());
+    assert_silent(&mut client);
+    client.send(connection, &[b'x'; 900]).unwrap();
+    assert!(client.send(connection, &[b'x'; 200]).unwrap_err().is_full());
+    let asked_at = Instant::now();
+    client.turn(Some(PATIENCE)).unwrap();
+    assert!(
+        asked_at.elapsed() < PATIENCE / 5,
+        "slept with an event to pull"
+    );
+    assert_eq!(client.next_event(), Some(Event::Writable { connection }));
+}

@@ -284,3 +284,13 @@ fn a_connection_to_itself_is_refused_by_name() {
     assert!(met_itself, "not in {attempts} attempts at {target}");
     assert!(TcpStream::connect(target).is_err());
 }
+
+#[test]
+fn room_that_was_asked_for_while_connecting_is_told_after_connected() {
+    let (mut client, peer) = (client(), Peer::new());
+    let connection = client.connect(&peer.target(), Framing::line()).unwrap();
+    client.notify_writable(connection).unwrap();
+    until_connected(&mut client, connection);
+    let told = client_until(&mut client, |_, event| Some(event));
+    assert_eq!(told, Event::Writable { connection });
+}

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use support::*;
+use taut::server::{Server, ServerConfig};
 use taut::{Class, Client, Config, Deadline, Error, Event, Framing, Limit, Sent, Source, Upstream};
 
 #[track_caller]
@@ -249,4 +250,38 @@ fn settings_that_cannot_be_are_refused_by_name() {
             .is_err()
     );
     assert!(client.add(Upstream::new("127.0.0.1:1").depth(0)).is_err());
+}
+
+/// They overflowed a sum, or the memory, instead.
+#[test]
+fn sizes_that_no_memory_has_are_refused_by_name() {
+    let mut config = Config::default();
+    config.limits.read_bytes = usize::MAX;
+    let error = Client::new(config).unwrap_err();
+    assert!(error.to_string().contains("limits.read_bytes"), "{error}");
+    let config = ServerConfig {
+        line_bytes_max: usize::MAX,
+        ..ServerConfig::default()
+    };
+    let error = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap_err();
+    assert!(error.to_string().contains("line_bytes_max"), "{error}");
+}
+
+/// A large frame leaves large storage in the pool, and one read filled all of it.
+#[test]
+fn a_turn_reads_no_more_than_its_bound_and_one_read() {
+    let mut client = client_with(|it| {
+        (it.limits.read_bytes, it.limits.turn_bytes_max) = (64, 64);
+        (it.limits.turn_frames_max, it.limits.unpulled_bytes_max) = (usize::MAX, usize::MAX);
+    });
+    let peer = Peer::new();
+    let (large, mut stream) = connected(&mut client, &peer, Framing::fixed(60_000));
+    stream.write_all(&[0; 60_000]).unwrap();
+    assert_eq!(next_frame(&mut client, large).len(), 60_000);
+    client.turn(Some(Duration::ZERO)).unwrap();
+    let (other, mut stream) = connected(&mut client, &peer, Framing::raw());
+    stream.write_all(&[1; 50_000]).unwrap();
+    until_in_kernel(&client, other, 50_000);
+    client.turn(Some(PATIENCE)).unwrap();
+    assert!(client.transferred(other).unwrap().1 <= 128);
 }

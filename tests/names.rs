@@ -281,3 +281,24 @@ fn targets_that_are_none_are_refused_by_name() {
     }
     assert_eq!(client.connections(), 0);
 }
+
+/// With all threads stuck, each lookup that was given up stayed in the queue, before those that somebody waits for.
+#[test]
+fn a_lookup_that_was_given_up_before_it_began_is_forgotten() {
+    let (resolver, asked, answer) = scripted();
+    let mut config = Config::default();
+    config.timeouts.resolve = ms(20);
+    let mut client = Client::with_resolver(config, resolver).unwrap();
+    for name in ["a:1", "b:1", "c:1", "d:1", "given-up:1"] {
+        let connection = client.connect(name, Framing::line()).unwrap();
+        assert!(until_closed(&mut client, connection).error.is_some());
+    }
+    let _wanted = client.connect("wanted:1", Framing::line()).unwrap();
+    for _ in 0..5 {
+        answer.send(Err(ResolveError::NotFound)).unwrap();
+    }
+    let names: Vec<_> = (0..5)
+        .map(|_| asked.recv_timeout(PATIENCE).unwrap().0)
+        .collect();
+    assert!(names.contains(&"wanted".to_owned()), "{names:?}");
+}

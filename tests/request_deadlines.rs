@@ -299,3 +299,34 @@ fn the_standard_deadline_is_that_of_the_settings() {
         deadline,
     );
 }
+
+/// The program cannot pull while it is in a call, and what is held back is never late otherwise: it never ended.
+#[test]
+fn a_call_ends_by_its_deadline_although_frames_not_pulled_hold_its_connection_back() {
+    let (mut client, peer) = (
+        client_with(|it| (it.limits.unpulled_bytes_max, it.limits.read_bytes) = (1, 64)),
+        Peer::new(),
+    );
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(16));
+    for _ in 0..8 {
+        client.request(upstream, b"x\n", far()).unwrap();
+    }
+    client.flush();
+    let reply = [&[b'y'; 59][..], b"\n"].concat();
+    streams[0].write_all(&reply.repeat(9)).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = client.call(upstream, b"x\n", Deadline::after(ms(50)));
+        let mut replies = 0;
+        while replies < 8 {
+            while let Some(event) = client.next_event() {
+                assert!(matches!(event, Event::Reply { .. }), "{event:?}");
+                replies += 1;
+            }
+            client.turn(Some(ms(5))).unwrap();
+        }
+        tell.send(outcome).unwrap();
+    });
+    let error = told.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert_eq!((error.sent, error.source), (Sent::Maybe, Source::Deadline));
+}

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use support::*;
-use taut::{Class, Client, Config, Error, Framing, Phase, Sent, Source, Timeouts};
+use taut::{Class, Client, Config, Error, Event, Framing, Phase, Sent, Source, Timeouts};
 
 /// Long enough for a busy machine to have sent and read by then.
 const SHORT: Duration = Duration::from_millis(120);
@@ -252,4 +252,33 @@ fn a_request_that_finds_no_room_meets_the_wait_timeout() {
     streams[0].write_all(b"ok\n").unwrap();
     ledger.until(&mut client, sent).reply();
     ledger.until_all(&mut client);
+}
+
+/// While there is something to read nothing is judged, so a peer that never fell silent was never given up.
+#[test]
+fn a_close_ends_although_there_is_always_something_to_read() {
+    let (mut client, peer) = (
+        client_with(|it| {
+            (it.timeouts.linger, it.limits.turn_frames_max) = (ms(50), 1);
+            it.limits.read_bytes = 128 << 10;
+        }),
+        Peer::new(),
+    );
+    let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
+    stream.write_all(&vec![b'\n'; 64 << 10]).unwrap();
+    until_in_kernel(&client, connection, 64 << 10);
+    client.close(connection).unwrap();
+    let closed = client_until(&mut client, |_, event| {
+        // One frame a turn, and a millisecond a frame.
+        stall_until(Instant::now() + ms(1));
+        match event {
+            Event::Closed { error, .. } => Some(error),
+            _ => None,
+        }
+    });
+    let error = closed.unwrap();
+    assert_eq!(
+        (error.phase, error.source),
+        (Phase::Drain, Source::Timeout(ms(50)))
+    );
 }

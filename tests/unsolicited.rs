@@ -136,3 +136,20 @@ fn a_word_on_an_idle_connection_ends_it_and_the_next_request_gets_another() {
     assert_eq!(ledger.until(&mut client, request).reply(), b"pong");
     ledger.until_all(&mut client);
 }
+
+/// The flush ended the connection, but its upstream still offered it: a request was put on what was closed.
+#[test]
+fn a_connection_that_a_flush_has_ended_takes_no_other_request() {
+    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(4));
+    let connection = only_connection(&client, upstream);
+    streams[0].write_all(b"half a word").unwrap();
+    turn_until(&mut client, "the half word", |client| {
+        client.transferred(connection).unwrap().1 == 11
+    });
+    ledger.request(&mut client, upstream, b"first\n", far());
+    client.flush();
+    ledger.request(&mut client, upstream, b"second\n", far());
+    let stats = client.upstream_stats(upstream).unwrap();
+    assert_eq!((stats.in_flight, stats.waiting), (0, 1));
+}

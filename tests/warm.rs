@@ -70,3 +70,30 @@ fn connections_beyond_the_minimum_come_with_demand_and_end_idle() {
     });
     assert_eq!(client.upstream_stats(upstream).unwrap().losses, 1);
 }
+
+/// It was tried again with each tick of the wheel: thousands of turns a second for nothing.
+#[test]
+fn a_warm_connection_without_a_slot_waits_for_one_without_spinning() {
+    let mut client = client_with(|it| it.limits.connections_max = 1);
+    let peer = Peer::new();
+    let (upstream, streams) = standing(&mut client, &peer, |it| it.connections(1..=1));
+    drop(streams);
+    turn_until(&mut client, "the loss", |client| {
+        client.upstream_stats(upstream).unwrap().losses == 1 && client.connections() == 0
+    });
+    let other = client.connect(&peer.target(), Framing::line()).unwrap();
+    until_connected(&mut client, other);
+    let _stream = peer.accept();
+    // By then its pause is over.
+    stall_until(std::time::Instant::now() + ms(110));
+    for _ in 0..3 {
+        client.turn(Some(ms(1))).unwrap();
+    }
+    let wait = client.next_timeout();
+    assert!(wait.is_none_or(|it| it > ms(1000)), "spins: {wait:?}");
+    client.abort(other).unwrap();
+    until_closed(&mut client, other);
+    turn_until(&mut client, "its return", |client| {
+        client.upstream_stats(upstream).unwrap().open == 1
+    });
+}

@@ -65,9 +65,14 @@ impl ReceiveBuffer {
     }
 
     /// Uses up bytes that no frame is told of.
-    pub(crate) fn skip(&mut self, consumed: usize) {
+    fn skip(&mut self, consumed: usize) {
         self.parsed += consumed;
         debug_assert!(self.parsed <= self.filled, "consumed more than there is");
+    }
+
+    /// Makes room of all bytes that belong to no frame yet. No frame may be told after this: offsets stand still.
+    pub(crate) fn drop_all_unparsed(&mut self) {
+        self.filled = self.parsed;
     }
 
     /// Drops bytes that no frame is told of, and takes their room for the next read. Offsets do not count them.

@@ -214,6 +214,7 @@ impl Conn {
         self.state = State::Open;
         (self.received_at, self.wrote_at) = (now, now);
         (self.active_at, self.quiet_since) = (now, now);
+        self.tell_when_writable();
     }
 
     /// Connecting has failed for good.
@@ -322,12 +323,10 @@ impl Conn {
         self.awaiting_since = self.awaiting_since.min(now);
     }
 
-    /// Asks to be told when the queue has drained to half its bound.
+    /// Asks to be told when it stands and the queue has drained to half its bound.
     pub(crate) fn notify_writable(&mut self) {
-        match self.queue.len() <= self.queue.bytes_max() / 2 {
-            true => self.tell_writable = true,
-            false => self.wants_writable = true,
-        }
+        self.wants_writable = true;
+        self.tell_when_writable();
     }
 
     /// Empties the queue, ends our half, and waits for the peer's end.

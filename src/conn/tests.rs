@@ -349,3 +349,17 @@ fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
     bench.send(b"an answer to parting words");
     assert!(bench.conn.wants_read());
 }
+
+/// A peer that sent on after its limit grew the buffer for as long as it liked.
+#[test]
+fn what_is_dropped_behind_the_read_limit_takes_no_memory() {
+    let mut bench = Bench::of(profile(true, 64));
+    bench.receive(&[b'a'; 64]);
+    assert!(bench.frames().is_empty());
+    bench.conn.close();
+    for _ in 0..100 {
+        bench.receive(&[b'b'; 32]);
+        assert!(bench.frames().is_empty());
+    }
+    assert!(bench.buffer.held() <= 64, "{} held", bench.buffer.held());
+}

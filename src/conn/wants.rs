@@ -18,7 +18,7 @@ impl Conn {
             return None;
         }
         if self.discarding {
-            buffer.skip(buffer.unparsed().len());
+            buffer.drop_all_unparsed();
         } else if self.skipping.is_some() {
             return self.poll_skipped(buffer);
         }
@@ -123,7 +123,12 @@ impl Conn {
     pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
         self.queue.written(n, pool);
         (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
-        if self.wants_writable && self.queue.len() <= self.queue.bytes_max() / 2 {
+        self.tell_when_writable();
+    }
+
+    pub(super) fn tell_when_writable(&mut self) {
+        let has_room = self.queue.len() <= self.queue.bytes_max() / 2;
+        if self.wants_writable && has_room && !self.is_connecting() {
             self.wants_writable = false;
             self.tell_writable = true;
         }

@@ -30,7 +30,7 @@ impl<K: Kernel> Engine<K> {
             if let Owner::Service { service, member } = slot.owner {
                 deadline = deadline.min(core.services[service as usize].next_deadline(member));
             }
-            if !deadline.is_never() && !slot.in_ready {
+            if !deadline.is_never() && !slot.in_ready && !slot.is_stalled {
                 let tick = core.wheel.deadline(slot.timer);
                 let latest = deadline.tick_ceil().max(core.now.tick_floor() + 1);
                 assert!(

@@ -231,6 +231,7 @@ impl<K: Kernel> Core<K> {
             let target = it.options.target.clone();
             let owner = Owner::Service { service, member };
             let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
+                self.lacks_slots = true;
                 break;
             };
             self.services[service as usize].handle_connecting(member, index);
@@ -239,6 +240,17 @@ impl<K: Kernel> Core<K> {
             }
         }
         self.file_service(service);
+    }
+
+    /// Starts the connections for which there was no slot, now that there is.
+    pub(super) fn use_freed_slots(&mut self) {
+        if self.lacks_slots && self.slots.len() < self.config.limits.connections_max {
+            self.lacks_slots = false;
+            self.now = self.kernel.now();
+            for service in 0..self.services.len() {
+                self.connect_members(service as u32);
+            }
+        }
     }
 
     // Getters.
@@ -323,8 +335,9 @@ impl<K: Kernel> Core<K> {
         match host.parse::<IpAddr>() {
             Ok(ip) => self.handle_resolved(index, Ok(vec![SocketAddr::new(ip, port)])),
             Err(_) => {
-                self.kernel
-                    .resolve(self.slots[index as usize].id.token(), host, port);
+                let slot = &self.slots[index as usize];
+                let (job, until) = (slot.id.token(), slot.conn.poll_timeout());
+                self.kernel.resolve(job, host, port, until);
                 self.settle(index);
             }
         }

@@ -61,6 +61,10 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) requests_made: u64,
     pub(super) failed: Vec<Failed>,
     pub(super) remote: Remote,
+    /// The program waits in a call: it cannot pull.
+    pub(super) in_call: bool,
+    /// An upstream wants a connection for which there was no slot.
+    pub(super) lacks_slots: bool,
 }
 
 impl<K: Kernel> Core<K> {
@@ -91,6 +95,8 @@ impl<K: Kernel> Core<K> {
             requests_made: 0,
             failed: Vec::new(),
             remote,
+            in_call: false,
+            lacks_slots: false,
         }
     }
 
@@ -231,6 +237,9 @@ impl<K: Kernel> Core<K> {
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
         if !self.ready.is_empty() || !self.dirty.is_empty() || self.listeners.any_ready() {
+            return Some(Duration::ZERO);
+        }
+        if self.lacks_slots && !self.pulled.is_empty() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;

@@ -2,7 +2,10 @@
 //!
 //! A due entry is a lower bound, so its owner looks at all its deadlines and files the nearest anew. A connection that
 //! still has something to read, or was cut by its quota, is not expired in this turn: a loop that was stalled must not
-//! fail requests whose answers are already here.
+//! fail requests whose answers are already here. That holds for a second, so that a peer that never falls silent cannot
+//! put its end off for ever. What only the program holds back is not late at all.
+
+use std::time::Duration;
 
 use super::core::{Core, TimerOwner};
 use super::slot::Owner;
@@ -10,6 +13,9 @@ use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
 use crate::upstream::Which;
+
+/// How long what is due waits for what is to be read; more than a socket's buffer holds is read in that time.
+const READ_FIRST_MAX: Duration = Duration::from_secs(1);
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -24,10 +30,16 @@ impl<K: Kernel> Core<K> {
     }
 
     fn expire_connection(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        if slot.is_stalled && !slot.in_ready {
+            return self.expire_held_back(index);
+        }
         if slot.in_ready || slot.wants_read() {
-            let next_tick = tick_of(self.now, self.now);
-            return self.wheel.schedule(slot.timer, next_tick);
+            let since = *slot.overdue_since.get_or_insert(now);
+            if now.since(since) < READ_FIRST_MAX {
+                return self.wheel.schedule(slot.timer, tick_of(now, now));
+            }
         }
         if let Owner::Service { service, member } = slot.owner {
             self.expire_requests(index, service, member, Which::All);
@@ -39,6 +51,27 @@ impl<K: Kernel> Core<K> {
         }
         slot.conn.handle_timeout(self.now);
         self.settle(index);
+    }
+
+    /// A connection that is not read because the program lags comes up again when that has pulled. A program in a call
+    /// cannot: then requests end by their deadlines.
+    fn expire_held_back(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        let Owner::Service { service, member } = slot.owner else {
+            return;
+        };
+        if !self.in_call {
+            return;
+        }
+        self.expire_requests(index, service, member, Which::All);
+        if self.slots[index as usize].conn.is_closed() {
+            return self.settle(index);
+        }
+        let next = self.services[service as usize].next_deadline(member);
+        if !next.is_never() {
+            let timer = self.slots[index as usize].timer;
+            self.wheel.schedule(timer, tick_of(next, self.now));
+        }
     }
 
     /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was

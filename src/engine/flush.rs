@@ -48,7 +48,12 @@ impl<K: Kernel> Core<K> {
         }
         if !self.slots[index as usize].conn.poll_transmit().is_empty() {
             if !self.line_is_clear(index) {
-                return self.push_ready(index);
+                self.push_ready(index);
+                // An end that is certain is carried out now: no other request may be put on this connection.
+                if self.slots[index as usize].conn.is_closed() {
+                    self.settle(index);
+                }
+                return;
             }
             self.transmit(index);
         }

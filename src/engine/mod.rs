@@ -61,8 +61,14 @@ impl<K: Kernel> Engine<K> {
 
     fn pass(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.release();
+        let told = self.core.events.len();
         self.core.flush();
         let core = &mut self.core;
+        // What the flush has told (room in a queue, an end) is to be pulled first.
+        let timeout = match core.events.len() > told {
+            true => Some(Duration::ZERO),
+            false => timeout,
+        };
         let timeout = match (timeout, core.next_work()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -120,7 +126,10 @@ impl<K: Kernel> Engine<K> {
             if seen >= self.core.config.limits.events_max {
                 return Err(Error::full(Limit::Events));
             }
-            self.pass(None)?;
+            self.core.in_call = true;
+            let passed = self.pass(None);
+            self.core.in_call = false;
+            passed?;
         }
     }
 
@@ -140,6 +149,7 @@ impl<K: Kernel> Engine<K> {
             self.inbox.release(index);
         }
         self.core.pulled = pulled;
+        self.core.use_freed_slots();
     }
 
     /// Step 6: each connection that is ready, or was cut by its quota in the last turn.

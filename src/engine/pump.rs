@@ -61,7 +61,9 @@ impl<K: Kernel> Engine<K> {
             return false;
         }
         let space = buffer.space(slot.conn.wanted(), read_bytes, pool);
-        let room = space.len().min(slot.conn.may_receive());
+        // Pooled storage may be larger than one read.
+        let read_max = quota.bytes.max(read_bytes);
+        let room = space.len().min(slot.conn.may_receive()).min(read_max);
         let outcome = self.core.kernel.read(socket, &mut space[..room]);
         match outcome {
             Ok(0) => {

@@ -10,6 +10,7 @@ use crate::conn::ConnEvent;
 use crate::error::{Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
+use crate::time::Time;
 use crate::upstream::{Failed, Progress};
 
 impl<K: Kernel> Core<K> {
@@ -45,10 +46,13 @@ impl<K: Kernel> Core<K> {
     /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
     /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
+        let slot = &mut self.slots[index as usize];
         let mut deadline = slot.conn.poll_timeout();
         if let Owner::Service { service, member } = slot.owner {
             deadline = deadline.min(self.services[service as usize].next_deadline(member));
+        }
+        if deadline > self.now {
+            slot.overdue_since = None;
         }
         match deadline.is_never() {
             true => self.wheel.clear(slot.timer),
@@ -56,8 +60,8 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// Files an upstream's nearest deadline. A connect that is due and cannot be made now, for want of slots, is tried
-    /// again with the next tick.
+    /// Files an upstream's nearest deadline. A connect that is due and cannot be made, for want of slots, is tried again
+    /// when a slot is given up.
     pub(super) fn file_service(&mut self, service: u32) {
         let (timer, it) = (
             self.service_timers[service as usize],
@@ -69,6 +73,10 @@ impl<K: Kernel> Core<K> {
             false if it.next_wait_end() <= self.now => {
                 self.wheel.schedule(timer, deadline.tick_ceil());
             }
+            false if deadline <= self.now && self.lacks_slots => match it.next_wait_end() {
+                Time::NEVER => self.wheel.clear(timer),
+                wait_end => self.wheel.schedule(timer, wait_end.tick_ceil()),
+            },
             false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
         }
     }

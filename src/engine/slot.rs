@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::dial::Dial;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
+use crate::time::Time;
 use crate::wheel::TimerKey;
 
 /// Whom a connection works for.
@@ -35,6 +36,8 @@ pub(super) struct Slot<S> {
     pub(super) read_closed: bool,
     /// Not read because the program lags; resumed when it has pulled.
     pub(super) is_stalled: bool,
+    /// Since when something is due that waits for what is to be read.
+    pub(super) overdue_since: Option<Time>,
     pub(super) in_ready: bool,
     pub(super) in_dirty: bool,
     pub(super) in_pulled: bool,
@@ -56,6 +59,7 @@ impl<S> Slot<S> {
             writable: false,
             read_closed: false,
             is_stalled: false,
+            overdue_since: None,
             in_ready: false,
             in_dirty: false,
             in_pulled: false,

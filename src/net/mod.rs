@@ -220,8 +220,9 @@ impl Kernel for Net {
         socket.local_addr()
     }
 
-    fn resolve(&mut self, job: u64, host: &str, port: u16) {
-        self.resolver.ask(job, host, port);
+    fn resolve(&mut self, job: u64, host: &str, port: u16, until: Time) {
+        let now = self.epoch.now();
+        self.resolver.ask(job, host, port, until, now);
     }
 
     fn poll_resolved(&mut self) -> Option<Resolved> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::{Alarm, getaddrinfo};
 use crate::error::ResolveError;
 use crate::kernel::Resolved;
+use crate::time::Time;
 
 const THREADS_MAX: usize = 4;
 
@@ -47,7 +48,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(u64, String, u16)>,
+    /// Each with the time until which somebody waits for it.
+    jobs: VecDeque<(u64, String, u16, Time)>,
     done: VecDeque<Resolved>,
     threads: usize,
     idle: usize,
@@ -67,9 +69,13 @@ impl ResolverThreads {
         }
     }
 
-    pub(super) fn ask(&mut self, job: u64, host: &str, port: u16) {
+    pub(super) fn ask(&mut self, job: u64, host: &str, port: u16, until: Time, now: Time) {
         let mut state = self.shared.lock();
-        state.jobs.push_back((job, host.to_owned(), port));
+        // While all threads are stuck, what was given up must not pile up, nor be looked up before this.
+        while state.jobs.front().is_some_and(|(.., until)| *until <= now) {
+            state.jobs.pop_front();
+        }
+        state.jobs.push_back((job, host.to_owned(), port, until));
         if state.jobs.len() <= state.idle || state.threads == THREADS_MAX {
             self.shared.work.notify_one();
             return;
@@ -115,8 +121,8 @@ impl Shared {
             if state.ended {
                 return None;
             }
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
+            if let Some((job, host, port, _)) = state.jobs.pop_front() {
+                return Some((job, host, port));
             }
             state.idle += 1;
             state = self

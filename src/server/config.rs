@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{Config, Limits, Timeouts, refuse};
 use crate::conn::Profile;
 use crate::error::Error;
-use crate::frame::Framing;
+use crate::frame::{FRAME_BYTES_MAX, Framing};
 
 /// Bytes queued for a peer above which it is not read from.
 const READS_PAUSE_ABOVE_BYTES: usize = 64 << 10;
@@ -67,6 +67,10 @@ impl ServerConfig {
             (
                 self.line_bytes_max == 0,
                 "line_bytes_max is 0; a line has at least 1 byte",
+            ),
+            (
+                self.line_bytes_max > FRAME_BYTES_MAX,
+                "line_bytes_max is above 2^31 - 1 bytes",
             ),
             (
                 self.read_limit_bytes == Some(0),

@@ -271,7 +271,7 @@ impl Kernel for SimKernel {
         self.with(socket, |end| end.local)
     }
 
-    fn resolve(&mut self, job: u64, host: &str, port: u16) {
+    fn resolve(&mut self, job: u64, host: &str, port: u16, _until: Time) {
         self.network
             .borrow_mut()
             .look_up(self.host, job, host, port);

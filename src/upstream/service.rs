@@ -297,7 +297,8 @@ impl Service {
         let mut next = self.waiting.next_deadline();
         if self.lacks_connections() {
             let warm = self.options.connections.warm;
-            let wanted = if self.waiting.len() > self.stats.connecting {
+            let none_serves = self.balance.least().is_none();
+            let wanted = if none_serves && self.waiting.len() > self.stats.connecting {
                 self.members.len()
             } else {
                 warm
