@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use taut::frame::{Decoded, Framing};
+use taut::frame::{Decoded, Framing, LengthPrefix};
 
 const FRAME_BYTES: usize = 64;
 const FRAMES: usize = 1024;
@@ -27,6 +27,11 @@ fn behind(end: usize, stream: &[u8]) -> usize {
 fn framing(criterion: &mut Criterion) {
     let line = [&[b'x'; 63][..], b"\n"].concat();
     let len32 = [&60_u32.to_be_bytes()[..], &[b'x'; 60]].concat();
+    let odd = LengthPrefix::new(2)
+        .little_endian()
+        .offset(2)
+        .adjustment(-4);
+    let length = [&[0, 0, 64, 0][..], &[b'x'; 60]].concat();
     let text = [&b"+"[..], &[b'x'; 61], b"\r\n"].concat();
     let bulk = [&b"$57\r\n"[..], &[b'x'; 57], b"\r\n"].concat();
     let array = [
@@ -39,7 +44,9 @@ fn framing(criterion: &mut Criterion) {
     .concat();
     let codecs = [
         ("line", Framing::line(), &line),
+        ("delimiter", Framing::delimiter(b"\r\n"), &text),
         ("len32", Framing::len32(), &len32),
+        ("length", Framing::length(odd), &length),
         ("fixed", Framing::fixed(FRAME_BYTES), &line),
         ("resp_text", Framing::resp(), &text),
         ("resp_bulk", Framing::resp(), &bulk),

@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     /// `Full` beyond [`Limits::send_queue_bytes_max`](crate::Limits::send_queue_bytes_max), and then
-    /// [`Event::Writable`] tells when to go on; `NotOpen` when it is closed or closing.
+    /// [`Event::Writable`] tells when to go on (never for bytes that are more than the whole bound); `NotOpen` when it is closed or closing.
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Result<(), Error> {
         self.engine.core.send(connection, bytes)
     }
@@ -108,7 +108,8 @@ impl Client {
     ///
     /// # Errors
     /// `Full`, naming the limit, when it can neither be sent nor wait; `Deadline` when that has passed already;
-    /// `NotOpen` for an unknown upstream. Nothing was queued then, and no event follows.
+    /// `NotOpen` for an unknown upstream; `IdInUse` where replies are matched by id and another request has this tag.
+    /// Nothing was queued then, and no event follows.
     pub fn request(
         &mut self,
         upstream: UpstreamId,

@@ -52,8 +52,9 @@ impl Frame {
 
 /// Something happened. Pulled with [`Client::next_event`](crate::Client::next_event).
 ///
-/// For a raw connection, in this order: at most one `Connected`, then any number of `Frame`, `Writable` and at most one
-/// `HalfClosed`, then exactly one `Closed`. For a request of an upstream: exactly one of `Reply` and `Failed`.
+/// For a raw connection, in this order: at most one `Connected`, then any number of `Frame`, `Skipped`, `Writable` and at most one
+/// `HalfClosed`, then exactly one `Closed`. For a request of an upstream: exactly one of `Reply` and `Failed`;
+/// its connections tell nothing of themselves but `Push`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -70,6 +71,14 @@ pub enum Event {
         connection: ConnectionId,
         /// Where its bytes lie.
         frame: Frame,
+    },
+    /// A frame over the limit has passed on a raw connection; its bytes were dropped as they came
+    /// ([`Framing::skip_oversize`](crate::Framing::skip_oversize)).
+    Skipped {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Bytes it had, of those that the limit counts.
+        bytes: u64,
     },
     /// A raw connection whose queue was full, or that was asked to tell, has drained to half its limit or less.
     Writable {
@@ -100,6 +109,16 @@ pub enum Event {
         /// Where the reply's bytes lie.
         frame: Frame,
     },
+    /// The peer of an upstream sent a frame of its own accord, such as a RESP3 push. It answers no request and ends none.
+    /// (On a raw connection it is a `Frame` like others.)
+    Push {
+        /// Which upstream.
+        upstream: UpstreamId,
+        /// Which of its connections.
+        connection: ConnectionId,
+        /// Where its bytes lie.
+        frame: Frame,
+    },
     /// A request's failure.
     Failed {
         /// Which request.
@@ -117,6 +136,8 @@ impl Event {
         match self {
             Event::Connected { connection, .. }
             | Event::Frame { connection, .. }
+            | Event::Push { connection, .. }
+            | Event::Skipped { connection, .. }
             | Event::Writable { connection }
             | Event::HalfClosed { connection }
             | Event::Closed { connection, .. } => Some(*connection),

@@ -63,7 +63,7 @@ pub use client::{Client, Outgoing, Received};
 pub use config::{Config, Deadline, Limits, Peek, Timeouts};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
-pub use frame::{Codec, Framing};
+pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
@@ -74,3 +74,8 @@ pub use upstream::{Connections, Upstream, UpstreamStats};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So do those of the page about embedding.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

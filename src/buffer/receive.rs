@@ -70,6 +70,17 @@ impl ReceiveBuffer {
         debug_assert!(self.parsed <= self.filled, "consumed more than there is");
     }
 
+    /// Drops bytes that no frame is told of, and takes their room for the next read. Offsets do not count them.
+    pub(crate) fn drop_unparsed(&mut self, n: usize) {
+        let room = self.storage.len() - self.parsed;
+        // Behind frames that are held there may be so little room that the next reads would be tiny.
+        if n == self.filled - self.parsed && room >= self.storage.len() / 4 {
+            self.filled = self.parsed;
+        } else {
+            self.skip(n);
+        }
+    }
+
     /// The program pulled the event of a frame that ends at `end`.
     pub(crate) fn pull(&mut self, end: u64) {
         debug_assert!(self.unpulled > 0, "more pulled than told");
@@ -86,6 +97,11 @@ impl ReceiveBuffer {
     /// Frames told and not yet pulled.
     pub(crate) fn unpulled(&self) -> u32 {
         self.unpulled
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.storage.capacity()
     }
 
     /// Bytes held: of frames and of what is to become one.
@@ -205,6 +221,35 @@ mod tests {
             buffer.received(n);
             received += n;
             assert!(buffer.storage.capacity() <= received + GROW_AHEAD_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn dropped_bytes_give_their_room_back_also_behind_a_frame_that_is_held() {
+        let (mut buffer, mut pool) = (ReceiveBuffer::default(), Pool::new(READ, 1 << 20));
+        for frame_bytes in [0, 10, 60] {
+            receive(&mut buffer, &mut pool, &vec![7; frame_bytes]);
+            let offset = (frame_bytes > 0).then(|| buffer.take_frame(0, frame_bytes));
+            for _ in 0..10_000 {
+                let n = buffer.space(1, READ, &mut pool).len();
+                buffer.received(n);
+                buffer.drop_unparsed(n);
+                assert!(buffer.storage.capacity() <= 2 * READ);
+            }
+            receive(&mut buffer, &mut pool, b"xxnext");
+            buffer.drop_unparsed(2);
+            let next = buffer.take_frame(0, 4);
+            assert_eq!(buffer.bytes(next, 4), Some(&b"next"[..]));
+            if let Some(offset) = offset {
+                assert_eq!(
+                    buffer.bytes(offset, frame_bytes),
+                    Some(&vec![7; frame_bytes][..])
+                );
+                buffer.pull(offset + frame_bytes as u64);
+            }
+            buffer.pull(next + 4);
+            buffer.release(READ, &mut pool);
+            assert!(buffer.storage.is_empty());
         }
     }
 

@@ -72,6 +72,27 @@ pub(crate) enum ConnEvent {
     Closed(Option<Error>),
 }
 
+/// What was cut from the stream: a payload's offset in it, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// An ordinary frame.
+    Frame { offset: u64, len: u32 },
+    /// A frame that answers no request.
+    Push { offset: u64, len: u32 },
+    /// A frame over the limit has passed and was dropped.
+    Skipped { limit: usize, claimed: u64 },
+}
+
+/// A frame over the limit that is being dropped.
+#[derive(Clone, Copy, Debug)]
+struct Skipping {
+    limit: usize,
+    claimed: u64,
+    /// Bytes of it that have come, and that are still to come.
+    dropped: u64,
+    left: u64,
+}
+
 /// One connection. See the diagram on top.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -86,6 +107,9 @@ pub(crate) struct Conn {
     wanted: usize,
     /// Bytes of an unfinished frame.
     partial: usize,
+    /// What is unfinished is sure to be a reply.
+    reply_begun: bool,
+    skipping: Option<Skipping>,
     /// Bytes received in its life.
     received: u64,
     /// The peer has ended its half and that was told.
@@ -141,6 +165,8 @@ impl Conn {
             broken: None,
             wanted: 1,
             partial: 0,
+            reply_begun: false,
+            skipping: None,
             received: 0,
             half_closed: false,
             discarding: false,

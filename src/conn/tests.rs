@@ -1,10 +1,12 @@
 //! The connection's states and ends, driven by hand: no socket, no clock.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod skipping;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Conn, ConnEvent, Profile};
+use super::{Conn, ConnEvent, Cut, Profile};
 use crate::buffer::{Pool, ReceiveBuffer};
 use crate::config::Timeouts;
 use crate::error::{Error, Phase, Sent, Source};
@@ -35,7 +37,11 @@ impl Bench {
     }
 
     fn of(profile: Profile) -> Bench {
-        let (decoder, pool) = (Framing::line().decoder(64), Pool::new(64, 1 << 20));
+        Bench::framed(profile, Framing::line())
+    }
+
+    fn framed(profile: Profile, framing: Framing) -> Bench {
+        let (decoder, pool) = (framing.decoder(64), Pool::new(64, 1 << 20));
         let conn = Conn::accepted(Time::ZERO, Arc::new(profile), decoder);
         Bench {
             conn,
@@ -46,15 +52,23 @@ impl Bench {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        let space = self.buffer.space(self.conn.wanted(), 64, &mut self.pool);
-        space[..bytes.len()].copy_from_slice(bytes);
-        self.buffer.received(bytes.len());
-        self.conn.handle_received(self.now, bytes.len());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let space = self.buffer.space(self.conn.wanted(), 64, &mut self.pool);
+            let n = space.len().min(rest.len());
+            space[..n].copy_from_slice(&rest[..n]);
+            self.buffer.received(n);
+            self.conn.handle_received(self.now, n);
+            rest = &rest[n..];
+        }
     }
 
     fn frames(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        while let Some((offset, len)) = self.conn.poll_frame(&mut self.buffer) {
+        while let Some(cut) = self.conn.poll_frame(&mut self.buffer) {
+            let Cut::Frame { offset, len } = cut else {
+                panic!("{cut:?}");
+            };
             frames.push(self.buffer.bytes(offset, len as usize).unwrap().to_vec());
         }
         frames
@@ -319,4 +333,19 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
     bench.conn.withdraw(4..18);
     assert_eq!(bench.conn.written_bytes(), 4);
     assert!(bench.conn.poll_transmit().is_empty());
+}
+
+/// Answers to the peer's last words, queued after the loss, held back the read that would have found its end.
+#[test]
+fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
+    let mut bench = Bench::of(Profile {
+        reads_pause_above_bytes: 10,
+        ..profile(true, u64::MAX)
+    });
+    bench.send(b"first");
+    bench
+        .conn
+        .handle_write_error(Source::Os(104), &mut bench.pool);
+    bench.send(b"an answer to parting words");
+    assert!(bench.conn.wants_read());
 }

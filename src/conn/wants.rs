@@ -3,7 +3,7 @@
 //! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
 
 use super::ending::source_of;
-use super::{Conn, ConnEvent, State};
+use super::{Conn, ConnEvent, Cut, Skipping, State};
 use crate::buffer::{Pool, ReceiveBuffer};
 use crate::error::Phase;
 use crate::frame::Decoded;
@@ -12,14 +12,15 @@ use crate::time::Time;
 impl Conn {
     // What is wanted.
 
-    /// The next whole frame: its payload's offset in the stream and its length. `None`: read on, or look at
-    /// [`Conn::poll_event`].
-    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<(u64, u32)> {
+    /// What comes next in the stream. `None`: read on, or look at [`Conn::poll_event`].
+    pub(crate) fn poll_frame(&mut self, buffer: &mut ReceiveBuffer) -> Option<Cut> {
         if self.is_closed() {
             return None;
         }
         if self.discarding {
             buffer.skip(buffer.unparsed().len());
+        } else if self.skipping.is_some() {
+            return self.poll_skipped(buffer);
         }
         let unparsed = buffer.unparsed();
         if !unparsed.is_empty() {
@@ -29,14 +30,38 @@ impl Conn {
                     end,
                     consumed,
                 }) => {
-                    (self.wanted, self.partial) = (1, unparsed.len() - consumed);
-                    return Some((buffer.take_frame(start, consumed), (end - start) as u32));
+                    let (offset, len) = self.take(buffer, start, end, consumed);
+                    return Some(Cut::Frame { offset, len });
+                }
+                Ok(Decoded::Push {
+                    start,
+                    end,
+                    consumed,
+                }) => {
+                    let (offset, len) = self.take(buffer, start, end, consumed);
+                    return Some(Cut::Push { offset, len });
+                }
+                Ok(Decoded::Skip {
+                    limit,
+                    claimed,
+                    consumed,
+                }) => {
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
+                    self.skipping = Some(Skipping {
+                        limit,
+                        claimed,
+                        dropped: 0,
+                        left: consumed,
+                    });
+                    return self.poll_skipped(buffer);
                 }
                 Ok(Decoded::Incomplete { wanted }) => {
-                    (self.wanted, self.partial) = (wanted, unparsed.len())
+                    (self.wanted, self.partial) = (wanted, unparsed.len());
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
                 }
                 Err(error) => {
                     self.partial = unparsed.len();
+                    self.reply_begun = self.decoder.begins_reply(unparsed);
                     let error = self.loss_in(Phase::Read, source_of(error));
                     self.close_with(Some(error));
                     return None;
@@ -45,6 +70,45 @@ impl Conn {
         }
         self.apply_ending();
         None
+    }
+
+    /// Drops what has come of a frame that is skipped; tells it when all of it has passed.
+    #[cold]
+    fn poll_skipped(&mut self, buffer: &mut ReceiveBuffer) -> Option<Cut> {
+        let skipping = self.skipping.as_mut()?;
+        let come = buffer.unparsed().len();
+        let n = usize::try_from(skipping.left).map_or(come, |left| left.min(come));
+        buffer.drop_unparsed(n);
+        skipping.dropped += n as u64;
+        skipping.left -= n as u64;
+        let Skipping {
+            limit,
+            claimed,
+            dropped,
+            left,
+        } = *skipping;
+        self.wanted = 1;
+        if left > 0 {
+            self.partial = usize::try_from(dropped).unwrap_or(usize::MAX);
+            self.apply_ending();
+            return None;
+        }
+        (self.partial, self.reply_begun) = (come - n, false);
+        self.skipping = None;
+        Some(Cut::Skipped { limit, claimed })
+    }
+
+    /// Uses up a frame's bytes. Of what lies behind it nothing is known yet.
+    fn take(
+        &mut self,
+        buffer: &mut ReceiveBuffer,
+        start: usize,
+        end: usize,
+        consumed: usize,
+    ) -> (u64, u32) {
+        (self.wanted, self.partial) = (1, buffer.unparsed().len() - consumed);
+        self.reply_begun = false;
+        (buffer.take_frame(start, consumed), (end - start) as u32)
     }
 
     /// What to write now: nothing before it stands or after it broke.
@@ -116,7 +180,9 @@ impl Conn {
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
     pub(crate) fn wants_read(&self) -> bool {
-        self.wants_end() && self.queue.len() <= self.profile.reads_pause_above_bytes
+        // What is queued behind a failed write never leaves, and holds nobody back.
+        let is_held_back = self.queue.len() > self.profile.reads_pause_above_bytes;
+        self.wants_end() && (self.is_broken() || !is_held_back)
     }
 
     /// Whether its end is still to be read: what is queued for a peer that has gone holds nobody back.
@@ -162,9 +228,9 @@ impl Conn {
         self.wanted
     }
 
-    /// Bytes of a frame that has begun to come.
-    pub(crate) fn partial(&self) -> usize {
-        self.partial
+    /// Whether a frame that is sure to be a reply has begun to come.
+    pub(crate) fn reply_begun(&self) -> bool {
+        self.partial > 0 && self.reply_begun
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -154,6 +154,7 @@ impl<K: Kernel> Core<K> {
             .services
             .get_mut(upstream.0 as usize)
             .ok_or(Error::new(Phase::Write, Source::NotOpen))?;
+        it.admit(tag)?;
         let request = RequestId(self.requests_made + 1);
         let asked = Asked {
             request,

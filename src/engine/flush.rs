@@ -108,6 +108,19 @@ impl<K: Kernel> Core<K> {
         self.push_ready(index);
     }
 
+    /// Ends a connection whose peer said what answers nothing. Parting words before its FIN are no breach of the
+    /// protocol: the peer has gone, and nothing was written to it.
+    pub(super) fn end_unsolicited(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let seen = |socket| self.kernel.peer_has_shut(socket);
+        let is_gone = slot.read_closed || slot.socket.as_ref().is_some_and(seen);
+        slot.conn.abort(if is_gone {
+            Source::Eof
+        } else {
+            Source::Unsolicited
+        });
+    }
+
     /// The look before a write: false when the peer has gone.
     fn line_is_clear(&mut self, index: u32) -> bool {
         let slot = &mut self.slots[index as usize];
@@ -118,8 +131,8 @@ impl<K: Kernel> Core<K> {
             }
             Owner::Program => false,
         };
-        if expects_nothing && slot.conn.partial() > 0 {
-            slot.conn.abort(Source::Unsolicited);
+        if expects_nothing && slot.conn.reply_begun() {
+            self.end_unsolicited(index);
             return false;
         }
         let half_close = slot.conn.sends_to_half_closed();

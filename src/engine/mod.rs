@@ -90,7 +90,9 @@ impl<K: Kernel> Engine<K> {
     /// The next event. What it refers to stays valid until the next turn.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         let event = self.core.events.pop_front()?;
-        if let Event::Frame { frame, .. } | Event::Reply { frame, .. } = &event {
+        if let Event::Frame { frame, .. } | Event::Reply { frame, .. } | Event::Push { frame, .. } =
+            &event
+        {
             self.inbox.pull(*frame);
         }
         if let Some(connection) = event.connection() {

@@ -5,10 +5,12 @@
 
 use std::io;
 
+use super::core::Core;
 use super::slot::Owner;
 use super::{Engine, Quota};
-use crate::error::Source;
-use crate::event::{Event, Frame};
+use crate::conn::Cut;
+use crate::error::{Error, Phase, Sent, Source};
+use crate::event::{Event, Frame, UpstreamId};
 use crate::kernel::Kernel;
 
 impl<K: Kernel> Engine<K> {
@@ -34,16 +36,11 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
-            let Some((offset, len)) = slot.conn.poll_frame(buffer) else {
+            let Some(cut) = slot.conn.poll_frame(buffer) else {
                 return true;
             };
             quota.frames -= 1;
-            let frame = Frame {
-                connection: slot.id,
-                offset,
-                len,
-            };
-            self.hand_on(index, frame);
+            self.hand_on(index, cut);
         }
     }
 
@@ -94,29 +91,52 @@ impl<K: Kernel> Engine<K> {
         true
     }
 
-    /// Gives a frame to whom it belongs.
-    fn hand_on(&mut self, index: u32, frame: Frame) {
-        match self.core.slots[index as usize].owner {
-            Owner::Program => self.core.tell(
-                index,
-                Event::Frame {
-                    connection: frame.connection,
-                    frame,
-                },
-            ),
-            Owner::Service { service, member } => self.answer(index, service, member, frame),
+    /// Gives what was cut to whom it belongs.
+    fn hand_on(&mut self, index: u32, cut: Cut) {
+        let slot = &self.core.slots[index as usize];
+        let (owner, connection) = (slot.owner, slot.id);
+        let (offset, len) = match cut {
+            Cut::Frame { offset, len } | Cut::Push { offset, len } => (offset, len),
+            Cut::Skipped { limit, claimed } => return self.core.skipped(index, limit, claimed),
+        };
+        let frame = Frame {
+            connection,
+            offset,
+            len,
+        };
+        match (owner, cut) {
+            (Owner::Program, _) => self.core.tell(index, Event::Frame { connection, frame }),
+            (Owner::Service { service, .. }, Cut::Push { .. }) => self.push(index, service, frame),
+            (Owner::Service { service, member }, _) => self.answer(index, service, member, frame),
         }
     }
 
-    /// Takes a frame for the reply to the oldest request of its connection.
+    /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
+    fn push(&mut self, index: u32, service: u32, frame: Frame) {
+        self.core.slots[index as usize].unpulled += 1;
+        self.core.events.push_back(Event::Push {
+            upstream: UpstreamId(service),
+            connection: frame.connection,
+            frame,
+        });
+    }
+
+    /// Takes a frame for the reply to the request whose id it carries, or to the oldest request of its connection.
     fn answer(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
+        let mut id = None;
+        if let Some(id_of) = self.core.services[service as usize].id_of() {
+            id = self.inbox.bytes(&frame).and_then(id_of);
+            if id.is_none() {
+                return self.push(index, service, frame);
+            }
+        }
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
         let it = &mut core.services[service as usize];
-        let Some(request) = it.handle_reply(member, slot.conn.written_bytes()) else {
-            slot.conn.abort(Source::Unsolicited);
+        let Some(request) = it.handle_reply(member, id, slot.conn.written_bytes()) else {
+            core.end_unsolicited(index);
             self.inbox.discard(index);
-            return core.push_pulled(index);
+            return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
         if !request.is_tombstone && !core.remote.awaits(request.request) {
@@ -136,11 +156,43 @@ impl<K: Kernel> Engine<K> {
             self.inbox.discard(index);
             core.push_pulled(index);
         }
-        if core.services[service as usize].is_forsaken(member) {
-            core.slots[index as usize].conn.abort(Source::Deadline);
+        core.answered(index, service, member);
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// A frame over the limit has passed: the request that it answers fails with it, and the connection goes on.
+    #[cold]
+    fn skipped(&mut self, index: u32, limit: usize, claimed: u64) {
+        let slot = &mut self.slots[index as usize];
+        let connection = slot.id;
+        let Owner::Service { service, member } = slot.owner else {
+            let skipped = Event::Skipped {
+                connection,
+                bytes: claimed,
+            };
+            return self.tell(index, skipped);
+        };
+        let it = &mut self.services[service as usize];
+        let Some(request) = it.handle_reply(member, None, slot.conn.written_bytes()) else {
+            return self.end_unsolicited(index);
+        };
+        slot.conn.handle_reply(self.now, it.awaits(member));
+        if !request.is_tombstone {
+            let error = Error::new(Phase::Read, Source::Oversize { limit, claimed });
+            let error = error.of_request(Phase::Read, Sent::Yes);
+            self.tell_failure(request.request, request.tag, error);
         }
-        if core.services[service as usize].has_waiting() {
-            core.serve_waiting(service);
+        self.answered(index, service, member);
+    }
+
+    /// A reply was taken: its connection may be of no more use, or free for who waits.
+    fn answered(&mut self, index: u32, service: u32, member: u32) {
+        if self.services[service as usize].is_forsaken(member) {
+            self.slots[index as usize].conn.abort(Source::Deadline);
+        }
+        if self.services[service as usize].has_waiting() {
+            self.serve_waiting(service);
         }
     }
 }

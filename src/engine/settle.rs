@@ -145,7 +145,7 @@ impl<K: Kernel> Core<K> {
         let conn = &self.slots[index as usize].conn;
         Progress {
             written: conn.written_bytes(),
-            reply_begun: conn.partial() > 0,
+            reply_begun: conn.reply_begun(),
         }
     }
 }

@@ -18,8 +18,14 @@ impl Custom {
 
 impl Codec for Custom {
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, FrameError> {
-        let (decoded, size, size_max) = match self.codec.decode(bytes)? {
+        let decoded = self.codec.decode(bytes)?;
+        let (decoded, size, size_max) = match decoded {
             Decoded::Frame {
+                start,
+                end,
+                consumed,
+            }
+            | Decoded::Push {
                 start,
                 end,
                 consumed,
@@ -29,16 +35,14 @@ impl Codec for Custom {
                         "a custom codec broke start <= end <= consumed <= length and consumed > 0",
                     ));
                 }
-                (
-                    Decoded::Frame {
-                        start,
-                        end,
-                        consumed,
-                    },
-                    consumed,
-                    self.limit,
-                )
+                (decoded, consumed, self.limit)
             }
+            Decoded::Skip { consumed: 0, .. } => {
+                return Err(FrameError::Malformed(
+                    "a custom codec skipped a frame of no bytes",
+                ));
+            }
+            Decoded::Skip { .. } => return Ok(decoded),
             Decoded::Incomplete { wanted } => {
                 let wanted = wanted.max(bytes.len() + 1);
                 // Even with a limit of 0 an empty buffer is no error yet.
@@ -52,6 +56,10 @@ impl Codec for Custom {
             });
         }
         Ok(decoded)
+    }
+
+    fn begins_reply(&self, bytes: &[u8]) -> bool {
+        self.codec.begins_reply(bytes)
     }
 }
 
@@ -100,6 +108,18 @@ mod tests {
                 "{start} {end} {consumed}"
             );
         }
+    }
+
+    #[test]
+    fn a_skip_of_nothing_would_never_end() {
+        let skip = |consumed| Decoded::Skip {
+            limit: 8,
+            claimed: 9,
+            consumed,
+        };
+        let decode = |decoded| Custom::new(Box::new(Rogue(decoded)), 8).decode(b"");
+        assert!(matches!(decode(skip(0)), Err(FrameError::Malformed(_))));
+        assert_eq!(decode(skip(u64::MAX)), Ok(skip(u64::MAX)));
     }
 
     #[test]

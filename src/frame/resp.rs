@@ -1,4 +1,4 @@
-//! RESP2, the replies of Redis and its kin: one frame is one whole top-level reply.
+//! RESP, the replies of Redis and its kin: one frame is one whole top-level reply. What version 3 adds is in `resp3`.
 //!
 //! It checks where elements end, never what they mean. It remembers the element it stopped in and how many are still
 //! owed, so a large array that drips in is not walked twice. What must always hold: the bytes walked and the least that
@@ -20,25 +20,35 @@ const NUMBER_BYTES_MAX: usize = 20;
 
 pub(super) struct Resp {
     limit: usize,
+    /// A string over the limit that is a reply of its own is skipped.
+    pub(super) skips: bool,
+    /// The types of version 3 are known too.
+    pub(super) is_resp3: bool,
+    /// What is being walked answers no request.
+    pub(super) is_push: bool,
     /// Where the next element starts; everything before it is whole.
-    position: usize,
+    pub(super) position: usize,
     /// How far the line of that element has been searched for its end.
     scanned: usize,
     /// Elements still to come, the one at `position` included.
-    owed: usize,
+    pub(super) owed: usize,
     /// Arrays that are open.
-    depth: usize,
-    /// What `owed` falls to when an open array is whole, for each but the outermost, which ends at 0. Flat replies do
-    /// without; once made it is kept.
-    floors: Option<Box<[usize; DEPTH_MAX - 1]>>,
+    pub(super) depth: u8,
+    /// What `owed` falls to when an open array is whole. Flat replies do without, for they end at 0; once made it is
+    /// kept.
+    floors: Option<Box<[usize; DEPTH_MAX]>>,
 }
 
 /// Whether an element could be walked to its end.
-enum Step {
+pub(super) enum Step {
     /// It ends here.
     Whole(usize),
     /// An array of this many elements opens; its header ends at `end`.
     Opens { elements: usize, end: usize },
+    /// So many elements come first that are not counted as one, and then the element itself.
+    Precedes { elements: usize, end: usize },
+    /// The reply is over the limit and is to be skipped.
+    Skips(Decoded),
     /// This many bytes are needed before another look.
     Wants(usize),
 }
@@ -47,6 +57,9 @@ impl Resp {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
+            skips: false,
+            is_resp3: false,
+            is_push: false,
             position: 0,
             scanned: 0,
             owed: 1,
@@ -55,13 +68,20 @@ impl Resp {
         }
     }
 
+    /// The same, with strings over the limit skipped or not.
+    pub(super) fn skipping(mut self, skips: bool) -> Self {
+        self.skips = skips;
+        self
+    }
+
     /// Walks the element at `position`.
     fn element(&mut self, bytes: &[u8]) -> Result<Step, FrameError> {
         match bytes.get(self.position) {
             Some(b'+' | b'-') => self.text(bytes),
             Some(b':') => self.integer(bytes),
-            Some(b'$') => self.bulk(bytes),
+            Some(b'$') => self.bulk(bytes, true),
             Some(b'*') => self.array(bytes),
+            Some(&kind) if self.is_resp3 => self.element_of_3(kind, bytes),
             Some(_) => Err(FrameError::Malformed(
                 "unknown RESP2 type byte: a reply starts with one of + - : $ *",
             )),
@@ -69,7 +89,7 @@ impl Resp {
         }
     }
 
-    fn text(&mut self, bytes: &[u8]) -> Result<Step, FrameError> {
+    pub(super) fn text(&mut self, bytes: &[u8]) -> Result<Step, FrameError> {
         let from = self.scanned.max(self.position + 1).min(bytes.len());
         let stop =
             find_either(&bytes[from..], b'\r', b'\n').map_or(bytes.len(), |index| from + index);
@@ -78,7 +98,7 @@ impl Resp {
         match line_end(
             bytes,
             stop,
-            "a line feed inside a RESP2 line: a line ends with CR LF",
+            "a line feed inside a RESP line: a line ends with CR LF",
         )? {
             Some(end) => Ok(Step::Whole(end)),
             None => Ok(Step::Wants(bytes.len() + 1)),
@@ -91,24 +111,38 @@ impl Resp {
             .map_or(Step::Wants(bytes.len() + 1), |(_, end)| Step::Whole(end)))
     }
 
-    fn bulk(&self, bytes: &[u8]) -> Result<Step, FrameError> {
+    /// A string whose length is told first; -1 is null, where there may be one.
+    pub(super) fn bulk(&self, bytes: &[u8], nullable: bool) -> Result<Step, FrameError> {
         let (length, end) = match self.number(bytes)? {
             None => return Ok(Step::Wants(bytes.len() + 1)),
-            Some((-1, end)) => return Ok(Step::Whole(end)),
+            Some((-1, end)) if nullable => return Ok(Step::Whole(end)),
             Some((length, end)) => (claim(length)?, end),
         };
-        self.fits(
-            (end as u64 + 2).saturating_add(length),
-            self.owed as u64 - 1,
-        )?;
+        let whole = (end as u64 + 2).saturating_add(length);
+        if let Err(oversize) = self.fits(whole, self.owed as u64 - 1) {
+            return self.over(oversize, whole);
+        }
         let body_end = end + length as usize;
         match bytes.get(body_end..body_end + 2) {
             None => Ok(Step::Wants(body_end + 2)),
             Some(b"\r\n") => Ok(Step::Whole(body_end + 2)),
             Some(_) => Err(FrameError::Malformed(
-                "no CR LF where the length of a RESP2 bulk string says it ends",
+                "no CR LF where the length of a RESP string says it ends",
             )),
         }
+    }
+
+    /// A string over the limit: an error, unless it is all of the reply and may be skipped.
+    #[cold]
+    fn over(&self, oversize: FrameError, whole: u64) -> Result<Step, FrameError> {
+        if !self.skips || self.position > 0 || whole == u64::MAX {
+            return Err(oversize);
+        }
+        Ok(Step::Skips(Decoded::Skip {
+            limit: self.limit,
+            claimed: whole,
+            consumed: whole,
+        }))
     }
 
     fn array(&self, bytes: &[u8]) -> Result<Step, FrameError> {
@@ -117,20 +151,28 @@ impl Resp {
             Some((-1 | 0, end)) => return Ok(Step::Whole(end)),
             Some((elements, end)) => (claim(elements)?, end),
         };
-        self.fits(end as u64, (self.owed as u64 - 1).saturating_add(elements))?;
-        if self.depth == DEPTH_MAX {
+        let elements = self.holds(elements, self.owed - 1, end)?;
+        Ok(Step::Opens { elements, end })
+    }
+
+    /// Whether so many elements may open here, behind which so many more are owed.
+    pub(super) fn holds(
+        &self,
+        elements: u64,
+        owed: usize,
+        end: usize,
+    ) -> Result<usize, FrameError> {
+        self.fits(end as u64, (owed as u64).saturating_add(elements))?;
+        if elements > 0 && usize::from(self.depth) == DEPTH_MAX {
             return Err(FrameError::Malformed(
-                "RESP2 arrays nested too deep: at most 32 levels",
+                "RESP arrays nested too deep: at most 32 levels",
             ));
         }
-        Ok(Step::Opens {
-            elements: elements as usize,
-            end,
-        })
+        Ok(elements as usize)
     }
 
     /// The number in the line at `position` and where that line ends. Read anew each time: it is short.
-    fn number(&self, bytes: &[u8]) -> Result<Option<(i128, usize)>, FrameError> {
+    pub(super) fn number(&self, bytes: &[u8]) -> Result<Option<(i128, usize)>, FrameError> {
         let start = self.position + 1;
         let line = &bytes[start..bytes.len().min(start + NUMBER_BYTES_MAX + 1)];
         let sign = usize::from(line.starts_with(b"-"));
@@ -145,23 +187,26 @@ impl Resp {
         self.line_fits(start + length)?;
         if length > NUMBER_BYTES_MAX {
             return Err(FrameError::Malformed(
-                "a RESP2 number is too long: at most 20 characters",
+                "a RESP number is too long: at most 20 characters",
             ));
         }
         if length == sign && length < line.len() {
             return Err(FrameError::Malformed(
-                "a RESP2 number has no digits: an optional - and digits belong there",
+                if self.is_resp3 && line.starts_with(b"?") {
+                    "a streamed RESP3 type (a length of ?): only types whose length is told first are taken"
+                } else {
+                    "a RESP number has no digits: an optional - and digits belong there"
+                },
             ));
         }
-        let foreign =
-            "a foreign byte in a RESP2 number: only an optional - and digits belong there";
+        let foreign = "a foreign byte in a RESP number: only an optional - and digits belong there";
         let end = line_end(bytes, start + length, foreign)?;
         let number = if sign == 1 { -magnitude } else { magnitude };
         Ok(end.map(|end| (number, end)))
     }
 
     /// A line whose end is not before `stop`: what is certain of it must fit.
-    fn line_fits(&self, stop: usize) -> Result<(), FrameError> {
+    pub(super) fn line_fits(&self, stop: usize) -> Result<(), FrameError> {
         let limit = self.limit as u64;
         // How much of a line is here depends on how it was cut; that it is over the limit by one byte does not.
         self.fits(stop as u64 + 2, self.owed as u64 - 1)
@@ -190,21 +235,23 @@ impl Resp {
         self.owed -= 1;
     }
 
+    /// So many elements come before anything else that is owed.
     fn open(&mut self, elements: usize) {
-        if self.depth > 0 {
-            let floors = self
-                .floors
-                .get_or_insert_with(|| Box::new([0; DEPTH_MAX - 1]));
-            floors[self.depth - 1] = self.owed;
+        if elements == 0 {
+            return;
+        }
+        if self.owed > 0 || self.depth > 0 || self.floors.is_some() {
+            let floors = self.floors.get_or_insert_with(|| Box::new([0; DEPTH_MAX]));
+            floors[usize::from(self.depth)] = self.owed;
         }
         self.depth += 1;
         self.owed += elements;
     }
 
     fn close_whole_arrays(&mut self) {
-        while let Some(outer) = self.depth.checked_sub(2)
+        while let Some(outer) = self.depth.checked_sub(1)
             && let Some(floors) = &self.floors
-            && self.owed == floors[outer]
+            && self.owed == floors[usize::from(outer)]
         {
             self.depth -= 1;
         }
@@ -223,6 +270,11 @@ impl Codec for Resp {
                     self.advance(end);
                     self.open(elements);
                 }
+                Step::Precedes { elements, end } => {
+                    self.position = end;
+                    self.open(elements);
+                }
+                Step::Skips(skip) => return Ok(skip),
                 Step::Wants(wanted) => return Ok(Decoded::Incomplete { wanted }),
             }
             debug_assert!(
@@ -230,30 +282,45 @@ impl Codec for Resp {
                 "what is owed fits in the limit"
             );
         }
-        let end = self.position;
+        let (start, end, consumed) = (0, self.position, self.position);
         (self.position, self.owed, self.depth) = (0, 1, 0);
-        Ok(Decoded::Frame {
-            start: 0,
-            end,
-            consumed: end,
+        Ok(match std::mem::take(&mut self.is_push) {
+            false => Decoded::Frame {
+                start,
+                end,
+                consumed,
+            },
+            true => Decoded::Push {
+                start,
+                end,
+                consumed,
+            },
         })
+    }
+
+    fn begins_reply(&self, bytes: &[u8]) -> bool {
+        !self.is_resp3 || !matches!(bytes.first(), Some(b'>' | b'|') | None)
     }
 }
 
 /// The length or count a header claims, as large as a `u64` can say it.
-fn claim(number: i128) -> Result<u64, FrameError> {
+pub(super) fn claim(number: i128) -> Result<u64, FrameError> {
     u64::try_from(number.min(u64::MAX.into())).map_err(|_| {
-        FrameError::Malformed("a negative RESP2 length: it is 0 or more, or -1 for null")
+        FrameError::Malformed("a negative RESP length: it is 0 or more, or -1 for null")
     })
 }
 
 /// Where the line whose content ends at `stop` is over, if its CR LF is here. `foreign` says what any other byte is.
-fn line_end(bytes: &[u8], stop: usize, foreign: &'static str) -> Result<Option<usize>, FrameError> {
+pub(super) fn line_end(
+    bytes: &[u8],
+    stop: usize,
+    foreign: &'static str,
+) -> Result<Option<usize>, FrameError> {
     match (bytes.get(stop), bytes.get(stop + 1)) {
         (None, _) | (Some(b'\r'), None) => Ok(None),
         (Some(b'\r'), Some(b'\n')) => Ok(Some(stop + 2)),
         (Some(b'\r'), Some(_)) => Err(FrameError::Malformed(
-            "a carriage return without its line feed: a RESP2 line ends with CR LF",
+            "a carriage return without its line feed: a RESP line ends with CR LF",
         )),
         (Some(_), _) => Err(FrameError::Malformed(foreign)),
     }

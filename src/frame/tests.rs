@@ -3,17 +3,24 @@
 
 mod limits;
 mod resp;
+mod resp3;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Codec, Decoded, FrameError, Framing};
+use super::{Codec, Decoded, FrameError, Framing, LengthPrefix};
 use resp::reply;
 
-/// What a stream came to: its payloads, its error, and how many bytes were left over.
+/// The most bytes that stand around a payload in the framings tested here.
+const AROUND_BYTES_MAX: usize = 16;
+
+/// What a stream came to: its payloads, which of them were pushes, its error, and how many bytes were left over.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     payloads: Vec<Vec<u8>>,
+    pushes: Vec<usize>,
+    /// How many payloads came before each frame that was skipped, and its size.
+    skipped: Vec<(usize, u64)>,
     error: Option<FrameError>,
     left_over: usize,
 }
@@ -21,6 +28,8 @@ struct Outcome {
 fn clean(payloads: &[Vec<u8>]) -> Outcome {
     Outcome {
         payloads: payloads.to_vec(),
+        pushes: Vec::new(),
+        skipped: Vec::new(),
         error: None,
         left_over: 0,
     }
@@ -31,15 +40,26 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
     let mut decoder = framing.decoder(limit);
     let mut pieces = pieces.iter().cycle();
     let (mut start, mut received, mut wanted_before) = (0, 0, 0);
-    let mut payloads = Vec::new();
+    let (mut payloads, mut pushes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let bytes = &stream[start..received];
-        match decoder.decode(bytes) {
-            Ok(Decoded::Frame {
-                start: from,
-                end,
-                consumed,
-            }) => {
+        let decoded = decoder.decode(bytes);
+        if let Ok(Decoded::Push { .. }) = decoded {
+            pushes.push(payloads.len());
+        }
+        match decoded {
+            Ok(
+                Decoded::Frame {
+                    start: from,
+                    end,
+                    consumed,
+                }
+                | Decoded::Push {
+                    start: from,
+                    end,
+                    consumed,
+                },
+            ) => {
                 assert!(from <= end && end <= consumed && consumed <= bytes.len() && consumed > 0);
                 assert!(end - from <= limit, "no frame is over the limit");
                 assert!(
@@ -49,8 +69,28 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 payloads.push(bytes[from..end].to_vec());
                 (start, wanted_before) = (start + consumed, 0);
             }
+            Ok(Decoded::Skip {
+                limit: over,
+                claimed,
+                consumed,
+            }) => {
+                assert!(over == limit && claimed > limit as u64 && consumed >= claimed);
+                assert!(wanted_before <= bytes.len());
+                if consumed > (stream.len() - start) as u64 {
+                    return Outcome {
+                        payloads,
+                        pushes,
+                        skipped,
+                        error: None,
+                        left_over: stream.len() - start,
+                    };
+                }
+                skipped.push((payloads.len(), claimed));
+                (start, wanted_before) = (start + consumed as usize, 0);
+                received = received.max(start);
+            }
             Ok(Decoded::Incomplete { wanted }) => {
-                assert!(wanted > bytes.len() && wanted <= limit + 4);
+                assert!(wanted > bytes.len() && wanted <= limit + AROUND_BYTES_MAX);
                 assert!(
                     wanted >= wanted_before,
                     "what was wanted is never taken back"
@@ -59,6 +99,8 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 if received == stream.len() {
                     return Outcome {
                         payloads,
+                        pushes,
+                        skipped,
                         error: None,
                         left_over: bytes.len(),
                     };
@@ -71,6 +113,8 @@ fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Out
                 }
                 return Outcome {
                     payloads,
+                    pushes,
+                    skipped,
                     error: Some(error),
                     left_over: 0,
                 };
@@ -127,10 +171,37 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(vec(prop_oneof![Just(b'\r'), any::<u8>()], 0..40), 0..12)
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    width: usize,
+    little: bool,
+    offset: usize,
+    adjustment: i64,
+    with_header: bool,
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    let width = prop_oneof![Just(1_usize), Just(2), Just(4), Just(8)];
+    (
+        width,
+        any::<bool>(),
+        0_usize..8,
+        -200_i64..20,
+        any::<bool>(),
+    )
+        .prop_map(|(width, little, offset, adjustment, with_header)| Prefix {
+            width,
+            little,
+            offset,
+            adjustment,
+            with_header,
+        })
+}
+
 /// Bytes that look like a protocol now and then.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
-        4 => "[-+:$*]".prop_map(String::into_bytes),
+        4 => "[-+:$*_#,(!=%~|>]".prop_map(String::into_bytes),
         4 => "[0-9]{1,3}".prop_map(String::into_bytes),
         6 => Just(b"\r\n".to_vec()),
         1 => prop_oneof![Just(vec![b'\r']), Just(vec![b'\n']), Just(vec![0, 0, 0])],
@@ -159,6 +230,16 @@ proptest! {
     }
 
     #[test]
+    fn delimited_frames_are_what_a_plain_search_finds(
+        mark in "[ab]{1,5}", stream in "[abc]{0,200}", pieces in pieces(),
+    ) {
+        let mut expected: Vec<_> = stream.split(&mark).map(|payload| payload.as_bytes().to_vec()).collect();
+        let left_over = expected.pop().map_or(0, |tail| tail.len());
+        let outcome = feed_every_way(&Framing::delimiter(mark.as_bytes()), 200, stream.as_bytes(), &pieces);
+        prop_assert_eq!(outcome, Outcome { payloads: expected, pushes: vec![], skipped: vec![], error: None, left_over });
+    }
+
+    #[test]
     fn length_prefixed_frames_come_out_as_they_went_in(payloads in payloads(), pieces in pieces()) {
         let len32: Vec<u8> = payloads.iter().flat_map(|payload| [&(payload.len() as u32).to_be_bytes()[..], payload].concat()).collect();
         prop_assert_eq!(feed_every_way(&Framing::len32(), 40, &len32, &pieces), clean(&payloads));
@@ -167,10 +248,69 @@ proptest! {
     }
 
     #[test]
+    fn every_length_prefix_gives_back_what_it_was_put_before(
+        payloads in payloads(), prefix in prefix(), fill in any::<u8>(), pieces in pieces(),
+    ) {
+        let Prefix { width, little, offset, adjustment, with_header } = prefix;
+        let mut length = LengthPrefix::new(width).offset(offset).adjustment(adjustment);
+        length = if little { length.little_endian() } else { length };
+        length = if with_header { length.with_header() } else { length };
+        let (mut stream, mut expected) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            // What the adjustment adds to must be a number that fits the field.
+            let Ok(number) = u64::try_from(payload.len() as i64 - adjustment) else { continue };
+            let field = if little { number.to_le_bytes()[..width].to_vec() } else { number.to_be_bytes()[8 - width..].to_vec() };
+            let header = [vec![fill; offset], field].concat();
+            let frame = [&header[..], &payload].concat();
+            stream.extend_from_slice(&frame);
+            expected.push(if with_header { frame } else { payload });
+        }
+        let limit = 40 + if with_header { offset + width } else { 0 };
+        prop_assert_eq!(feed_every_way(&Framing::length(length), limit, &stream, &pieces), clean(&expected));
+    }
+
+    #[test]
+    fn frames_over_the_limit_are_skipped_and_all_others_are_not(
+        payloads in payloads(), limit in 1_usize..40, pieces in pieces(),
+    ) {
+        let len32 = |payload: &Vec<u8>| [&(payload.len() as u32).to_be_bytes()[..], payload].concat();
+        let odd = |payload: &Vec<u8>| [&[7][..], &(payload.len() as u16 + 3).to_le_bytes(), payload].concat();
+        let bulk = |payload: &Vec<u8>| [format!("${}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat();
+        let prefix = LengthPrefix::new(2).little_endian().offset(1).adjustment(-3);
+        type Frame<'a> = &'a dyn Fn(&Vec<u8>) -> Vec<u8>;
+        let framings: [(Framing, Frame<'_>, bool); 4] = [
+            (Framing::len32(), &len32, false),
+            (Framing::length(prefix), &odd, false),
+            (Framing::length(prefix.with_header()), &odd, true),
+            (Framing::resp3(), &bulk, true),
+        ];
+        for (framing, frame, counts_all) in framings {
+            let stream: Vec<u8> = payloads.iter().flat_map(frame).collect();
+            let told = payloads.iter().map(|payload| if counts_all { frame(payload) } else { payload.clone() });
+            let mut expected = clean(&[]);
+            for told in told {
+                match told.len() <= limit {
+                    true => expected.payloads.push(told),
+                    false => expected.skipped.push((expected.payloads.len(), told.len() as u64)),
+                }
+            }
+            // A header alone may be over the limit, too: that is no frame that could be skipped.
+            if framing.clone().frame_bytes_max(limit).flaw(1).is_none() {
+                let outcome = feed_every_way(&framing.skip_oversize(), limit, &stream, &pieces);
+                if outcome.error.is_none() {
+                    prop_assert_eq!(outcome, expected);
+                } else {
+                    prop_assert!(limit < 7, "only where a RESP header does not fit: {:?}", outcome);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn fixed_frames_are_the_chunks_of_the_stream(stream in vec(any::<u8>(), 0..200), size in 1_usize..20, pieces in pieces()) {
         let outcome = feed_every_way(&Framing::fixed(size), 20, &stream, &pieces);
         let frames: Vec<_> = stream.chunks_exact(size).map(<[u8]>::to_vec).collect();
-        prop_assert_eq!(outcome, Outcome { payloads: frames, error: None, left_over: stream.len() % size });
+        prop_assert_eq!(outcome, Outcome { payloads: frames, pushes: vec![], skipped: vec![], error: None, left_over: stream.len() % size });
     }
 
     #[test]
@@ -182,7 +322,15 @@ proptest! {
 
     #[test]
     fn garbage_never_panics_and_is_refused_alike_however_it_was_cut(stream in garbage(), limit in 0_usize..120, pieces in pieces()) {
-        for framing in [Framing::line(), Framing::len32(), Framing::fixed(7), Framing::fixed(0), Framing::resp()] {
+        let length = Framing::length(LengthPrefix::new(1).little_endian().offset(2).adjustment(-3));
+        let delimiters = [Framing::delimiter(b"\n"), Framing::delimiter(b"\r\n\r\n"), Framing::delimiter(&[0, 0, 0, 1])];
+        for framing in delimiters {
+            feed_every_way(&framing, limit, &stream, &pieces);
+        }
+        for framing in [Framing::len16(), Framing::len32(), length.clone(), Framing::resp(), Framing::resp3()] {
+            feed_every_way(&framing.skip_oversize(), limit, &stream, &pieces);
+        }
+        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp(), Framing::resp3()] {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
         feed(&Framing::raw(), limit, &stream, &pieces);

@@ -6,15 +6,17 @@
 
 mod backoff;
 mod balance;
+mod ids;
 mod pipeline;
 mod service;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub(crate) use pipeline::{InFlight, Progress, Which};
-pub use service::UpstreamStats;
 pub(crate) use service::{Failed, Service};
+pub use stats::UpstreamStats;
 
 use std::ops::RangeInclusive;
 
@@ -35,6 +37,7 @@ pub struct Upstream {
     pub(crate) framing: Framing,
     pub(crate) connections: Connections,
     pub(crate) depth: usize,
+    pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
 }
 
@@ -76,6 +79,7 @@ impl Upstream {
             framing: Framing::line(),
             connections: Connections::from(1),
             depth: 1,
+            matched_by_id: false,
             timeouts: None,
         }
     }
@@ -103,6 +107,30 @@ impl Upstream {
         self
     }
 
+    /// Replies come in any order and are matched by the id that they carry; where it stands
+    /// [`Framing::reply_id`] says. Default: replies come in the order of their requests.
+    ///
+    /// A request's id is its tag ([`Client::request_tagged`](crate::Client::request_tagged)): the program writes it into
+    /// the payload, in whatever form the protocol has for it. (`request` and `call` have the tag 0.) An id is in use from the request until its reply, also
+    /// when it has timed out meanwhile; a second request with it is refused. A reply with an id that no request on its
+    /// connection has is [`Source::Unsolicited`] and ends the connection; a frame without an id is told as
+    /// [`Event::Push`](crate::Event::Push).
+    ///
+    /// A connection on which a request timed out stays in use, and the late reply is swallowed. It is given up when
+    /// requests that timed out take up all of its depth.
+    ///
+    /// ```
+    /// use taut::{Framing, Upstream};
+    ///
+    /// // Each payload begins with an id of 4 bytes.
+    /// let framing = Framing::len32().reply_id(|payload| Some(u32::from_be_bytes(*payload.first_chunk()?).into()));
+    /// let rpc = Upstream::new("127.0.0.1:9000").framing(framing).depth(64).matched_by_id();
+    /// ```
+    pub fn matched_by_id(mut self) -> Upstream {
+        self.matched_by_id = true;
+        self
+    }
+
     /// Timeouts of its connections and requests, where they differ from the client's.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
         self.timeouts = Some(timeouts);
@@ -126,6 +154,14 @@ impl Upstream {
             ),
             (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
             (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
+            (
+                self.matched_by_id && self.framing.id_of().is_none(),
+                "replies matched by id, and the framing does not say where it stands; see Framing::reply_id",
+            ),
+            (
+                self.matched_by_id && self.framing.skips_oversize(),
+                "replies matched by id, and frames that are skipped with their id; take one of both",
+            ),
         ])?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }

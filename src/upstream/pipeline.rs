@@ -1,12 +1,13 @@
-//! The requests that await their replies on one connection, in the order they were sent, which is the order in which
-//! replies come.
+//! The requests that await their replies on one connection, in the order they were sent. That is the order in which
+//! replies come, unless they carry ids: then any may be taken out of its turn, in constant time.
 //!
 //! A request that timed out after bytes of it had left stays as a *tombstone*: it swallows its late reply, so that its
 //! neighbours' replies are not taken for it. `earliest` is a lower bound of the deadlines here: it is exact after a
 //! scan and never late in between.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+
+use slab::Slab;
 
 use crate::error::{Phase, Sent};
 use crate::event::RequestId;
@@ -41,9 +42,22 @@ pub(crate) enum Which {
     Unsent,
 }
 
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Entry {
+    request: InFlight,
+    /// Sent before it and after it.
+    older: u32,
+    newer: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Pipeline {
-    queue: VecDeque<InFlight>,
+    entries: Slab<Entry>,
+    oldest: u32,
+    newest: u32,
     tombstones: usize,
     earliest: Time,
 }
@@ -51,49 +65,56 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub(super) fn new() -> Pipeline {
         Pipeline {
-            queue: VecDeque::new(),
+            entries: Slab::new(),
+            oldest: NONE,
+            newest: NONE,
             tombstones: 0,
             earliest: Time::NEVER,
         }
     }
 
-    pub(super) fn push(&mut self, request: InFlight) {
+    /// The newest request. Returns the key by which it can be taken out of its turn.
+    pub(super) fn push(&mut self, request: InFlight) -> u32 {
         self.earliest = self.earliest.min(request.deadline);
-        self.queue.push_back(request);
+        let older = self.newest;
+        let key = self.entries.insert(Entry {
+            request,
+            older,
+            newer: NONE,
+        }) as u32;
+        match self.entries.get_mut(older as usize) {
+            Some(older) => older.newer = key,
+            None => self.oldest = key,
+        }
+        self.newest = key;
+        key
     }
 
     /// Whether a reply may come: the kernel has taken some of the oldest request, so the peer may have it.
     pub(super) fn has_begun(&self, written: u64) -> bool {
-        self.queue
-            .front()
-            .is_some_and(|oldest| oldest.range.start < written)
+        self.entries
+            .get(self.oldest as usize)
+            .is_some_and(|oldest| oldest.request.range.start < written)
     }
 
     /// The request that the next reply answers: never one of which not a byte was written.
     pub(super) fn complete(&mut self, written: u64) -> Option<InFlight> {
-        if !self.has_begun(written) {
-            return None;
-        }
-        let request = self.queue.pop_front()?;
-        self.tombstones -= usize::from(request.is_tombstone);
-        if self.queue.is_empty() {
-            self.earliest = Time::NEVER;
-        }
-        Some(request)
+        self.complete_out_of_turn(self.oldest, written)
+    }
+
+    /// The request of this key, if a reply may come to it.
+    pub(super) fn complete_out_of_turn(&mut self, key: u32, written: u64) -> Option<InFlight> {
+        let entry = self.entries.get(key as usize)?;
+        (entry.request.range.start < written).then(|| self.remove(key))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.entries.len()
     }
 
-    /// Whether any request here timed out: the connection then takes no new one.
-    pub(super) fn is_doomed(&self) -> bool {
-        self.tombstones > 0
-    }
-
-    /// Whether nobody waits for a reply any more.
-    pub(super) fn is_forsaken(&self) -> bool {
-        self.tombstones == self.queue.len()
+    /// Requests that timed out and whose late replies are still to be swallowed.
+    pub(super) fn tombstones(&self) -> usize {
+        self.tombstones
     }
 
     /// A lower bound of the next deadline.
@@ -101,7 +122,7 @@ impl Pipeline {
         self.earliest
     }
 
-    /// Takes the requests whose deadline has passed: those of which nothing was written leave the queue (and the
+    /// Takes the requests whose deadline has passed: those of which nothing was written leave the pipeline (and the
     /// caller withdraws their bytes, last one first), the others leave a tombstone.
     pub(super) fn expire(
         &mut self,
@@ -110,65 +131,83 @@ impl Pipeline {
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
     ) {
-        let from = expired.len();
-        for (position, request) in self.queue.iter_mut().enumerate() {
-            let may = which == Which::All || request.range.start >= progress.written;
-            if may && request.deadline <= now && !request.is_tombstone {
-                expired.push((request.clone(), sent(position, &request.range, progress)));
-                request.is_tombstone = true;
-                self.tombstones += 1;
+        let mut bytes_gone = 0;
+        let mut next = self.oldest;
+        while let Some(entry) = self.entries.get_mut(next as usize) {
+            let key = std::mem::replace(&mut next, entry.newer);
+            let request = &mut entry.request;
+            let sent = sent(entry.older == NONE, &request.range, progress);
+            let may = which == Which::All || sent == Sent::No;
+            let is_due = may && request.deadline <= now && !request.is_tombstone;
+            if is_due {
+                expired.push((request.clone(), sent));
             }
+            if is_due && sent == Sent::No {
+                bytes_gone += request.range.end - request.range.start;
+                self.remove(key);
+                continue;
+            }
+            request.range = request.range.start - bytes_gone..request.range.end - bytes_gone;
+            request.is_tombstone |= is_due;
+            self.tombstones += usize::from(is_due);
         }
-        for (unsent, _) in expired[from..]
-            .iter()
-            .rev()
-            .filter(|(_, sent)| *sent == Sent::No)
-        {
-            self.withdraw(unsent.request);
-        }
-        let live = self.live().map(|request| request.deadline);
-        self.earliest = live.min().unwrap_or(Time::NEVER);
+        let live = self.in_order().filter(|request| !request.is_tombstone);
+        let nearest = live.map(|request| request.deadline).min();
+        self.earliest = nearest.unwrap_or(Time::NEVER);
     }
 
     /// Takes all requests that still wait, with what was sent of each, when the connection is lost.
-    pub(super) fn lose(&mut self, progress: Progress, mut fail: impl FnMut(InFlight, Phase, Sent)) {
-        for (position, request) in std::mem::take(&mut self.queue).into_iter().enumerate() {
+    pub(super) fn lose(
+        &mut self,
+        progress: Progress,
+        mut fail: impl FnMut(&InFlight, Phase, Sent),
+    ) {
+        for (place, request) in self.in_order().enumerate() {
             if !request.is_tombstone {
                 let phase = if request.range.end > progress.written {
                     Phase::Write
                 } else {
                     Phase::Read
                 };
-                let sent = sent(position, &request.range, progress);
-                fail(request, phase, sent);
+                fail(request, phase, sent(place == 0, &request.range, progress));
             }
         }
         *self = Pipeline::new();
     }
 
-    fn live(&self) -> impl Iterator<Item = &InFlight> {
-        self.queue.iter().filter(|request| !request.is_tombstone)
+    /// All, tombstones too, the oldest first.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &InFlight> {
+        let entry = |key: u32| self.entries.get(key as usize);
+        std::iter::successors(entry(self.oldest), move |it| entry(it.newer))
+            .map(|entry| &entry.request)
     }
 
-    fn withdraw(&mut self, request: RequestId) {
-        let Some(position) = self.queue.iter().position(|other| other.request == request) else {
-            return;
-        };
-        let Some(gone) = self.queue.remove(position) else {
-            return;
-        };
-        self.tombstones -= 1;
-        let bytes = gone.range.end - gone.range.start;
-        for later in self.queue.range_mut(position..) {
-            later.range = later.range.start - bytes..later.range.end - bytes;
+    fn remove(&mut self, key: u32) -> InFlight {
+        let Entry {
+            request,
+            older,
+            newer,
+        } = self.entries.remove(key as usize);
+        match self.entries.get_mut(older as usize) {
+            Some(entry) => entry.newer = newer,
+            None => self.oldest = newer,
         }
+        match self.entries.get_mut(newer as usize) {
+            Some(entry) => entry.older = older,
+            None => self.newest = older,
+        }
+        self.tombstones -= usize::from(request.is_tombstone);
+        if self.entries.is_empty() {
+            self.earliest = Time::NEVER;
+        }
+        request
     }
 }
 
-fn sent(position: usize, range: &Range<u64>, progress: Progress) -> Sent {
+fn sent(is_oldest: bool, range: &Range<u64>, progress: Progress) -> Sent {
     match range.start >= progress.written {
         true => Sent::No,
-        false if position == 0 && progress.reply_begun => Sent::Yes,
+        false if is_oldest && progress.reply_begun => Sent::Yes,
         false => Sent::Maybe,
     }
 }

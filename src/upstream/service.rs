@@ -12,33 +12,15 @@
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
+use super::ids::{Ids, Place};
 use super::pipeline::{InFlight, Pipeline, Progress, Which};
+use super::stats::UpstreamStats;
 use super::waiting::{Waiter, Waiting};
 use crate::config::{Limits, Timeouts};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::RequestId;
+use crate::frame::IdOf;
 use crate::time::Time;
-
-/// Figures of one upstream, for the program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamStats {
-    /// Connections that stand.
-    pub open: usize,
-    /// Connections being made.
-    pub connecting: usize,
-    /// Requests on their way, those that timed out and whose replies are still swallowed included.
-    pub in_flight: usize,
-    /// Requests that wait for a connection.
-    pub waiting: usize,
-    /// Connections made so far.
-    pub connects: u64,
-    /// Attempts that failed so far.
-    pub connect_failures: u64,
-    /// Standing connections lost so far, those closed for being idle included.
-    pub losses: u64,
-    /// Why the last attempt failed or the last connection was lost.
-    pub last_error: Option<Error>,
-}
 
 #[derive(Debug)]
 enum State {
@@ -72,6 +54,7 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
+    pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
     stats: UpstreamStats,
@@ -89,6 +72,7 @@ impl Service {
             members: (0..options.connections.max).map(member).collect(),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
             stats: UpstreamStats::default(),
             options,
@@ -114,10 +98,22 @@ impl Service {
         self.place(member);
     }
 
-    /// A reply came: the request it answers, or `None` when it answers none.
-    pub(crate) fn handle_reply(&mut self, member: u32, written: u64) -> Option<InFlight> {
+    /// A reply came, with its id where replies have one: the request it answers, or `None` when it answers none.
+    pub(crate) fn handle_reply(
+        &mut self,
+        member: u32,
+        id: Option<u64>,
+        written: u64,
+    ) -> Option<InFlight> {
         let it = &mut self.members[member as usize];
-        let request = it.pipeline.complete(written)?;
+        let request = match id {
+            None => it.pipeline.complete(written)?,
+            Some(id) => {
+                let key = self.ids.key(id, member)?;
+                it.pipeline.complete_out_of_turn(key, written)?
+            }
+        };
+        self.ids.forget(request.tag);
         if let State::Open { served, .. } = &mut it.state {
             *served = true;
         }
@@ -163,6 +159,10 @@ impl Service {
         it.connection = u32::MAX;
         self.stats.in_flight -= it.pipeline.len();
         self.stats.last_error = Some(error);
+        for request in it.pipeline.in_order() {
+            self.ids.forget(request.tag);
+        }
+        let progress = self.ids.judged(progress);
         it.pipeline.lose(progress, |request, phase, sent| {
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
@@ -171,8 +171,10 @@ impl Service {
             && self.warmed as usize == self.options.connections.first;
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
-            self.waiting
-                .fail_all(|waiter| failed.push((waiter.request, waiter.tag, error)));
+            self.waiting.fail_all(|waiter| {
+                self.ids.forget(waiter.tag);
+                failed.push((waiter.request, waiter.tag, error));
+            });
         }
     }
 
@@ -193,6 +195,7 @@ impl Service {
                 } else {
                     Source::Timeout(wait)
                 };
+                self.ids.forget(tag);
                 failed.push((request, tag, Error::new(Phase::Connect, source)));
             },
         );
@@ -209,12 +212,20 @@ impl Service {
     ) {
         let pipeline = &mut self.members[member as usize].pipeline;
         let before = pipeline.len();
-        pipeline.expire(now, which, progress, expired);
+        pipeline.expire(now, which, self.ids.judged(progress), expired);
+        for (request, _) in expired.iter().filter(|(_, sent)| *sent == Sent::No) {
+            self.ids.forget(request.tag);
+        }
         self.stats.in_flight -= before - pipeline.len();
         self.place(member);
     }
 
     // Commands.
+
+    /// Whether a request with this tag may be made.
+    pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
+        self.ids.admit(tag)
+    }
 
     /// The open member with the fewest requests in flight that can take one more, and its connection.
     pub(crate) fn choose(&self) -> Option<(u32, u32)> {
@@ -224,7 +235,9 @@ impl Service {
 
     /// The request's bytes are queued on the member's connection.
     pub(crate) fn assign(&mut self, member: u32, request: InFlight) {
-        self.members[member as usize].pipeline.push(request);
+        let id = request.tag;
+        let key = self.members[member as usize].pipeline.push(request);
+        self.ids.put(id, Place::InFlight { member, key });
         self.stats.in_flight += 1;
         self.place(member);
     }
@@ -244,7 +257,9 @@ impl Service {
             deadline,
             now.after(self.timeouts.wait),
             payload,
-        )
+        )?;
+        self.ids.put(tag, Place::Waiting);
+        Ok(())
     }
 
     /// The waiting request whose turn it is, with its payload.
@@ -307,9 +322,15 @@ impl Service {
         self.members[member as usize].pipeline.next_deadline()
     }
 
-    /// Whether a reply may come on a member; see `Pipeline::has_begun`.
+    /// How to find the id in a reply, where replies are matched by it.
+    pub(crate) fn id_of(&self) -> Option<IdOf> {
+        self.ids.id_of
+    }
+
+    /// Whether a frame may come on a member; see `Pipeline::has_begun`. Where there are ids, what answers nothing is
+    /// known by its own.
     pub(crate) fn has_begun(&self, member: u32, written: u64) -> bool {
-        self.members[member as usize].pipeline.has_begun(written)
+        self.ids.are_used() || self.members[member as usize].pipeline.has_begun(written)
     }
 
     /// Whether a member is to stand whether requests need it or not.
@@ -317,15 +338,21 @@ impl Service {
         (member as usize) < self.options.connections.warm
     }
 
-    /// Whether requests are in flight on a member.
+    /// Whether requests are in flight on a member. Where there are ids, nobody waits for the reply of a tombstone.
     pub(crate) fn awaits(&self, member: u32) -> bool {
-        self.members[member as usize].pipeline.len() > 0
+        let pipeline = &self.members[member as usize].pipeline;
+        match self.ids.are_used() {
+            true => pipeline.len() > pipeline.tombstones(),
+            false => pipeline.len() > 0,
+        }
     }
 
-    /// Whether a member's connection has only tombstones left, so that nobody waits for it.
+    /// Whether a member's connection has only tombstones left and takes no new request, so that nobody waits for it.
     pub(crate) fn is_forsaken(&self, member: u32) -> bool {
         let pipeline = &self.members[member as usize].pipeline;
-        pipeline.is_doomed() && pipeline.is_forsaken()
+        pipeline.tombstones() > 0
+            && pipeline.tombstones() == pipeline.len()
+            && (!self.ids.are_used() || pipeline.len() >= self.options.depth)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
@@ -350,7 +377,8 @@ impl Service {
     fn place(&mut self, member: u32) {
         let it = &self.members[member as usize];
         match it.state {
-            State::Open { .. } if !it.pipeline.is_doomed() => {
+            // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
+            State::Open { .. } if self.ids.are_used() || it.pipeline.tombstones() == 0 => {
                 self.balance.place(member, it.pipeline.len())
             }
             _ => self.balance.remove(member),

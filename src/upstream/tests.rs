@@ -1,6 +1,10 @@
 //! The service machine, driven by hand: who is served, what fails, when a member is made again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod by_id;
+mod pipeline;
+mod waiting;
+
 use std::time::Duration;
 
 use super::{InFlight, Progress, Service, Upstream, Which};
@@ -74,12 +78,12 @@ fn all_members_connect_once_and_the_least_loaded_is_chosen() {
     assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
     assert_eq!(service.choose(), None, "each is at its depth");
     assert_eq!(
-        service.handle_reply(1, 1).unwrap().tag % 3,
-        service.handle_reply(1, 1).unwrap().tag % 3
+        service.handle_reply(1, None, 1).unwrap().tag % 3,
+        service.handle_reply(1, None, 1).unwrap().tag % 3
     );
     assert_eq!(service.choose(), Some((1, 10)));
     assert!(
-        service.handle_reply(1, 1).is_none(),
+        service.handle_reply(1, None, 1).is_none(),
         "a reply that answers nothing"
     );
 }
@@ -129,10 +133,10 @@ fn a_request_that_timed_out_leaves_a_tombstone_and_its_neighbour_is_not_harmed()
     assert_eq!(service.next_deadline(0), at(50));
     assert_eq!(service.choose(), None, "no new request goes there");
     assert!(
-        service.handle_reply(0, 30).unwrap().is_tombstone,
+        service.handle_reply(0, None, 30).unwrap().is_tombstone,
         "the late reply is swallowed"
     );
-    let neighbour = service.handle_reply(0, 30).unwrap();
+    let neighbour = service.handle_reply(0, None, 30).unwrap();
     assert_eq!((neighbour.tag, neighbour.is_tombstone), (2, false));
 }
 
@@ -147,7 +151,7 @@ fn an_unsent_request_that_timed_out_moves_those_behind_it_forward() {
         Some((0, 0)),
         "nothing was sent: the connection is as good as new"
     );
-    assert_eq!(service.handle_reply(0, 30).unwrap().range, 0..10);
+    assert_eq!(service.handle_reply(0, None, 30).unwrap().range, 0..10);
 }
 
 #[test]
@@ -177,77 +181,6 @@ fn a_connection_with_only_tombstones_is_forsaken() {
     service.assign(0, request(1, 0..10, at(5)));
     service.expire(at(5), 0, Which::All, progress(10, false), &mut Vec::new());
     assert!(service.is_forsaken(0));
-}
-
-#[test]
-fn waiting_is_bounded_by_number_and_bytes_and_first_in_is_first_out() {
-    let mut service = connected(1, 1);
-    let mut wait =
-        |n: u64, payload: &[u8]| service.wait(at(0), RequestId(n), n, at(5_000), payload);
-    assert_eq!(wait(1, b"one"), Ok(()));
-    assert_eq!(wait(2, b"12345678"), Err(Error::full(Limit::WaitingBytes)));
-    assert_eq!(wait(3, b"three"), Ok(()));
-    assert_eq!(wait(4, b""), Ok(()));
-    assert_eq!(wait(5, b""), Err(Error::full(Limit::WaitingRequests)));
-    for expected in [(1, &b"one"[..]), (3, b"three"), (4, b"")] {
-        let (waiter, payload) = service.waiter().unwrap();
-        assert_eq!((waiter.tag, payload), expected);
-        service.waiter_served();
-    }
-    assert!(service.waiter().is_none());
-}
-
-#[test]
-fn a_waiter_gives_up_by_its_own_deadline_or_by_the_waits_and_says_which() {
-    let mut service = connected(1, 1);
-    service
-        .wait(at(0), RequestId(1), 1, at(5_000), b"a")
-        .unwrap();
-    service.wait(at(0), RequestId(2), 2, at(500), b"b").unwrap();
-    service
-        .wait(at(0), RequestId(3), 3, at(5_000), b"c")
-        .unwrap();
-    assert_eq!(service.poll_timeout(), at(500));
-    let mut failed = Vec::new();
-    service.handle_timeout(at(500), &mut failed);
-    assert_eq!(
-        service.waiter().unwrap().1,
-        b"a",
-        "those before it keep their place"
-    );
-    service.waiter_served();
-    assert_eq!(service.waiter().unwrap().1, b"c", "and those behind it too");
-    service.handle_timeout(at(1_000), &mut failed);
-    let told: Vec<_> = failed
-        .iter()
-        .map(|(_, tag, error)| (*tag, error.source))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (2, Source::Deadline),
-            (3, Source::Timeout(Duration::from_secs(1)))
-        ]
-    );
-    assert!(failed.iter().all(|(_, _, error)| error.sent == Sent::No));
-}
-
-#[test]
-fn the_waiting_fail_at_once_when_their_last_hope_fails_to_connect() {
-    let mut service = service(2, 1);
-    for _ in 0..2 {
-        let member = service.poll_connect(at(0)).unwrap();
-        service.handle_connecting(member, member);
-    }
-    service
-        .wait(at(0), RequestId(1), 1, at(5_000), b"a")
-        .unwrap();
-    let mut failed = Vec::new();
-    service.handle_closed(at(1), 0, 0, progress(0, false), REFUSED, &mut failed);
-    assert_eq!(failed, [], "another member may still make it");
-    service.handle_closed(at(1), 1, 0, progress(0, false), REFUSED, &mut failed);
-    assert_eq!(failed, [(RequestId(1), 1, REFUSED)]);
-    assert_eq!(service.stats().connect_failures, 2);
 }
 
 #[test]
@@ -294,7 +227,7 @@ fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
         let now = at(round * 1_000);
         service.assign(0, request(round, 0..4, Time::NEVER));
         assert_eq!(
-            service.handle_reply(0, 4).unwrap().request,
+            service.handle_reply(0, None, 4).unwrap().request,
             RequestId(round)
         );
         service.handle_closed(now, 0, u64::MAX, progress(4, false), idle_end, &mut vec![]);

@@ -1,6 +1,6 @@
 //! Limits to the byte, the size of a decoder, and what names and errors say.
 
-use super::super::{Decoded, Decoder, FrameError, Framing};
+use super::super::{Decoded, Decoder, FrameError, Framing, LengthPrefix};
 use super::{feed, feed_every_way, len8};
 
 #[test]
@@ -8,15 +8,37 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let max = 100;
     let line = |n: usize| [vec![b'x'; n], b"\n".to_vec()].concat();
     let line_return = |n: usize| [vec![b'x'; n], b"\r\n".to_vec()].concat();
+    let delimited = |n: usize| [vec![b'x'; n - 1], b"---X".to_vec()].concat();
     let len32 = |n: usize| [(n as u32).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
+    let len16 = |n: usize| [(n as u16).to_be_bytes().to_vec(), vec![b'x'; n]].concat();
+    let whole = LengthPrefix::new(8)
+        .little_endian()
+        .offset(3)
+        .adjustment(-11)
+        .with_header();
+    let length = |n: usize| {
+        [
+            vec![7; 3],
+            (n as u64).to_le_bytes().to_vec(),
+            vec![b'x'; n - 11],
+        ]
+        .concat()
+    };
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
+    let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
+    let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 5] = [
+    let streams: [(Framing, Stream<'_>); 10] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
+        (Framing::delimiter(b"--X"), &delimited),
+        (Framing::len16(), &len16),
         (Framing::len32(), &len32),
+        (Framing::length(whole), &length),
         (Framing::resp(), &text),
+        (Framing::resp3(), &double),
+        (Framing::resp3(), &push),
         (len8(), &len8_whole),
     ];
     for (framing, stream) in streams {
@@ -69,15 +91,30 @@ fn each_connection_has_a_small_decoder_of_its_own() {
 fn names_and_errors_say_what_is_meant() {
     let framings = [
         Framing::line(),
+        Framing::delimiter(b"--"),
+        Framing::len16(),
         Framing::len32(),
+        Framing::length(LengthPrefix::new(4).little_endian()),
         Framing::fixed(1),
         Framing::resp(),
+        Framing::resp3(),
         Framing::raw(),
         len8(),
     ];
     assert_eq!(
         framings.map(|framing| framing.name()),
-        ["line", "len32", "fixed", "resp", "raw", "custom"]
+        [
+            "line",
+            "delimiter",
+            "len16",
+            "len32",
+            "length",
+            "fixed",
+            "resp",
+            "resp3",
+            "raw",
+            "custom"
+        ]
     );
     let text = FrameError::Oversize {
         limit: 10,
@@ -95,5 +132,33 @@ fn names_and_errors_say_what_is_meant() {
     assert_eq!(
         error.to_string(),
         "malformed frame: unknown RESP2 type byte: a reply starts with one of + - : $ *"
+    );
+}
+
+#[test]
+fn a_framing_that_cannot_be_says_why_and_decodes_nothing() {
+    for (framing, word) in [
+        (Framing::delimiter(b""), "1 to 16 bytes"),
+        (Framing::delimiter(&[b'x'; 17]), "1 to 16 bytes"),
+        (Framing::length(LengthPrefix::new(3)), "1, 2, 4 or 8"),
+        (Framing::length(LengthPrefix::new(4).offset(4097)), "4,096"),
+        (Framing::fixed(0), "at least 1 byte"),
+    ] {
+        assert!(
+            framing
+                .flaw(1 << 20)
+                .is_some_and(|flaw| flaw.contains(word)),
+            "{framing:?}"
+        );
+        for bytes in [&b""[..], b"some bytes"] {
+            let decoded = framing.decoder(1 << 20).decode(bytes);
+            assert!(matches!(decoded, Err(FrameError::Malformed(_))));
+        }
+    }
+    let header = Framing::length(LengthPrefix::new(8).with_header()).frame_bytes_max(7);
+    assert!(
+        header
+            .flaw(1 << 20)
+            .is_some_and(|flaw| flaw.contains("header"))
     );
 }

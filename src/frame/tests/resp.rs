@@ -30,7 +30,7 @@ pub(super) fn reply() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A straightforward reader of one reply, by recursion over bytes that are all there: where it ends, or nothing.
-fn reply_end(bytes: &[u8]) -> Option<usize> {
+pub(super) fn reply_end(bytes: &[u8]) -> Option<usize> {
     let line_end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let line = std::str::from_utf8(bytes.get(1..line_end)?).unwrap_or("");
     let after = line_end + 2;

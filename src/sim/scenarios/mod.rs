@@ -104,9 +104,15 @@ impl Log {
             } => {
                 self.say(*connection, format!("closed after {written}: {error:?}"));
             }
-            Event::Frame { connection, frame } => {
+            Event::Frame { connection, frame }
+            | Event::Push {
+                connection, frame, ..
+            } => {
                 let bytes = engine.bytes(frame).expect("held until the next turn");
                 self.say(*connection, format!("frame {}", bytes.escape_ascii()));
+            }
+            Event::Skipped { connection, bytes } => {
+                self.say(*connection, format!("skipped {bytes}"));
             }
             Event::Reply { tag, frame, .. } => {
                 let bytes = engine.bytes(frame).expect("held until the next turn");

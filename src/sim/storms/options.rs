@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{Config, Limits, Peek, Timeouts};
 use crate::sim::faults::Faults;
 use crate::sim::random::{Chance, Random};
+use crate::sim::world::STEP;
 
 /// Everything that distinguishes one run from another.
 #[derive(Clone, Debug)]
@@ -96,12 +97,18 @@ impl Options {
         }
     }
 
-    /// Whether the client's loop is always free to do what is due.
-    pub(super) fn is_free(&self) -> bool {
-        let never = Chance(0);
-        self.client_stalls == never
-            && self.client_lags == never
-            && self.client.limits == Limits::default()
+    /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
+    /// in a turn needs more turns for what lies before it.
+    pub(super) fn late_max(&self) -> Duration {
+        match self.client.limits == Limits::default() {
+            true => Duration::from_nanos(65_536) + 3 * STEP,
+            false => Duration::from_millis(20),
+        }
+    }
+
+    /// Whether the client's loop turns and its program pulls whenever there is something to do.
+    pub(super) fn is_prompt(&self) -> bool {
+        self.client_stalls == Chance(0) && self.client_lags == Chance(0)
     }
 }
 

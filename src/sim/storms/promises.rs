@@ -1,15 +1,9 @@
 //! What a request is promised, checked as it ends.
 
-use std::time::Duration;
-
 use super::run::Run;
 use crate::error::{Error, Sent, Source};
 use crate::event::Event;
-use crate::sim::world::STEP;
 use crate::time::Time;
-
-/// One tick of the wheel, and the steps between what is due and what is seen.
-pub(super) const LATE_MAX: Duration = Duration::from_nanos(65_536 + 3 * STEP.as_nanos() as u64);
 
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -53,8 +47,8 @@ impl Run {
 
     fn end(&mut self, tag: u64, how: Result<(), Error>) {
         let now = self.world.now();
-        // Of a loop that is not free, promptness is asked only when it is again.
-        let free_from = if self.options.is_free() {
+        // Of a loop that is stalled, promptness is asked only when it no longer is.
+        let prompt_from = if self.options.is_prompt() {
             Time::ZERO
         } else {
             self.healed_at
@@ -63,8 +57,11 @@ impl Run {
         assert_eq!(asked.ended, None, "request {tag} ended twice");
         asked.ended = Some(how);
         self.open -= 1;
-        let late = now.since(asked.deadline.max(free_from));
-        assert!(late <= LATE_MAX, "{tag} ended {late:?} late: {how:?}");
+        let late = now.since(asked.deadline.max(prompt_from));
+        assert!(
+            late <= self.options.late_max(),
+            "{tag} ended {late:?} late: {how:?}"
+        );
         let Err(error) = how else { return };
         match error.source {
             Source::Deadline => assert!(now >= asked.deadline, "{tag} ended early: {error}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::options::Options;
 use super::peer::Peer;
-use super::promises::{Asked, LATE_MAX, payload};
+use super::promises::{Asked, payload};
 use crate::config::Timeouts;
 use crate::conn::Profile;
 use crate::event::{ConnectionId, UpstreamId};
@@ -161,7 +161,7 @@ impl Run {
             .map(|asked| asked.deadline)
             .max()
             .unwrap_or(Time::ZERO);
-        let last = last.max(self.world.now()).after(LATE_MAX);
+        let last = last.max(self.world.now()).after(self.options.late_max());
         while self.open > 0 {
             assert!(
                 self.world.now() <= last,
@@ -198,7 +198,7 @@ impl Run {
 
     /// When nothing is asked any more, everything is given back.
     fn rests(&mut self) {
-        self.pass(LATE_MAX);
+        self.pass(self.options.late_max());
         let stats = self.client.core.upstream_stats(self.upstream).unwrap();
         assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");

@@ -4,7 +4,8 @@
 //! peer have acted on the request ([`Sent`]), and what was the cause ([`Source`]). It is a small `Copy` value, latched
 //! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
 
-use std::fmt;
+mod words;
+
 use std::io;
 use std::time::Duration;
 
@@ -131,6 +132,12 @@ pub enum Source {
         /// Which bound.
         limit: Limit,
     },
+    /// Another request of the upstream goes by this id: it is under way, or has timed out and its late reply has not
+    /// come yet.
+    IdInUse {
+        /// The id, which is the request's tag.
+        id: u64,
+    },
     /// There is no such connection or upstream, or it is already closed.
     NotOpen,
     /// The connection or client was closed by the program with this still under way.
@@ -202,7 +209,7 @@ impl Source {
     /// How an error of this cause should be met (the table in `docs/errors.md`).
     pub fn class(&self) -> Class {
         match self {
-            Source::Os(errno) => errno::class(*errno),
+            Source::Os(errno) => class_of_errno(*errno),
             // Another try sets the same option on the same system.
             Source::Option { .. } => Class::Persistent,
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
@@ -213,9 +220,11 @@ impl Source {
             Source::Resolve(ResolveError::TryAgain) => Class::Transient,
             Source::Resolve(_) => Class::Persistent,
             Source::Full { .. } => Class::Resource,
-            Source::Deadline | Source::NotOpen | Source::Closed | Source::Invalid(_) => {
-                Class::Local
-            }
+            Source::Deadline
+            | Source::IdInUse { .. }
+            | Source::NotOpen
+            | Source::Closed
+            | Source::Invalid(_) => Class::Local,
         }
     }
 
@@ -234,6 +243,7 @@ impl Source {
             Source::Resolve(_) => "resolve",
             Source::SelfConnect => "self_connect",
             Source::Full { .. } => "limit",
+            Source::IdInUse { .. } => "id_in_use",
             Source::NotOpen => "not_open",
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",
@@ -241,124 +251,59 @@ impl Source {
     }
 }
 
-impl Class {
-    /// The word `probe` prints.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Transient => "transient",
-            Class::Persistent => "persistent",
-            Class::Protocol => "protocol",
-            Class::Resource => "resource",
-            Class::Local => "local",
-        }
+/// How an errno should be met. What is not named here is the way to the peer, or the peer: transient.
+fn class_of_errno(errno: i32) -> Class {
+    match errno {
+        errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM => Class::Resource,
+        errno::EADDRNOTAVAIL | errno::EADDRINUSE | errno::EAGAIN => Class::Resource,
+        errno::EAFNOSUPPORT | errno::EPROTONOSUPPORT | errno::EPROTOTYPE => Class::Persistent,
+        errno::EACCES | errno::EPERM | errno::ENOPROTOOPT | errno::EOPNOTSUPP => Class::Persistent,
+        errno::EBADF | errno::EFAULT | errno::EINVAL | errno::ENOTSOCK => Class::Local,
+        errno::EISCONN | errno::EALREADY => Class::Local,
+        _ => Class::Transient,
     }
 }
 
-impl Phase {
-    /// The word `probe` prints.
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Resolve => "resolve",
-            Phase::Connect => "connect",
-            Phase::Handshake => "handshake",
-            Phase::Write => "write",
-            Phase::Read => "read",
-            Phase::Idle => "idle",
-            Phase::Drain => "drain",
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Sent {
-    /// The word `probe` prints.
-    pub fn name(self) -> &'static str {
-        match self {
-            Sent::No => "no",
-            Sent::Maybe => "maybe",
-            Sent::Yes => "yes",
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Limit::Connections => "connections_max",
-            Limit::SendQueueBytes => "send_queue_bytes_max",
-            Limit::WaitingRequests => "waiting_requests_max",
-            Limit::WaitingBytes => "waiting_bytes_max",
-            Limit::Submissions => "submissions_max",
-            Limit::Events => "events_max",
-        })
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
-            Source::Option { name, errno } => {
-                write!(
-                    f,
-                    "the socket option {name} was refused: {}",
-                    io::Error::from_raw_os_error(*errno)
-                )
+    #[test]
+    fn each_errno_of_the_table_has_its_class() {
+        let table: [(Class, &[i32]); 4] = [
+            (
+                Class::Transient,
+                &[
+                    errno::ECONNREFUSED,
+                    errno::ETIMEDOUT,
+                    errno::EHOSTUNREACH,
+                    errno::ENETUNREACH,
+                    errno::ECONNRESET,
+                    errno::EPIPE,
+                    errno::ECONNABORTED,
+                ],
+            ),
+            (
+                Class::Persistent,
+                &[errno::EAFNOSUPPORT, errno::EACCES, errno::EPERM],
+            ),
+            (
+                Class::Resource,
+                &[
+                    errno::EMFILE,
+                    errno::ENFILE,
+                    errno::ENOBUFS,
+                    errno::ENOMEM,
+                    errno::EADDRNOTAVAIL,
+                    errno::EADDRINUSE,
+                ],
+            ),
+            (Class::Local, &[errno::EBADF, errno::EINVAL]),
+        ];
+        for (expected, errnos) in table {
+            for &errno in errnos {
+                assert_eq!(class_of_errno(errno), expected, "errno {errno}");
             }
-            Source::Timeout(after) => write!(f, "no progress for {after:?}"),
-            Source::Deadline => f.write_str("the request's deadline passed"),
-            Source::Eof => f.write_str("the peer closed the connection"),
-            Source::Truncated { received } => {
-                write!(
-                    f,
-                    "the peer closed the connection within a frame, after {received} bytes of it"
-                )
-            }
-            Source::Oversize { limit, claimed } => {
-                write!(
-                    f,
-                    "a frame of {claimed} bytes or more, where at most {limit} are allowed"
-                )
-            }
-            Source::Malformed(why) => write!(f, "malformed frame: {why}"),
-            Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
-            Source::Resolve(ResolveError::NotFound) => {
-                f.write_str("the name does not resolve to an address")
-            }
-            Source::Resolve(ResolveError::TryAgain) => {
-                f.write_str("the name server does not answer for now")
-            }
-            Source::Resolve(ResolveError::Failed(code)) => {
-                write!(f, "the lookup of the name failed (EAI {code})")
-            }
-            Source::SelfConnect => {
-                f.write_str("the socket connected to itself: nobody listens at that port")
-            }
-            Source::Full { limit } => write!(f, "the limit {limit} is reached"),
-            Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
-            Source::Closed => f.write_str("closed by the program"),
-            Source::Invalid(why) => write!(f, "invalid setting: {why}"),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (class, phase, sent) = (self.class.name(), self.phase.name(), self.sent.name());
-        write!(f, "{} ({class}, in {phase}, sent: {sent})", self.source)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<Error> for io::Error {
-    fn from(error: Error) -> io::Error {
-        match error.source {
-            Source::Os(errno) => io::Error::from_raw_os_error(errno),
-            Source::Timeout(_) | Source::Deadline => io::Error::new(io::ErrorKind::TimedOut, error),
-            Source::Eof | Source::Truncated { .. } => {
-                io::Error::new(io::ErrorKind::UnexpectedEof, error)
-            }
-            _ => io::Error::other(error),
         }
     }
 }

@@ -1,0 +1,134 @@
+//! Errors in words: the short names that `probe` prints, and sentences for people.
+
+use std::fmt;
+use std::io;
+
+use super::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
+
+impl Class {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Transient => "transient",
+            Class::Persistent => "persistent",
+            Class::Protocol => "protocol",
+            Class::Resource => "resource",
+            Class::Local => "local",
+        }
+    }
+}
+
+impl Phase {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Resolve => "resolve",
+            Phase::Connect => "connect",
+            Phase::Handshake => "handshake",
+            Phase::Write => "write",
+            Phase::Read => "read",
+            Phase::Idle => "idle",
+            Phase::Drain => "drain",
+        }
+    }
+}
+
+impl Sent {
+    /// The word `probe` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sent::No => "no",
+            Sent::Maybe => "maybe",
+            Sent::Yes => "yes",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Connections => "connections_max",
+            Limit::SendQueueBytes => "send_queue_bytes_max",
+            Limit::WaitingRequests => "waiting_requests_max",
+            Limit::WaitingBytes => "waiting_bytes_max",
+            Limit::Submissions => "submissions_max",
+            Limit::Events => "events_max",
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Source::Option { name, errno } => {
+                write!(
+                    f,
+                    "the socket option {name} was refused: {}",
+                    io::Error::from_raw_os_error(*errno)
+                )
+            }
+            Source::Timeout(after) => write!(f, "no progress for {after:?}"),
+            Source::Deadline => f.write_str("the request's deadline passed"),
+            Source::Eof => f.write_str("the peer closed the connection"),
+            Source::Truncated { received } => {
+                write!(
+                    f,
+                    "the peer closed the connection within a frame, after {received} bytes of it"
+                )
+            }
+            Source::Oversize { limit, claimed } => {
+                write!(
+                    f,
+                    "a frame of {claimed} bytes or more, where at most {limit} are allowed"
+                )
+            }
+            Source::Malformed(why) => write!(f, "malformed frame: {why}"),
+            Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
+            Source::Resolve(ResolveError::NotFound) => {
+                f.write_str("the name does not resolve to an address")
+            }
+            Source::Resolve(ResolveError::TryAgain) => {
+                f.write_str("the name server does not answer for now")
+            }
+            Source::Resolve(ResolveError::Failed(code)) => {
+                write!(f, "the lookup of the name failed (EAI {code})")
+            }
+            Source::SelfConnect => {
+                f.write_str("the socket connected to itself: nobody listens at that port")
+            }
+            Source::Full { limit } => write!(f, "the limit {limit} is reached"),
+            Source::IdInUse { id } => {
+                write!(
+                    f,
+                    "a request with the id {id} has not been answered yet: give each its own tag"
+                )
+            }
+            Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
+            Source::Closed => f.write_str("closed by the program"),
+            Source::Invalid(why) => write!(f, "invalid setting: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, phase, sent) = (self.class.name(), self.phase.name(), self.sent.name());
+        write!(f, "{} ({class}, in {phase}, sent: {sent})", self.source)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error.source {
+            Source::Os(errno) => io::Error::from_raw_os_error(errno),
+            Source::Timeout(_) | Source::Deadline => io::Error::new(io::ErrorKind::TimedOut, error),
+            Source::Eof | Source::Truncated { .. } => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, error)
+            }
+            _ => io::Error::other(error),
+        }
+    }
+}
