@@ -153,7 +153,7 @@ impl<K: Kernel> Core<K> {
         let it = self
             .services
             .get_mut(upstream.0 as usize)
-            .ok_or(Error::new(Phase::Write, Source::NotOpen))?;
+            .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
         it.admit(tag)?;
         let request = RequestId(self.requests_made + 1);
         let asked = Asked {
@@ -168,9 +168,13 @@ impl<K: Kernel> Core<K> {
         match chosen {
             Some((member, index)) => {
                 let slot = &mut self.slots[index as usize];
+                // Behind others that wait for the same flush it changes nothing but the nearest deadline.
+                let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
                 queue(slot, it, member, now, asked, payload, &mut self.send_pool)
-                    .ok_or(Error::full(Limit::SendQueueBytes))?;
-                self.settle(index);
+                    .ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
+                if changes {
+                    self.settle(index);
+                }
             }
             None => {
                 it.wait(now, request, tag, asked.deadline, payload)?;
