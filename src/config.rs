@@ -15,6 +15,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The bounds on memory, descriptors and work.
     pub limits: Limits,
+    /// The pauses before a lost connection of an upstream is made again.
+    pub reconnect: Reconnect,
     /// The look at the line before a write. Default: [`Peek::Always`].
     pub peek: Peek,
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
@@ -28,7 +30,7 @@ pub struct Config {
 }
 
 /// Timeouts, all of them durations from the last progress of their phase. What has come in is read first: on a
-/// connection that always has something to read they pass up to a second late.
+/// connection that always has something to read they pass up to `read_first` late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking up a name. Default: 2 s.
@@ -51,6 +53,33 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From our FIN to the peer's, after a close. Default: 1 s.
     pub linger: Duration,
+    /// How long what is due waits for what is to be read first: more than a socket's buffer holds is read in that
+    /// time. Default: 1 s.
+    pub read_first: Duration,
+    /// A listener's pause after it found no descriptor. Default: 100 ms.
+    pub accept_pause: Duration,
+}
+
+/// The pauses before a lost connection of an upstream is made again: full jitter. The nth pause since the last stable
+/// uptime is a random part of `min(pause_max, first_pause_max · 2ⁿ)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The longest the first pause may be. Default: 100 ms.
+    pub first_pause_max: Duration,
+    /// The longest any pause may be. Default: 10 s.
+    pub pause_max: Duration,
+    /// A connection that stood for so long was a good one: pauses begin anew. Default: 10 s.
+    pub stable_uptime: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Reconnect {
+        Reconnect {
+            first_pause_max: Duration::from_millis(100),
+            pause_max: Duration::from_secs(10),
+            stable_uptime: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Bounds. Nothing grows past them.
@@ -126,6 +155,7 @@ impl Default for Config {
         Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            reconnect: Reconnect::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             socket: SocketOptions::default(),
@@ -147,6 +177,8 @@ impl Default for Timeouts {
             wait: Duration::from_secs(1),
             idle: Duration::from_secs(20),
             linger: Duration::from_secs(1),
+            read_first: Duration::from_secs(1),
+            accept_pause: Duration::from_millis(100),
         }
     }
 }

@@ -123,8 +123,12 @@ impl<K: Kernel> Core<K> {
         };
         let profiles = [timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
         self.service_profiles.push(profiles);
-        self.services
-            .push(Service::new(upstream, timeouts, &self.config.limits));
+        self.services.push(Service::new(
+            upstream,
+            timeouts,
+            &self.config.limits,
+            self.config.reconnect,
+        ));
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
         self.service_bytes.push((0, 0));

@@ -2,10 +2,8 @@
 //!
 //! A due entry is a lower bound, so its owner looks at all its deadlines and files the nearest anew. A connection that
 //! still has something to read, or was cut by its quota, is not expired in this turn: a loop that was stalled must not
-//! fail requests whose answers are already here. That holds for a second, so that a peer that never falls silent cannot
-//! put its end off for ever. What only the program holds back is not late at all.
-
-use std::time::Duration;
+//! fail requests whose answers are already here. That holds for `Timeouts::read_first`, so that a peer that never falls
+//! silent cannot put its end off for ever. What only the program holds back is not late at all.
 
 use super::core::{Core, TimerOwner};
 use super::slot::Owner;
@@ -13,9 +11,6 @@ use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
 use crate::upstream::Which;
-
-/// How long what is due waits for what is to be read; more than a socket's buffer holds is read in that time.
-const READ_FIRST_MAX: Duration = Duration::from_secs(1);
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -37,7 +32,7 @@ impl<K: Kernel> Core<K> {
         }
         if slot.in_ready || slot.wants_read() {
             let since = *slot.overdue_since.get_or_insert(now);
-            if now.since(since) < READ_FIRST_MAX {
+            if now.since(since) < self.config.timeouts.read_first {
                 return self.wheel.schedule(slot.timer, tick_of(now, now));
             }
         }

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::core::{Core, TimerOwner};
 use super::slot::Owner;
@@ -21,7 +20,6 @@ use crate::wheel::TimerKey;
 
 /// Marks the index of a listener in a token.
 const LISTENER: u32 = INDEX_MAX + 1;
-const PAUSE: Duration = Duration::from_millis(100);
 const ACCEPTS_A_TURN_MAX: usize = 64;
 
 /// Names a listener of an engine.
@@ -181,7 +179,7 @@ impl<K: Kernel> Core<K> {
             Ok(true) => {
                 self.listeners.refused += 1;
                 log::warn!(
-                    "out of descriptors: a connection was refused, accepting pauses for {PAUSE:?}"
+                    "out of descriptors: a connection was refused, accepting pauses for a moment"
                 );
                 self.pause(index);
             }
@@ -194,7 +192,9 @@ impl<K: Kernel> Core<K> {
     fn pause(&mut self, index: usize) {
         let listening = &mut self.listeners.list[index];
         listening.is_ready = false;
-        self.wheel
-            .schedule(listening.timer, tick_of(self.now.after(PAUSE), self.now));
+        self.wheel.schedule(
+            listening.timer,
+            tick_of(self.now.after(self.config.timeouts.accept_pause), self.now),
+        );
     }
 }

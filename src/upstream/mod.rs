@@ -95,7 +95,7 @@ impl Upstream {
     /// A number `n` (at least 1): all are made when the upstream is added, and a lost one is made again when a request
     /// needs it. A range `min..=max`: `min` are made when it is added and kept *warm* (never closed for being idle, made
     /// again by themselves when lost), the others are made when requests wait, and closed when idle. Either way there is
-    /// a pause before a lost connection is made again: a random part of 100 ms, 200 ms, … up to 10 s.
+    /// a pause before a lost connection is made again: [`Reconnect`](crate::Reconnect).
     pub fn connections(mut self, connections: impl Into<Connections>) -> Upstream {
         self.connections = connections.into();
         self

@@ -16,7 +16,7 @@ use super::ids::{Ids, Place};
 use super::pipeline::{InFlight, Pipeline, Progress, Which};
 use super::stats::UpstreamStats;
 use super::waiting::{Waiter, Waiting};
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::frame::IdOf;
@@ -51,6 +51,7 @@ pub(crate) type Failed = (RequestId, u64, Error);
 pub(crate) struct Service {
     pub(crate) options: Upstream,
     pub(crate) timeouts: Timeouts,
+    reconnect: Reconnect,
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
@@ -61,7 +62,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(options: Upstream, timeouts: Timeouts, limits: &Limits) -> Service {
+    pub(crate) fn new(
+        options: Upstream,
+        timeouts: Timeouts,
+        limits: &Limits,
+        reconnect: Reconnect,
+    ) -> Service {
         let member = |_| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
@@ -77,6 +83,7 @@ impl Service {
             stats: UpstreamStats::default(),
             options,
             timeouts,
+            reconnect,
         }
     }
 
@@ -153,7 +160,9 @@ impl Service {
         it.state = State::Absent {
             until: match is_idle_end {
                 true => now,
-                false => it.backoff.after_loss(now, up_since, random),
+                false => it
+                    .backoff
+                    .after_loss(now, up_since, random, &self.reconnect),
             },
         };
         it.connection = u32::MAX;

@@ -12,7 +12,7 @@ fn service(connections: usize, depth: usize) -> Service {
         .depth(depth)
         .matched_by_id();
     assert_eq!(upstream.validate(), Ok(()));
-    Service::new(upstream, Timeouts::default(), &limits)
+    Service::new(upstream, Timeouts::default(), &limits, Reconnect::default())
 }
 
 fn connected(connections: usize, depth: usize) -> Service {
