@@ -22,6 +22,11 @@ pub struct Config {
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
     /// in a virtual machine; spinning buys that back for a busy core.
     pub spin: Duration,
+    /// PR_SET_TIMERSLACK: how much later than asked the kernel may end a wait, to end several at once. It belongs to a
+    /// thread and is set on each that turns the client: the other waits of that thread become as exact, and threads
+    /// that it starts inherit it. Whole nanoseconds, at least 1; Linux only, elsewhere it does nothing. `None` leaves
+    /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
+    pub timer_slack: Option<Duration>,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
@@ -158,6 +163,7 @@ impl Default for Config {
             reconnect: Reconnect::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
+            timer_slack: Some(Duration::from_micros(1)),
             socket: SocketOptions::default(),
             half_close: false,
         }

@@ -13,6 +13,9 @@ use crate::clients::{HOUR, runtime, taut_config};
 use crate::options::Options;
 use crate::report::{Figures, asked, line, percentile, title};
 
+/// As a thread has it that nobody has asked.
+const LINUX_SLACK: Duration = Duration::from_micros(50);
+
 const DEADLINE: Duration = Duration::from_micros(300);
 
 trait Deadlines {
@@ -62,10 +65,12 @@ impl Deadlines for Taut {
     }
 }
 
-struct Tokio(Runtime);
+/// With a client that gives the thread back the slack it had before others were turned on it.
+struct Tokio(Runtime, Client);
 
 impl Deadlines for Tokio {
     fn one(&mut self) -> Duration {
+        self.1.turn(Some(Duration::ZERO)).unwrap();
         self.0.block_on(async {
             let started = Instant::now();
             let never = std::future::pending::<()>();
@@ -92,10 +97,23 @@ pub(crate) fn measure(options: &Options) {
         spin: 2 * DEADLINE,
         ..taut_config()
     };
+    let slack = |slack| Config {
+        timer_slack: Some(slack),
+        ..taut_config()
+    };
+    let tokio = Tokio(runtime(), Client::new(slack(LINUX_SLACK)).unwrap());
     let mut subjects: Vec<(&str, Box<dyn Deadlines>)> = vec![
-        ("tokio::time::timeout", Box::new(Tokio(runtime()))),
+        ("tokio::time::timeout", Box::new(tokio)),
         ("taut", Box::new(Taut::new(&at, taut_config()))),
         ("taut, spin", Box::new(Taut::new(&at, spin))),
+        (
+            "taut, slack of 50 us",
+            Box::new(Taut::new(&at, slack(LINUX_SLACK))),
+        ),
+        (
+            "taut, slack of 1 ns",
+            Box::new(Taut::new(&at, slack(Duration::from_nanos(1)))),
+        ),
     ];
     let count = options.amount(2_000);
     let percents = [0.0, 50.0, 90.0, 99.0, 100.0];

@@ -14,6 +14,7 @@ mod poller;
 mod resolver;
 mod socket;
 mod tcp_info;
+mod timer_slack;
 
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -32,6 +33,7 @@ use poller::Poller;
 use resolver::ResolverThreads;
 pub use resolver::{Resolve, SystemResolver};
 pub(crate) use socket::{Listener, Socket};
+use timer_slack::TimerSlack;
 
 /// Wakes a loop from another thread.
 #[derive(Clone, Debug)]
@@ -79,6 +81,7 @@ pub(crate) struct Net {
     resolver: ResolverThreads,
     epoch: Epoch,
     random: u64,
+    timer_slack: TimerSlack,
     /// Kept to be given up when there is no other descriptor to accept with.
     spare: Option<std::fs::File>,
 }
@@ -93,8 +96,14 @@ impl Net {
             alarm,
             epoch: Epoch(Instant::now()),
             random: std::hash::RandomState::new().build_hasher().finish(),
+            timer_slack: TimerSlack::default(),
             spare: None,
         })
+    }
+
+    /// How exact its waits are from now on; `None`: as the thread has it.
+    pub(crate) fn set_timer_slack(&mut self, slack: Option<Duration>) {
+        self.timer_slack = TimerSlack::new(slack);
     }
 
     pub(crate) fn alarm(&self) -> Alarm {
@@ -235,6 +244,7 @@ impl Kernel for Net {
         spin: Duration,
         ready: &mut Vec<Readiness>,
     ) -> io::Result<Woken> {
+        self.timer_slack.apply();
         self.poller.wait(timeout, spin, ready)
     }
 
