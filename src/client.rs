@@ -65,8 +65,8 @@ impl Client {
     ///
     /// # Errors
     /// `Full` beyond [`Limits::send_queue_bytes_max`](crate::Limits::send_queue_bytes_max), and then
-    /// [`Event::Writable`] tells when to go on, unless the bytes alone are more than the bound: those never fit.
-    /// `NotOpen` when it is closed or closing.
+    /// [`Event::Writable`] tells when to go on; `Invalid` when the bytes alone are more than that bound; `NotOpen` when
+    /// it is closed or closing.
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Result<(), Error> {
         self.engine.core.send(connection, bytes)
     }

@@ -58,10 +58,18 @@ fn a_request_that_no_queue_can_ever_take_is_refused() {
         Peer::new(),
     );
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(2));
-    assert_full(
-        client.request(upstream, &[b'x'; 1001], far()),
-        Limit::SendQueueBytes,
-    );
+    let connection = client.connect(&peer.target(), Framing::line()).unwrap();
+    for error in [
+        client.request(upstream, &[b'x'; 1001], far()).unwrap_err(),
+        client.send(connection, &[b'x'; 1001]).unwrap_err(),
+    ] {
+        assert!(
+            !error.is_full() && error.to_string().contains("send_queue_bytes_max"),
+            "{error}"
+        );
+    }
+    client.abort(connection).unwrap();
+    assert!(matches!(client.next_event(), Some(Event::Closed { .. })));
     let mut ledger = Ledger::default();
     let request = ledger.request(&mut client, upstream, &[b'x'; 1000], far());
     assert_full(client.request(upstream, b"y", far()), Limit::SendQueueBytes);

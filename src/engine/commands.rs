@@ -45,6 +45,7 @@ impl<K: Kernel> Core<K> {
 
     /// Queues bytes on an open or connecting connection, all or none.
     pub(crate) fn send(&mut self, id: ConnectionId, payload: &[u8]) -> Result<(), Error> {
+        self.check_size(payload)?;
         let now = self.now;
         let slot = self
             .slots
@@ -63,6 +64,15 @@ impl<K: Kernel> Core<K> {
             self.settle(id.index);
         }
         Ok(())
+    }
+
+    /// What can never be queued is no matter of waiting for room.
+    fn check_size(&self, payload: &[u8]) -> Result<(), Error> {
+        let why = "more bytes than limits.send_queue_bytes_max can never be queued; raise it, or send them in parts";
+        match payload.len() > self.config.limits.send_queue_bytes_max {
+            true => Err(Error::new(Phase::Write, Source::Invalid(why))),
+            false => Ok(()),
+        }
     }
 
     /// Sends what is queued, ends our half, waits for the peer's end; then `Closed` is told.
@@ -149,9 +159,7 @@ impl<K: Kernel> Core<K> {
             let why = "a request of 0 bytes; no reply could be told to answer it";
             return Err(Error::new(Phase::Write, Source::Invalid(why)));
         }
-        if payload.len() > self.config.limits.send_queue_bytes_max {
-            return Err(Error::full(Limit::SendQueueBytes));
-        }
+        self.check_size(payload)?;
         let now = self.kernel.now();
         self.now = now;
         let it = self

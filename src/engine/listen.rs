@@ -137,9 +137,10 @@ impl<K: Kernel> Core<K> {
             Err(error) => match error.raw_os_error() {
                 _ if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
                 Some(errno::EMFILE | errno::ENFILE) => self.out_of_descriptors(index),
-                Some(errno::ENOBUFS | errno::ENOMEM) => self.pause(index),
-                // The connection was gone before it was taken (ECONNABORTED and the like, accept(2)): the next one.
-                _ => {}
+                // The connection was gone before it was taken (accept(2)): the next one.
+                Some(errno::ECONNABORTED | errno::EINTR) => {}
+                // Whatever it is, it may be the same a moment later: no spinning on it.
+                _ => self.pause(index),
             },
         }
     }

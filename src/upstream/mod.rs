@@ -173,9 +173,10 @@ pub(crate) fn split_target(target: &str) -> Result<(&str, u16), Error> {
     let (host, port) = target
         .rsplit_once(':')
         .ok_or(bad("a target is host:port; the port is missing"))?;
-    let port = port
-        .parse()
-        .map_err(|_| bad("a target is host:port; the port is a number from 0 to 65535"))?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| digits).ok_or(bad(
+        "a target is host:port; the port is a number from 0 to 65535",
+    ))?;
     let host = match host.strip_prefix('[') {
         Some(v6) => v6.strip_suffix(']').ok_or(bad(
             "an IPv6 target is [address]:port; the bracket is not closed",

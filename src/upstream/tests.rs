@@ -326,7 +326,7 @@ fn a_target_is_host_and_port() {
     assert_eq!(split_target("db:6379"), Ok(("db", 6379)));
     assert_eq!(split_target("[::1]:80"), Ok(("::1", 80)));
     for bad in [
-        "db", "db:", "db:70000", ":80", "::1:80", "[::1:80", "[]:80", "a\0b:1",
+        "db", "db:", "db:70000", "db:+80", ":80", "::1:80", "[::1:80", "[]:80", "a\0b:1",
     ] {
         let error = split_target(bad).unwrap_err();
         assert!(
