@@ -54,7 +54,8 @@ impl Client {
     /// bytes may be queued before that.
     ///
     /// # Errors
-    /// A target or framing that cannot be; `Full` at [`Limits::connections_max`](crate::Limits::connections_max).
+    /// A target or framing that cannot be; `Full` at [`Limits::connections_max`](crate::Limits::connections_max), where
+    /// a connection counts until the turn after its [`Event::Closed`] was pulled.
     pub fn connect(&mut self, target: &str, framing: Framing) -> Result<ConnectionId, Error> {
         self.engine.core.connect(target, &framing)
     }
@@ -63,13 +64,15 @@ impl Client {
     ///
     /// # Errors
     /// `Full` beyond [`Limits::send_queue_bytes_max`](crate::Limits::send_queue_bytes_max), and then
-    /// [`Event::Writable`] tells when to go on; `NotOpen` when it is closed or closing.
+    /// [`Event::Writable`] tells when to go on, unless the bytes alone are more than the bound: those never fit.
+    /// `NotOpen` when it is closed or closing.
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Result<(), Error> {
         self.engine.core.send(connection, bytes)
     }
 
     /// Sends what is queued, then a FIN, and waits at most [`Timeouts::linger`](crate::Timeouts::linger) for the
-    /// peer's; frames that still come are told, and [`Event::Closed`] at the end.
+    /// peer's; frames that still come are told, and [`Event::Closed`] at the end. A connection that does not stand yet
+    /// ends at once, and what was queued is not sent.
     ///
     /// # Errors
     /// `NotOpen` when it is closed already.

@@ -27,7 +27,8 @@ pub struct Config {
     pub half_close: bool,
 }
 
-/// Timeouts, all of them durations from the last progress of their phase.
+/// Timeouts, all of them durations from the last progress of their phase. What has come in is read first: on a
+/// connection that always has something to read they pass up to a second late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking up a name. Default: 2 s.
@@ -64,7 +65,8 @@ pub struct Limits {
     /// Received bytes of one connection that the program has not pulled, before its socket is no longer read.
     /// A single unfinished frame may go beyond it, up to its own limit. Default: 256 KiB.
     pub unpulled_bytes_max: usize,
-    /// Bytes read from one connection in one turn. Default: 64 KiB.
+    /// Bytes read from one connection in one turn, after which no further read is begun. One read takes what its buffer
+    /// has room for: `read_bytes`, or more in one that held a large frame. Default: 64 KiB.
     pub turn_bytes_max: usize,
     /// Frames taken from one connection in one turn. Default: 256.
     pub turn_frames_max: usize,

@@ -68,7 +68,8 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`Handle::request`], and however the request ended; `Deadline` with `sent = maybe` when the client is not
-    /// being turned.
+    /// being turned. Only the loop knows the length of [`Deadline::Standard`]: with it, a call waits for as long as the
+    /// client is there and not turned.
     pub fn call(
         &self,
         upstream: UpstreamId,
