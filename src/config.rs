@@ -99,7 +99,8 @@ pub struct Limits {
     /// Received bytes of one connection that the program has not pulled, before its socket is no longer read.
     /// A single unfinished frame may go beyond it, up to its own limit. Default: 256 KiB.
     pub unpulled_bytes_max: usize,
-    /// Bytes read from one connection in one turn; its last read may go beyond by `read_bytes`. Default: 64 KiB.
+    /// Bytes read from one connection in one turn, after which no further read is begun. One read takes what its buffer
+    /// has room for: `read_bytes`, or more in one that held a large frame. Default: 64 KiB.
     pub turn_bytes_max: usize,
     /// Frames taken from one connection in one turn. Default: 256.
     pub turn_frames_max: usize,
