@@ -240,6 +240,21 @@ fn fewer_connections_than_asked_make_it_invalid() {
     );
 }
 
+/// The first requests of a window were all handed over in one go: with far more connections asked for than there are
+/// descriptors the loop neither kept -d nor saw a signal for minutes.
+#[test]
+fn many_connections_that_cannot_be_made_do_not_keep_the_loop() {
+    let mut shell = std::process::Command::new("sh");
+    let script =
+        "ulimit -n 64; exec \"$0\" load \"$1\" -c 200k -d 1ms --timeout 100ms --format json";
+    let (address, _asked) = silent_peer();
+    let address = address.to_string();
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe"), &address]);
+    let ended = end(caught(shell).spawn().unwrap());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.json()["requests"]["sent"].as_u64().unwrap() < 200_000);
+}
+
 #[test]
 fn a_signal_ends_it_with_a_partial_report() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {

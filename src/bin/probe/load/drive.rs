@@ -18,6 +18,9 @@ use crate::signals::{LOOK_EVERY, Signals};
 use crate::system::CpuTime;
 use crate::units::nanos;
 
+/// Requests handed over in a row before the loop turns: it reads, and looks at signals and the clock.
+const BATCH: usize = 256;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extent {
@@ -128,8 +131,10 @@ impl Drive {
             if self.stage == Stage::Ending && self.under_way() == 0 {
                 break;
             }
-            self.fill();
-            let wait = self.wait(now);
+            let wait = match self.fill() {
+                true => Duration::ZERO,
+                false => self.wait(now),
+            };
             self.client.turn(Some(wait))?;
             self.take_events();
         }
@@ -206,14 +211,20 @@ impl Drive {
         due.saturating_duration_since(now).min(LOOK_EVERY)
     }
 
-    /// Puts every slot that has none a request, as far as requests are to be sent.
-    fn fill(&mut self) {
+    /// Gives a batch of slots that have none a request, as far as requests are to be sent. True when there may be more
+    /// to give at once.
+    fn fill(&mut self) -> bool {
         if self.stage == Stage::Ending || self.parked.is_empty() {
-            return;
+            return false;
         }
-        while let Some(slot) = self.parked.pop() {
+        let mut is_refused = false;
+        for _ in 0..BATCH {
+            let Some(slot) = self.parked.pop() else {
+                break;
+            };
             if !self.hand_over(slot) {
                 self.parked.push(slot);
+                is_refused = true;
                 break;
             }
             // On connections of one request each the clock of the first must not run while the others are written.
@@ -222,6 +233,7 @@ impl Drive {
             }
         }
         self.flush(Instant::now());
+        !is_refused && !self.parked.is_empty()
     }
 
     /// Pulls what has come, and replaces what has ended.
