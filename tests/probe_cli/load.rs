@@ -220,6 +220,22 @@ fn replies_that_do_not_match_are_no_successes() {
     assert_eq!(document["requests"]["ok"], 0);
 }
 
+/// The CPU time of the warm-up was set against no time at all: `client core 26679 %`.
+#[test]
+fn a_signal_in_the_warm_up_leaves_nothing_measured() {
+    let (address, asked) = silent_peer();
+    let args = ["load", &address.to_string(), "-w", "1h", "--format", "json"];
+    let child = probe(&args).spawn().unwrap();
+    asked.recv_timeout(DEADLINE).unwrap();
+    signal(child.id(), "INT");
+    let ended = end(child);
+    assert_eq!(ended.code, 130);
+    let document = ended.json();
+    assert_eq!(document["duration_ns"], 0);
+    assert_eq!(document["requests"]["sent"], 0);
+    assert_eq!(document["bytes"], json!({"sent": 0, "received": 0}));
+}
+
 #[test]
 fn fewer_connections_than_asked_make_it_invalid() {
     let serving = Serving::start(&["echo"]);

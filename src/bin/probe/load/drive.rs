@@ -167,20 +167,25 @@ impl Drive {
     /// The measurement begins.
     fn begin(&mut self, now: Instant) {
         self.stage = Stage::Measuring;
-        self.measured_from = now;
+        self.measure_from(now);
         self.next_interval = now + self.plan.interval;
-        self.cpu_before = CpuTime::of_thread();
-        self.bytes_before = self.bytes();
         self.errors.clear();
         if let Some(progress) = &mut self.progress {
             progress.begin();
         }
     }
 
+    /// What was used before is not counted.
+    fn measure_from(&mut self, now: Instant) {
+        self.measured_from = now;
+        self.cpu_before = CpuTime::of_thread();
+        self.bytes_before = self.bytes();
+    }
+
     /// Nothing is sent from now on.
     fn stop(&mut self, now: Instant) {
         match self.stage {
-            Stage::WarmUp { .. } => self.measured_from = now,
+            Stage::WarmUp { .. } => self.measure_from(now),
             Stage::Measuring => {}
             Stage::Ending => return,
         }
