@@ -122,7 +122,8 @@ impl Pinger {
         let session = &mut self.sessions[index];
         if session.is_probing() {
             let connection = session.connection.take();
-            let probe = session.expire(now, &self.asked);
+            let looked_up = self.resolver.took(&session.target, session.started());
+            let probe = session.expire(looked_up, now, &self.asked);
             if let Some(connection) = connection {
                 self.owners.remove(&connection);
                 // It may have ended in this very turn.
