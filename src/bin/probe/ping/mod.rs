@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use taut::{Client, ConnectionId, Event, Framing, Limits};
+use taut::{Client, ConnectionId, Event, Framing, Limits, Source};
 
 use crate::cli::PingArgs;
 use crate::exit::{Exit, Fault};
@@ -211,6 +211,8 @@ impl Pinger {
                 self.client.flush();
                 Ok(())
             }
+            // It ended in this very turn: `Closed` is still to be pulled, and says why.
+            Err(error) if error.source == Source::NotOpen => Ok(()),
             Err(error) => {
                 let probe = self.sessions[index].fail(error.into(), now, &self.asked);
                 self.report(index, probe)

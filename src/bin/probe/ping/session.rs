@@ -206,10 +206,12 @@ impl Session {
     /// Its connection has ended, or was never made.
     pub(super) fn lost(&mut self, error: Option<Error>, now: Instant, ask: &Asked) -> Probe {
         let error = error.unwrap_or(self.error(Class::Transient, Source::Eof));
-        // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it.
-        let phase = match (error.phase, self.stage) {
-            (Phase::Idle, Stage::Awaiting { .. }) => Phase::Read,
-            (phase, _) => phase,
+        // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it, or the
+        // write where not a byte had left.
+        let phase = match (error.phase, error.sent, self.stage) {
+            (Phase::Idle, Sent::No, Stage::Awaiting { .. }) => Phase::Write,
+            (Phase::Idle, _, Stage::Awaiting { .. }) => Phase::Read,
+            (phase, ..) => phase,
         };
         let sent = match self.probe.first_byte {
             Some(_) => Sent::Yes,
