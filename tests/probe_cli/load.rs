@@ -150,6 +150,33 @@ fn the_text_has_its_columns_and_the_file_the_document() {
 }
 
 #[test]
+fn the_file_gets_the_document_though_stdout_is_full() {
+    let file = std::env::temp_dir().join(format!("probe-full-{}", std::process::id()));
+    let mut shell = std::process::Command::new("sh");
+    let script = "exec \"$0\" load -n 10 -o \"$1\" >/dev/full";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe")]);
+    let ended = end(caught(shell).arg(&file).spawn().unwrap());
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+    assert_eq!(document["requests"]["ok"], 10);
+}
+
+/// It went on with the load to its end.
+#[test]
+fn when_nobody_reads_the_intervals_any_more_the_load_ends() {
+    let mut shell = std::process::Command::new("sh");
+    let script = "\"$0\" load -d 1h --interval 10ms --format ndjson | head -n 1";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe")]);
+    let ended = end(caught(shell).spawn().unwrap());
+    assert_eq!(
+        (ended.lines().len(), ended.err.as_str()),
+        (1, ""),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn a_target_that_refuses_is_invalid_and_exits_1() {
     let ended = load(&[&nobody(), "-c", "3", "-d", "10s"]);
     assert_eq!(ended.code, 1);

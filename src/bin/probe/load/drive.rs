@@ -120,12 +120,12 @@ impl Drive {
         })
     }
 
-    /// Runs to the end of the plan, or until a signal.
+    /// Runs to the end of the plan, until a signal, or until nobody is left to read the report.
     pub(super) fn run(&mut self, signals: &Signals) -> Result<(), Fault> {
         self.stage = Stage::WarmUp {
             until: Instant::now() + self.plan.warmup,
         };
-        while signals.caught().is_none() {
+        while signals.caught().is_none() && !self.is_unheard() {
             let now = Instant::now();
             self.advance(now);
             if self.stage == Stage::Ending && self.under_way() == 0 {
@@ -140,6 +140,10 @@ impl Drive {
         }
         self.stop(Instant::now());
         Ok(())
+    }
+
+    fn is_unheard(&self) -> bool {
+        self.progress.as_ref().is_some_and(Progress::is_unheard)
     }
 
     fn under_way(&self) -> usize {
