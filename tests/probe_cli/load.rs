@@ -150,6 +150,33 @@ fn the_text_has_its_columns_and_the_file_the_document() {
 }
 
 #[test]
+fn the_file_gets_the_document_though_stdout_is_full() {
+    let file = std::env::temp_dir().join(format!("probe-full-{}", std::process::id()));
+    let mut shell = std::process::Command::new("sh");
+    let script = "exec \"$0\" load -n 10 -o \"$1\" >/dev/full";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe")]);
+    let ended = end(caught(shell).arg(&file).spawn().unwrap());
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+    assert_eq!(document["requests"]["ok"], 10);
+}
+
+/// It went on with the load to its end.
+#[test]
+fn when_nobody_reads_the_intervals_any_more_the_load_ends() {
+    let mut shell = std::process::Command::new("sh");
+    let script = "\"$0\" load -d 1h --interval 10ms --format ndjson | head -n 1";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe")]);
+    let ended = end(caught(shell).spawn().unwrap());
+    assert_eq!(
+        (ended.lines().len(), ended.err.as_str()),
+        (1, ""),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn a_target_that_refuses_is_invalid_and_exits_1() {
     let ended = load(&[&nobody(), "-c", "3", "-d", "10s"]);
     assert_eq!(ended.code, 1);
@@ -220,6 +247,22 @@ fn replies_that_do_not_match_are_no_successes() {
     assert_eq!(document["requests"]["ok"], 0);
 }
 
+/// The CPU time of the warm-up was set against no time at all: `client core 26679 %`.
+#[test]
+fn a_signal_in_the_warm_up_leaves_nothing_measured() {
+    let (address, asked) = silent_peer();
+    let args = ["load", &address.to_string(), "-w", "1h", "--format", "json"];
+    let child = probe(&args).spawn().unwrap();
+    asked.recv_timeout(DEADLINE).unwrap();
+    signal(child.id(), "INT");
+    let ended = end(child);
+    assert_eq!(ended.code, 130);
+    let document = ended.json();
+    assert_eq!(document["duration_ns"], 0);
+    assert_eq!(document["requests"]["sent"], 0);
+    assert_eq!(document["bytes"], json!({"sent": 0, "received": 0}));
+}
+
 #[test]
 fn fewer_connections_than_asked_make_it_invalid() {
     let serving = Serving::start(&["echo"]);
@@ -238,6 +281,21 @@ fn fewer_connections_than_asked_make_it_invalid() {
             .unwrap()
             .contains("of 100 connections")
     );
+}
+
+/// The first requests of a window were all handed over in one go: with far more connections asked for than there are
+/// descriptors the loop neither kept -d nor saw a signal for minutes.
+#[test]
+fn many_connections_that_cannot_be_made_do_not_keep_the_loop() {
+    let mut shell = std::process::Command::new("sh");
+    let script =
+        "ulimit -n 64; exec \"$0\" load \"$1\" -c 200k -d 1ms --timeout 100ms --format json";
+    let (address, _asked) = silent_peer();
+    let address = address.to_string();
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe"), &address]);
+    let ended = end(caught(shell).spawn().unwrap());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.json()["requests"]["sent"].as_u64().unwrap() < 200_000);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::support::{
-    DISTRIBUTION, Ended, Serving, answering_peer, nobody, probe, run, shape, signal, silent_peer,
+    DISTRIBUTION, Ended, Serving, answering_peer, nobody, peer, probe, run, shape, signal,
+    silent_peer,
 };
 
 fn ndjson(target: &str, more: &[&str]) -> Ended {
@@ -152,6 +153,21 @@ fn an_answer_cut_off_is_truncated_and_its_first_byte_was_seen() {
         (&json!("truncated"), &json!("yes"))
     );
     assert!(probe["first_byte_ns"].is_u64());
+}
+
+/// Where the connection had ended in the turn that made it, the report said `local`, `not_open`.
+#[test]
+fn a_peer_that_closes_at_once_is_told_as_that() {
+    let address = peer(|_, stream| drop(stream)).to_string();
+    for more in [&["-c", "20"][..], &["-c", "20", "--reuse"]] {
+        let ended = ndjson(&address, more);
+        assert_eq!(ended.code, 1);
+        for probe in &ended.lines()[..20] {
+            let error = &probe["error"];
+            assert_eq!(error["class"], "transient", "{probe}");
+            assert!(error["kind"] == "eof" || error["kind"] == "os", "{probe}");
+        }
+    }
 }
 
 #[test]

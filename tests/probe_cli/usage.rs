@@ -25,6 +25,7 @@ fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
         ("load --rate 10k", "--rate"),
         ("load -d 1s -n 5", "cannot be used with"),
         ("load -c 2000 -P 2000", "1048576"),
+        ("load -c 1000 -P 100 --size 8MiB", "4GiB"),
         ("load --peek sometimes", "idle:10ms"),
         ("load --size 2GiB", "1GiB"),
         ("serve", "<SERVICE>"),

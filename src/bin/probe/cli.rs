@@ -216,7 +216,9 @@ impl PeerArgs {
             Proto::Fixed(bytes) => bytes,
             _ => 0,
         };
-        (64 << 20).max(2 * request.len()).max(fixed)
+        // 2^31 - 1 is all that the library allows.
+        let twice = (2 * request.len()).min((1 << 31) - 1);
+        (64 << 20).max(twice).max(fixed)
     }
 
     /// The library's settings. A request ends by its own deadline, so the timeouts of its parts are no shorter.
@@ -353,6 +355,17 @@ mod tests {
                 "{args}: {line}"
             );
         }
+    }
+
+    #[test]
+    fn the_largest_payload_is_within_the_limits_of_the_library() {
+        let cli = Cli::try_parse_from(["probe", "load", "--size", "1GiB"]).unwrap();
+        let Command::Load(LoadArgs { peer, .. }) = cli.command else {
+            panic!("it is a load");
+        };
+        let request = peer.request().unwrap();
+        assert!(peer.frame_bytes_max(&request) > request.len());
+        assert!(peer.frame_bytes_max(&request) < 1 << 31);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A request is made once, before the run, framed as its protocol wants it; the loop only sends it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -13,6 +15,9 @@ use crate::exit::Fault;
 
 /// The payload of length-prefixed protocols when nothing else is said.
 const SIZE_DEFAULT: usize = 64;
+
+/// The largest payload.
+const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
 /// How replies are framed, and what the smallest request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +127,7 @@ pub(crate) enum Asked<'a> {
 pub(crate) fn request(proto: Proto, asked: Asked<'_>) -> Result<Vec<u8>, Fault> {
     let payload = match asked {
         Asked::Text(text) => text.to_vec(),
-        Asked::File(path) => std::fs::read(path).map_err(|error| {
+        Asked::File(path) => read_beginning(path, PAYLOAD_BYTES_MAX + 1).map_err(|error| {
             Fault::usage(format!(
                 "cannot read --send-file {}: {error}",
                 path.display()
@@ -131,10 +136,18 @@ pub(crate) fn request(proto: Proto, asked: Asked<'_>) -> Result<Vec<u8>, Fault> 
         Asked::Size(size) => proto.filled(size),
         Asked::Smallest => proto.smallest(),
     };
-    if payload.len() > 1 << 30 {
+    if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(Fault::usage("the payload is larger than 1GiB"));
     }
     proto.frame(payload)
+}
+
+/// At most so many bytes of a file, which may have no end (/dev/zero).
+fn read_beginning(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Bytes written as text with the escapes `\r \n \t \0 \\ \xNN`.
@@ -254,6 +267,12 @@ mod tests {
             b"*2\r\n$4\r\nECHO\r\n$2\r\nxx\r\n"
         );
         assert!(request(Proto::Fixed(4), Asked::Text(b"")).is_err());
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        let bytes = read_beginning(Path::new("/dev/zero"), 10).unwrap();
+        assert_eq!(bytes, [0; 10]);
     }
 
     #[test]

@@ -66,7 +66,9 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
     match scaled(text, COUNTS) {
         Some(0) => Err("it is at least 1".into()),
         Some(n) => Ok(n),
-        None => Err("a count is a number, with k, m or g for thousands, such as 50 or 10k".into()),
+        None => {
+            Err("a count is a whole number, with k, m or g for thousands, such as 50 or 10k".into())
+        }
     }
 }
 
@@ -83,9 +85,10 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     match scaled(text, BYTES) {
         Some(0) => Err("it is at least 1 byte".into()),
         Some(n) => Ok(n),
-        None => {
-            Err("bytes are a number with KiB, MiB (binary) or k, m (decimal), such as 64KiB".into())
-        }
+        None => Err(
+            "bytes are a whole number with KiB, MiB (binary) or k, m (decimal), such as 64KiB"
+                .into(),
+        ),
     }
 }
 
@@ -97,7 +100,8 @@ pub(crate) fn bytes_in_memory(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A number and one of these units; `None` when it is not that, or too large for 64 bits.
+/// A number and one of these units; `None` when it is not that, is not whole in the smallest unit, or is too large for
+/// 64 bits.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let at = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -108,8 +112,13 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     match number.split_once('.') {
         None => number.parse::<u64>().ok()?.checked_mul(*factor),
         Some((whole, part)) if !whole.is_empty() && !part.is_empty() => {
-            let value = number.parse::<f64>().ok()? * *factor as f64;
-            (value < u64::MAX as f64).then_some(value.round() as u64)
+            let digits: u128 = format!("{whole}{part}").parse().ok()?;
+            let scaled = digits.checked_mul(u128::from(*factor))?;
+            let tenths = 10u128.checked_pow(part.len().try_into().ok()?)?;
+            match scaled % tenths {
+                0 => (scaled / tenths).try_into().ok(),
+                _ => None,
+            }
         }
         Some(_) => None,
     }
@@ -218,12 +227,16 @@ mod tests {
         assert_eq!(count("10k"), Ok(10_000));
         assert_eq!(count("1m"), Ok(1_000_000));
         assert_eq!(count("1.5k"), Ok(1_500));
-        assert!(count("0").is_err());
+        for text in ["0", "0.5", "1.5", "1.2345k", "0.0"] {
+            assert!(count(text).is_err(), "{text}");
+        }
         assert!(count("10KiB").is_err());
         assert_eq!(bytes("64"), Ok(64));
         assert_eq!(bytes("64k"), Ok(64_000));
         assert_eq!(bytes("64KiB"), Ok(65_536));
         assert_eq!(bytes("8MiB"), Ok(8 << 20));
+        assert_eq!(bytes("1.5KiB"), Ok(1_536));
+        assert!(bytes("1.5").is_err());
         assert!(bytes("64Ki").is_err());
         assert!(bytes("18446744073709551615g").is_err());
         assert!(bytes_in_memory("2GiB").is_err());

@@ -18,6 +18,9 @@ use crate::signals::{LOOK_EVERY, Signals};
 use crate::system::CpuTime;
 use crate::units::nanos;
 
+/// Requests handed over in a row before the loop turns: it reads, and looks at signals and the clock.
+const BATCH: usize = 256;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extent {
@@ -117,24 +120,30 @@ impl Drive {
         })
     }
 
-    /// Runs to the end of the plan, or until a signal.
+    /// Runs to the end of the plan, until a signal, or until nobody is left to read the report.
     pub(super) fn run(&mut self, signals: &Signals) -> Result<(), Fault> {
         self.stage = Stage::WarmUp {
             until: Instant::now() + self.plan.warmup,
         };
-        while signals.caught().is_none() {
+        while signals.caught().is_none() && !self.is_unheard() {
             let now = Instant::now();
             self.advance(now);
             if self.stage == Stage::Ending && self.under_way() == 0 {
                 break;
             }
-            self.fill();
-            let wait = self.wait(now);
+            let wait = match self.fill() {
+                true => Duration::ZERO,
+                false => self.wait(now),
+            };
             self.client.turn(Some(wait))?;
             self.take_events();
         }
         self.stop(Instant::now());
         Ok(())
+    }
+
+    fn is_unheard(&self) -> bool {
+        self.progress.as_ref().is_some_and(Progress::is_unheard)
     }
 
     fn under_way(&self) -> usize {
@@ -162,20 +171,25 @@ impl Drive {
     /// The measurement begins.
     fn begin(&mut self, now: Instant) {
         self.stage = Stage::Measuring;
-        self.measured_from = now;
+        self.measure_from(now);
         self.next_interval = now + self.plan.interval;
-        self.cpu_before = CpuTime::of_thread();
-        self.bytes_before = self.bytes();
         self.errors.clear();
         if let Some(progress) = &mut self.progress {
             progress.begin();
         }
     }
 
+    /// What was used before is not counted.
+    fn measure_from(&mut self, now: Instant) {
+        self.measured_from = now;
+        self.cpu_before = CpuTime::of_thread();
+        self.bytes_before = self.bytes();
+    }
+
     /// Nothing is sent from now on.
     fn stop(&mut self, now: Instant) {
         match self.stage {
-            Stage::WarmUp { .. } => self.measured_from = now,
+            Stage::WarmUp { .. } => self.measure_from(now),
             Stage::Measuring => {}
             Stage::Ending => return,
         }
@@ -206,14 +220,20 @@ impl Drive {
         due.saturating_duration_since(now).min(LOOK_EVERY)
     }
 
-    /// Puts every slot that has none a request, as far as requests are to be sent.
-    fn fill(&mut self) {
+    /// Gives a batch of slots that have none a request, as far as requests are to be sent. True when there may be more
+    /// to give at once.
+    fn fill(&mut self) -> bool {
         if self.stage == Stage::Ending || self.parked.is_empty() {
-            return;
+            return false;
         }
-        while let Some(slot) = self.parked.pop() {
+        let mut is_refused = false;
+        for _ in 0..BATCH {
+            let Some(slot) = self.parked.pop() else {
+                break;
+            };
             if !self.hand_over(slot) {
                 self.parked.push(slot);
+                is_refused = true;
                 break;
             }
             // On connections of one request each the clock of the first must not run while the others are written.
@@ -222,6 +242,7 @@ impl Drive {
             }
         }
         self.flush(Instant::now());
+        !is_refused && !self.parked.is_empty()
     }
 
     /// Pulls what has come, and replaces what has ended.

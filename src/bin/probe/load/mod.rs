@@ -29,6 +29,9 @@ use report::Report;
 /// Requests under way at a time, over all connections.
 const WINDOW_MAX: usize = 1 << 20;
 
+/// Their bytes, all of which may be in memory.
+const WINDOW_BYTES_MAX: usize = 4 << 30;
+
 pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
     let window = args.connections.saturating_mul(args.pipeline);
     if window > WINDOW_MAX {
@@ -38,6 +41,12 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
         )));
     }
     let request = args.peer.request()?;
+    if window.saturating_mul(request.len()) > WINDOW_BYTES_MAX {
+        return Err(Fault::usage(format!(
+            "{window} requests of {} bytes under way are more than 4GiB: ask for a smaller -c, -P or payload",
+            request.len()
+        )));
+    }
     let mut output = Output::open(&args.output)?;
     let signals = Signals::install()?;
     let server = match &args.target {

@@ -3,7 +3,7 @@
 //! Percentiles, drawing and a slow reader of stdout must not stop the loop that is measured. It hands over its
 //! histogram at each interval and goes on with an empty one; the thread adds them up.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl Progress {
         ndjson: bool,
         quiet: bool,
     ) -> Result<Option<Progress>, Fault> {
-        let draws = !quiet && std::io::stderr().is_terminal();
+        let draws = !quiet && io::stderr().is_terminal();
         if !ndjson && !draws {
             return Ok(None);
         }
@@ -54,6 +54,7 @@ impl Progress {
             total: Latencies::fixed()?,
             last: (Duration::ZERO, Counts::default()),
             ndjson,
+            only_stdout: args.output.output.is_none(),
             bar: draws.then(|| bar(args)),
             by_time: args.requests.is_none(),
             index: 0,
@@ -88,6 +89,11 @@ impl Progress {
         }
     }
 
+    /// Whether nobody is left to run for: the thread ends by itself only when the one reader of the report has gone.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// The latencies of all intervals, and these.
     pub(super) fn finish(self, rest: Latencies) -> Result<Latencies, Fault> {
         drop(self.steps);
@@ -106,6 +112,8 @@ struct Teller {
     /// When the last interval ended, and the counts then.
     last: (Duration, Counts),
     ndjson: bool,
+    /// Nobody but the reader of stdout gets the report.
+    only_stdout: bool,
     bar: Option<ProgressBar>,
     by_time: bool,
     index: u64,
@@ -123,8 +131,11 @@ impl Teller {
                 self.bar.iter().for_each(ProgressBar::reset);
                 continue;
             };
-            self.interval(at, counts, &latencies);
+            let told = self.interval(at, counts, &latencies);
             self.total.merge(&latencies);
+            if told.is_err() && self.only_stdout {
+                break;
+            }
             latencies.reset();
             // The loop no longer wants it once it sums up.
             let _ = give_back.send(latencies);
@@ -135,7 +146,7 @@ impl Teller {
         self.total
     }
 
-    fn interval(&mut self, at: Duration, counts: Counts, latencies: &Latencies) {
+    fn interval(&mut self, at: Duration, counts: Counts, latencies: &Latencies) -> io::Result<()> {
         let (start, before) = std::mem::replace(&mut self.last, (at, counts));
         let counts_now = counts.since(before);
         let rate = counts_now.ok as f64 / (at - start).as_secs_f64().max(1e-9);
@@ -158,9 +169,9 @@ impl Teller {
         }
         if self.ndjson {
             let object = self.object(start, at, counts_now, rate, latencies);
-            // A reader that has gone is found when the report is written.
-            let _ = writeln!(std::io::stdout(), "{object}");
+            writeln!(io::stdout(), "{object}")?;
         }
+        Ok(())
     }
 
     fn object(

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use taut::{Client, ConnectionId, Event, Framing, Limits};
+use taut::{Client, ConnectionId, Event, Framing, Limits, Source};
 
 use crate::cli::PingArgs;
 use crate::exit::{Exit, Fault};
@@ -122,7 +122,8 @@ impl Pinger {
         let session = &mut self.sessions[index];
         if session.is_probing() {
             let connection = session.connection.take();
-            let probe = session.expire(now, &self.asked);
+            let looked_up = self.resolver.took(&session.target, session.started());
+            let probe = session.expire(looked_up, now, &self.asked);
             if let Some(connection) = connection {
                 self.owners.remove(&connection);
                 // It may have ended in this very turn.
@@ -210,6 +211,8 @@ impl Pinger {
                 self.client.flush();
                 Ok(())
             }
+            // It ended in this very turn: `Closed` is still to be pulled, and says why.
+            Err(error) if error.source == Source::NotOpen => Ok(()),
             Err(error) => {
                 let probe = self.sessions[index].fail(error.into(), now, &self.asked);
                 self.report(index, probe)

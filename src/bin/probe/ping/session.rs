@@ -206,10 +206,12 @@ impl Session {
     /// Its connection has ended, or was never made.
     pub(super) fn lost(&mut self, error: Option<Error>, now: Instant, ask: &Asked) -> Probe {
         let error = error.unwrap_or(self.error(Class::Transient, Source::Eof));
-        // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it.
-        let phase = match (error.phase, self.stage) {
-            (Phase::Idle, Stage::Awaiting { .. }) => Phase::Read,
-            (phase, _) => phase,
+        // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it, or the
+        // write where not a byte had left.
+        let phase = match (error.phase, error.sent, self.stage) {
+            (Phase::Idle, Sent::No, Stage::Awaiting { .. }) => Phase::Write,
+            (Phase::Idle, _, Stage::Awaiting { .. }) => Phase::Read,
+            (phase, ..) => phase,
         };
         let sent = match self.probe.first_byte {
             Some(_) => Sent::Yes,
@@ -227,8 +229,9 @@ impl Session {
         )
     }
 
-    /// Its deadline has passed.
-    pub(super) fn expire(&mut self, now: Instant, ask: &Asked) -> Probe {
+    /// Its deadline has passed; the lookup took so long, if it has ended.
+    pub(super) fn expire(&mut self, dns: Option<Duration>, now: Instant, ask: &Asked) -> Probe {
+        self.looked_up(dns);
         let error = self.error(Class::Local, Source::Deadline);
         self.fail(error.into(), now, ask)
     }
@@ -242,6 +245,7 @@ impl Session {
         let (phase, sent) = match (self.stage, self.probe.first_byte) {
             (Stage::Awaiting { .. }, Some(_)) => (Phase::Read, Sent::Yes),
             (Stage::Awaiting { .. }, None) => (Phase::Read, Sent::Maybe),
+            _ if self.probe.dns.is_none() => (Phase::Resolve, Sent::No),
             _ => (Phase::Connect, Sent::No),
         };
         Error {
@@ -277,6 +281,38 @@ impl Probe {
             addr: None,
             tcp: None,
             failure: None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn asked(now: Instant) -> (Session, Asked) {
+        let session = Session::new("name:1".parse().unwrap(), Some(1), false, now);
+        let asked = Asked {
+            request: b"ping\n".to_vec(),
+            framing: taut::Framing::line(),
+            expect: None,
+            timeout: Duration::from_secs(1),
+            interval: Duration::ZERO,
+            reuse: false,
+        };
+        (session, asked)
+    }
+
+    /// It was told as a deadline of the connect.
+    #[test]
+    fn a_deadline_that_passes_in_the_lookup_is_one_of_the_lookup() {
+        for (dns, phase) in [(None, "resolve"), (Some(Duration::ZERO), "connect")] {
+            let now = Instant::now();
+            let (mut session, asked) = asked(now);
+            session.start_connecting(now, &asked);
+            let probe = session.expire(dns, now + asked.timeout, &asked);
+            assert_eq!(probe.failure.unwrap().phase, phase);
+            assert_eq!(probe.dns, dns);
         }
     }
 }

@@ -47,18 +47,23 @@ impl Output {
         })
     }
 
-    /// Writes the report: the document, or the text in its place.
+    /// Writes the report: the document, or the text in its place. Each place gets it whether the other can take it or
+    /// not.
     pub(crate) fn finish(&mut self, document: &Value, text: &str) -> io::Result<()> {
+        let kept = match &mut self.file {
+            Some(file) => writeln!(file, "{document:#}"),
+            None => Ok(()),
+        };
+        self.print(document, text).and(kept)
+    }
+
+    fn print(&self, document: &Value, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match self.format {
             Format::Text => out.write_all(text.as_bytes())?,
             Format::Json => writeln!(out, "{document:#}")?,
             Format::Ndjson => writeln!(out, "{document}")?,
         }
-        out.flush()?;
-        match &mut self.file {
-            Some(file) => writeln!(file, "{document:#}"),
-            None => Ok(()),
-        }
+        out.flush()
     }
 }
