@@ -6,6 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
+/// What the help says of them.
+pub(crate) const HELP: &str = "\
+Durations: 250us 10ms 5s 2m. Counts: 50 10k 1m. Bytes: 64 64k (decimal) 64KiB 8MiB (binary).";
+
 const DURATIONS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),
