@@ -190,6 +190,18 @@ fn a_target_that_refuses_is_invalid_and_exits_1() {
     );
 }
 
+/// It read `0ns`, the best latency there is.
+#[test]
+fn where_nothing_was_measured_stands_a_dash() {
+    let ended = run(&["load", &nobody()]);
+    let response = ended.out.lines().find(|line| line.starts_with("response"));
+    assert_eq!(
+        response,
+        Some("response        -        -        -        -        -   from the intended send time")
+    );
+    assert!(ended.out.contains("rtt -"), "{}", ended.out);
+}
+
 #[test]
 fn a_peer_that_never_answers_times_out_and_ends() {
     let (address, _asked) = silent_peer();

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use taut::{Config, Limits, Peek, SocketOptions, Timeouts};
 
-use crate::exit::{Exit, Fault};
+use crate::exit::{self, Exit, Fault};
 use crate::payload::{self, Asked, Escaped, Expect, Proto};
 use crate::report::Format;
 use crate::target::Target;
@@ -23,20 +23,23 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Log more to stderr; twice for more still. RUST_LOG does the same in detail.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 1000)]
     pub(crate) verbose: u8,
     /// No progress bar.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 1001)]
     pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The bundled peer: an uppercasing line service, an echo, or a counting sink.
+    #[command(after_help = [units::HELP, exit::HELP_OF_SERVE].join("\n"))]
     Serve(ServeArgs),
     /// How fast: lookup, connect, first byte, round trip, for each probe and as percentiles.
+    #[command(after_help = [units::HELP, exit::HELP_OF_PING].join("\n"))]
     Ping(PingArgs),
     /// Drive a request-response server and report its latency.
+    #[command(after_help = [units::HELP, exit::HELP_OF_LOAD].join("\n"))]
     Load(LoadArgs),
 }
 
@@ -71,7 +74,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = units::duration)]
     pub(crate) spin: Duration,
     /// Pin the loop's thread to this CPU.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cpu)]
     pub(crate) cpu: Option<usize>,
 }
 
@@ -112,7 +115,7 @@ pub(crate) struct LoadArgs {
     /// host:port, [v6]:port or tcp://host:port. Default: an echo server in a second thread.
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<Target>,
-    /// Connections.
+    /// Connections, all made before the first request.
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::small_count)]
     pub(crate) connections: usize,
     /// Requests under way on each connection.
@@ -139,6 +142,7 @@ pub(crate) struct LoadArgs {
 
 /// Where the report goes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Report")]
 pub(crate) struct OutputArgs {
     /// How the report is written to stdout.
     #[arg(long, value_enum, default_value = "text")]
@@ -175,20 +179,20 @@ pub(crate) struct PeerArgs {
     /// All of connecting, the lookup included.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration_above_zero)]
     pub(crate) connect_timeout: Duration,
-    /// A whole request.
+    /// A whole request, the wait for a connection included.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration_above_zero)]
     pub(crate) timeout: Duration,
     /// Poll for so long before blocking.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = units::duration)]
     pub(crate) spin: Duration,
     /// Pin the loop's thread to this CPU.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cpu)]
     pub(crate) cpu: Option<usize>,
     /// Look at the line before a write: always, idle:DURATION (after such a quiet) or never.
     #[arg(long, value_name = "WHEN", default_value = "always", value_parser = peek)]
     pub(crate) peek: Peek,
     /// TCP_NODELAY.
-    #[arg(long, value_enum, default_value = "on")]
+    #[arg(long, value_name = "SWITCH", value_enum, default_value = "on")]
     pub(crate) nodelay: Switch,
 }
 
@@ -294,8 +298,10 @@ fn one_line(error: &clap::Error) -> String {
         .lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:"))
-        .filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let line = told.collect::<Vec<_>>().join(" ");
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        // A value with a hyphen is no better behind `--`.
+        .filter(|line| !line.starts_with("tip: to pass"));
+    let line = told.collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     format!("{line} (probe --help tells more)")
 }
@@ -303,6 +309,11 @@ fn one_line(error: &clap::Error) -> String {
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "an address is IP:PORT, such as 127.0.0.1:0 or [::1]:7000".into())
+}
+
+fn cpu(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "a CPU is a number from 0 on, such as 1".into())
 }
 
 fn peek(text: &str) -> Result<Peek, String> {
@@ -340,6 +351,9 @@ mod tests {
             ("probe load -d 1s -n 5", "cannot be used with"),
             ("probe load --proto http a:1", "line, len32"),
             ("probe load --rate 5", "--rate"),
+            ("probe load --peak never", "'--peak' found; a similar"),
+            ("probe load -c -1", "'-1' found (probe"),
+            ("probe load --cpu x", "from 0 on"),
             ("probe load --expect /(/ a:1", "unclosed"),
             ("probe load --peek idle", "idle:10ms"),
             ("probe ping", "<TARGET>"),

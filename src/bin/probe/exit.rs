@@ -5,6 +5,14 @@
 use std::io;
 use std::process::ExitCode;
 
+// What the help of each command says of them.
+pub(crate) const HELP_OF_SERVE: &str = "\
+Exit codes: 0 all connections ended by themselves, 1 some were reset, 2 usage.";
+pub(crate) const HELP_OF_PING: &str = "\
+Exit codes: 0 something answered, 1 nothing did, 2 usage, 130 and 143 interrupted.";
+pub(crate) const HELP_OF_LOAD: &str = "\
+Exit codes: 0 done, 1 no request succeeded, 2 usage, 4 the measurement is invalid, 130 and 143 interrupted.";
+
 /// The exit codes scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {

@@ -31,11 +31,19 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit, Fault> {
         }
     }
     let stats = server.stats();
-    log::info!("{stats:?}");
+    log::info!(
+        "{} connections accepted, {} refused, {} ended by an error; {} lines and {} bytes read, {} bytes answered",
+        stats.accepted,
+        stats.refused,
+        stats.failed,
+        stats.lines,
+        stats.bytes_received,
+        stats.bytes_sent,
+    );
     match stats.forced {
         0 => Ok(Exit::Done),
         forced => Err(Fault::failed(format!(
-            "{forced} connections did not end within --drain and were reset"
+            "connections that did not end within --drain and were reset: {forced}"
         ))),
     }
 }

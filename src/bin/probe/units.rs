@@ -6,6 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
+/// What the help says of them.
+pub(crate) const HELP: &str = "\
+Durations: 250us 10ms 5s 2m. Counts: 50 10k 1m. Bytes: 64 64k (decimal) 64KiB 8MiB (binary).";
+
 const DURATIONS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),
@@ -154,6 +158,7 @@ impl fmt::Display for Amount {
         let text = match self.0 {
             n if n < 999.5 && n.fract() == 0.0 => format!("{n:.0}"),
             n if n < 999.5 => format!("{}", Three(n)),
+            n if n < 9_995.0 => format!("{:.2}k", n / 1e3),
             n if n < 999_950.0 => format!("{:.1}k", n / 1e3),
             n => format!("{:.2}M", n / 1e6),
         };
@@ -257,6 +262,8 @@ mod tests {
         assert_eq!(amount(0.0), "0");
         assert_eq!(amount(842.0), "842");
         assert_eq!(amount(8.5), "8.50");
+        assert_eq!(amount(1_449.0), "1.45k");
+        assert_eq!(amount(9_996.0), "10.0k");
         assert_eq!(amount(100_000.0), "100.0k");
         assert_eq!(amount(3_000_000.0), "3.00M");
         assert_eq!(Seconds(Duration::from_secs(10)).to_string(), "10.0 s");

@@ -135,16 +135,14 @@ impl<'a> Report<'a> {
         let quantiles = [0.50, 0.90, 0.99, 0.999].map(|share| latencies.quantile(share));
         let [p50, p90, p99, p999] = quantiles;
         let values = [p50, p90, p99, p999, latencies.max()];
+        let measured = latencies.count() > 0;
         for (name, values, note) in [
             ("response", values, "from the intended send time"),
             ("service", values, "from the write"),
-            (
-                "lag",
-                [0; 5],
-                "the client's own delay: none in a closed loop",
-            ),
+            ("lag", [0; 5], "the client's own delay"),
         ] {
-            let columns = values.map(|value| format!("{:>9}", Nanos(value))).concat();
+            let column = |value| format!("{:>9}", or_dash(measured, value));
+            let columns = values.map(column).concat();
             writeln!(text, "{name:8}{columns}   {note}")?;
         }
         let errors = counts.failed + counts.mismatched;
@@ -201,7 +199,8 @@ impl<'a> Report<'a> {
         let Measured {
             tcp, cpu, cpu_over, ..
         } = self.measured;
-        let (rtt, retransmits) = (Nanos(nanos(tcp.rtt)), tcp.retransmits);
+        let rtt = or_dash(tcp.segments_out > 0, nanos(tcp.rtt));
+        let retransmits = tcp.retransmits;
         let segments = Amount(tcp.segments_out as f64);
         let tcp = format!("tcp    rtt {rtt}   retransmits {retransmits} of {segments} segments");
         writeln!(
@@ -209,6 +208,14 @@ impl<'a> Report<'a> {
             "{tcp}        client core {:.0} %",
             percent(cpu.sum(), *cpu_over)
         )
+    }
+}
+
+/// A duration, or a dash where there was none to measure: 0ns would be the best of all.
+fn or_dash(is_measured: bool, nanos: u64) -> String {
+    match is_measured {
+        true => Nanos(nanos).to_string(),
+        false => "-".to_owned(),
     }
 }
 
