@@ -323,3 +323,47 @@ fn a_signal_ends_it_with_a_partial_report() {
         assert_eq!(ended.json()["interrupted"], true);
     }
 }
+
+/// Every protocol against the program's own echo server, which returns each request as its reply.
+#[test]
+fn each_protocol_is_spoken_with_its_smallest_request_and_with_a_payload() {
+    for proto in [
+        "line",
+        "len16",
+        "len32",
+        "delim:\\r\\n",
+        "delim:;",
+        "fixed:10",
+        "resp",
+    ] {
+        for payload in [&[][..], &["--size", "10"]] {
+            let mut args = vec![
+                "load", "-n", "100", "-P", "4", "--proto", proto, "--format", "json",
+            ];
+            args.extend(payload);
+            let ended = run(&args);
+            assert_eq!(ended.code, 0, "{ended:?}");
+            let document = ended.json();
+            assert_eq!(document["requests"]["ok"], 100, "{proto} {payload:?}");
+            assert_eq!(document["verdict"], "valid");
+        }
+    }
+}
+
+#[test]
+fn a_load_comes_from_the_address_it_was_bound_to() {
+    let bound = run(&[
+        "load",
+        "-n",
+        "10",
+        "--bind",
+        "127.0.0.4",
+        "--user-timeout",
+        "3s",
+    ]);
+    assert_eq!(bound.code, 0, "{bound:?}");
+    let refused = run(&["load", "-n", "10", "--bind", "192.0.2.1"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let told = format!("{}{}", refused.out, refused.err);
+    assert!(told.contains("bind"), "{refused:?}");
+}

@@ -14,7 +14,7 @@ fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
         ("ping localhost:1 --timeout 5", "250us"),
         ("ping localhost:1 --timeout 0s", "above zero"),
         ("ping localhost:1 --count 0", "at least 1"),
-        ("ping localhost:1 --proto smtp", "line, len32"),
+        ("ping localhost:1 --proto smtp", "line, len16, len32"),
         ("ping localhost:1 --proto fixed", "fixed:64"),
         ("ping localhost:1 --send \\q", "\\xNN"),
         ("ping localhost:1 --expect /(/", "unclosed"),

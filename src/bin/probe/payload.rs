@@ -1,118 +1,19 @@
-//! What is asked and what is expected: the protocol, the request's bytes, the check of a reply.
+//! What is asked and what is expected: the request's bytes, the check of a reply.
 //!
 //! A request is made once, before the run, framed as its protocol wants it; the loop only sends it.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
 use regex::bytes::Regex;
-use taut::Framing;
 
 use crate::exit::Fault;
-
-/// The payload of length-prefixed protocols when nothing else is said.
-const SIZE_DEFAULT: usize = 64;
+use crate::proto::Proto;
 
 /// The largest payload.
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;
-
-/// How replies are framed, and what the smallest request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proto {
-    Line,
-    Len32,
-    Fixed(usize),
-    Resp,
-}
-
-impl Proto {
-    /// Replies may be as long as the request, and longer.
-    pub(crate) fn framing(self, frame_bytes_max: usize) -> Framing {
-        let framing = match self {
-            Proto::Line => Framing::line(),
-            Proto::Len32 => Framing::len32(),
-            Proto::Fixed(bytes) => Framing::fixed(bytes),
-            Proto::Resp => Framing::resp(),
-        };
-        framing.frame_bytes_max(frame_bytes_max)
-    }
-
-    /// The payload, as it goes over the wire.
-    fn frame(self, mut payload: Vec<u8>) -> Result<Vec<u8>, Fault> {
-        match self {
-            Proto::Line if payload.last() != Some(&b'\n') => payload.push(b'\n'),
-            // An inline command: Redis reads a line where no `*` comes first.
-            Proto::Resp if payload.first() != Some(&b'*') && !payload.ends_with(b"\n") => {
-                payload.extend_from_slice(b"\r\n");
-            }
-            Proto::Len32 => {
-                let length = payload.len() as u32;
-                payload.splice(0..0, length.to_be_bytes());
-            }
-            Proto::Fixed(_) if payload.is_empty() => {
-                return Err(Fault::usage(
-                    "the payload is empty: --send, --send-file or --size give it bytes",
-                ));
-            }
-            _ => {}
-        }
-        Ok(payload)
-    }
-
-    /// A request of so many bytes of payload.
-    fn filled(self, size: usize) -> Vec<u8> {
-        let filler = vec![b'x'; size];
-        match self {
-            Proto::Line | Proto::Len32 | Proto::Fixed(_) => filler,
-            Proto::Resp => {
-                let mut request = format!("*2\r\n$4\r\nECHO\r\n${size}\r\n").into_bytes();
-                request.extend_from_slice(&filler);
-                request.extend_from_slice(b"\r\n");
-                request
-            }
-        }
-    }
-
-    fn smallest(self) -> Vec<u8> {
-        match self {
-            Proto::Line => b"ping\n".to_vec(),
-            Proto::Len32 => self.filled(SIZE_DEFAULT),
-            Proto::Fixed(bytes) => self.filled(bytes),
-            Proto::Resp => b"*1\r\n$4\r\nPING\r\n".to_vec(),
-        }
-    }
-}
-
-impl FromStr for Proto {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Proto, String> {
-        match text.split_once(':') {
-            None if text == "line" => Ok(Proto::Line),
-            None if text == "len32" => Ok(Proto::Len32),
-            None if text == "resp" => Ok(Proto::Resp),
-            Some(("fixed", bytes)) => Ok(Proto::Fixed(crate::units::bytes_in_memory(bytes)?)),
-            None if text == "fixed" => {
-                Err("fixed needs the bytes of a reply, such as fixed:64".into())
-            }
-            _ => Err("a protocol is line, len32, fixed:N or resp".into()),
-        }
-    }
-}
-
-impl fmt::Display for Proto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Proto::Line => f.write_str("line"),
-            Proto::Len32 => f.write_str("len32"),
-            Proto::Fixed(bytes) => write!(f, "fixed:{bytes}"),
-            Proto::Resp => f.write_str("resp"),
-        }
-    }
-}
 
 /// Where the request comes from.
 #[derive(Clone, Copy, Debug)]

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use taut::{Client, Limits, Upstream, UpstreamId};
 
-use crate::cli::{LoadArgs, PeerArgs};
+use crate::cli::LoadArgs;
 use crate::exit::{Exit, Fault};
+use crate::peer::PeerArgs;
 use crate::report::{Format, Output};
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;

@@ -6,11 +6,11 @@ mod failure;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::OutputArgs;
 use crate::exit::Fault;
 
 pub(crate) use failure::Failure;
@@ -26,6 +26,18 @@ pub(crate) enum Format {
     Ndjson,
 }
 
+/// Where the report goes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Report")]
+pub(crate) struct OutputArgs {
+    /// How the report is written to stdout.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// Write the JSON document here as well.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
 /// Where a report goes.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -36,7 +48,7 @@ pub(crate) struct Output {
 impl Output {
     /// Opens the file now: a run must not end with a report that has no place.
     pub(crate) fn open(args: &OutputArgs) -> Result<Output, Fault> {
-        let create = |path: &std::path::PathBuf| {
+        let create = |path: &PathBuf| {
             File::create(path).map_err(|error| {
                 Fault::usage(format!("cannot write --output {}: {error}", path.display()))
             })
