@@ -34,6 +34,8 @@ struct Listening<L> {
     profile: Arc<Profile>,
     timer: TimerKey,
     is_ready: bool,
+    /// It found no descriptor, and has not accepted since: told once.
+    is_out: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl<K: Kernel> Core<K> {
             profile,
             timer,
             is_ready: false,
+            is_out: false,
         });
         Ok((ListenerId(index), address))
     }
@@ -146,7 +149,8 @@ impl<K: Kernel> Core<K> {
     }
 
     fn accepted(&mut self, index: usize, mut socket: K::Socket, peer: SocketAddr) {
-        let listening = &self.listeners.list[index];
+        let listening = &mut self.listeners.list[index];
+        listening.is_out = false;
         let (now, profile) = (self.now, listening.profile.clone());
         let decoder = listening
             .framing
@@ -179,9 +183,9 @@ impl<K: Kernel> Core<K> {
         match self.kernel.shed(listener) {
             Ok(true) => {
                 self.listeners.refused += 1;
-                log::warn!(
-                    "out of descriptors: a connection was refused, accepting pauses for a moment"
-                );
+                if !std::mem::replace(&mut self.listeners.list[index].is_out, true) {
+                    log::warn!("out of descriptors: connections are refused until there are some");
+                }
                 self.pause(index);
             }
             Ok(false) => self.listeners.list[index].is_ready = false,

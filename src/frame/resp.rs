@@ -201,7 +201,12 @@ impl Resp {
         }
         let foreign = "a foreign byte in a RESP number: only an optional - and digits belong there";
         let end = line_end(bytes, start + length, foreign)?;
-        let number = if sign == 1 { -magnitude } else { magnitude };
+        let number = match (sign, magnitude) {
+            // -0 is a number, but no length: as far below zero as any.
+            (1, 0) => i128::MIN,
+            (1, _) => -magnitude,
+            _ => magnitude,
+        };
         Ok(end.map(|end| (number, end)))
     }
 

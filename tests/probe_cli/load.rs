@@ -166,7 +166,7 @@ fn the_file_gets_the_document_though_stdout_is_full() {
 #[test]
 fn when_nobody_reads_the_intervals_any_more_the_load_ends() {
     let mut shell = std::process::Command::new("sh");
-    let script = "\"$0\" load -d 1h --interval 10ms --format ndjson | head -n 1";
+    let script = "\"$0\" load -d 1m --interval 10ms --format ndjson | head -n 1";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_probe")]);
     let ended = end(caught(shell).spawn().unwrap());
     assert_eq!(

@@ -149,7 +149,7 @@ fn every_kind_of_reply_is_one_frame() {
 
 #[test]
 fn what_breaks_the_rules_is_malformed() {
-    let broken: [&[u8]; 21] = [
+    let broken: [&[u8]; 23] = [
         b"OK\r\n",
         b"\r\n",
         b"HTTP/1.1 400",
@@ -165,6 +165,8 @@ fn what_breaks_the_rules_is_malformed() {
         b":--1\r\n",
         b"$-2\r\n",
         b"$-10\r\n",
+        b"$-0\r\n\r\n",
+        b"*-0\r\n",
         b"*-2\r\n",
         b"$3\r\nabcde",
         b"$3\r\nabc\rx",
