@@ -2,6 +2,7 @@
 //! borrowed, and nothing here performs I/O: bytes leave in the next flush.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,8 +183,9 @@ impl<K: Kernel> Core<K> {
                 let slot = &mut self.slots[index as usize];
                 // Behind others that wait for the same flush it changes nothing but the nearest deadline.
                 let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
-                queue(slot, it, member, now, asked, payload, &mut self.send_pool)
-                    .ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
+                let range = slot.conn.send(now, payload, &mut self.send_pool);
+                let range = range.ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
+                entrust(slot, it, member, now, asked, range);
                 if changes {
                     self.settle(index);
                 }
@@ -214,19 +216,13 @@ impl<K: Kernel> Core<K> {
                 slot.conn.refused();
                 break;
             };
+            let asked = Asked {
+                request: waiter.request,
+                tag: waiter.tag,
+                deadline: waiter.deadline,
+            };
             it.waiter_served();
-            let (request, tag, deadline) = (waiter.request, waiter.tag, waiter.deadline);
-            it.assign(
-                member,
-                InFlight {
-                    request,
-                    tag,
-                    deadline,
-                    range,
-                    is_tombstone: false,
-                },
-            );
-            slot.conn.await_reply(now);
+            entrust(slot, it, member, now, asked, range);
             self.settle(index);
         }
         self.file_service(service);
@@ -360,17 +356,15 @@ impl<K: Kernel> Core<K> {
     }
 }
 
-/// Queues a request's bytes on a member's connection and remembers that a reply is awaited.
-fn queue<S>(
+/// A request's bytes are queued at `range` of a member's connection: its reply is awaited there from now on.
+fn entrust<S>(
     slot: &mut Slot<S>,
     service: &mut Service,
     member: u32,
     now: Time,
     asked: Asked,
-    payload: &[u8],
-    pool: &mut crate::buffer::Pool,
-) -> Option<()> {
-    let range = slot.conn.send(now, payload, pool)?;
+    range: Range<u64>,
+) {
     slot.conn.await_reply(now);
     let Asked {
         request,
@@ -387,5 +381,4 @@ fn queue<S>(
             is_tombstone: false,
         },
     );
-    Some(())
 }

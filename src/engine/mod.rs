@@ -69,10 +69,7 @@ impl<K: Kernel> Engine<K> {
             true => Some(Duration::ZERO),
             false => timeout,
         };
-        let timeout = match (timeout, core.next_work()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let timeout = [timeout, core.next_work()].into_iter().flatten().min();
         let spin = core.config.spin;
         let woken = core
             .kernel

@@ -95,10 +95,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let now = self.kernel().now();
         let until_forced = self.drain_until.map(|until| until.since(now));
-        let timeout = match (timeout, until_forced) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let timeout = [timeout, until_forced].into_iter().flatten().min();
         self.engine.turn(timeout)?;
         while let Some(event) = self.engine.next_event() {
             self.handle(event)?;
