@@ -102,9 +102,10 @@ pub(crate) trait Kernel {
     /// A listening socket.
     type Listener: std::fmt::Debug;
 
-    /// Whether a read shorter than its buffer proves a socket drained while no FIN has been told. True for epoll and
-    /// kqueue; mio's poll(2) backend re-arms a source only when an operation on it would block.
-    const SHORT_READ_DRAINS: bool;
+    /// Whether a read or write shorter than asked proves that there is no more to read (while no FIN has been told), or
+    /// no more room. True for epoll and kqueue; mio's poll(2) backend re-arms a source only when an operation on it
+    /// would block.
+    const SHORT_IS_ALL: bool;
 
     /// Starts to connect and registers for readable and writable edges.
     fn connect(

@@ -76,7 +76,7 @@ impl<K: Kernel> Engine<K> {
                 quota.bytes = quota.bytes.saturating_sub(n);
                 // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
                 let drained =
-                    n < room && K::SHORT_READ_DRAINS && !slot.read_closed && !slot.conn.is_broken();
+                    n < room && K::SHORT_IS_ALL && !slot.read_closed && !slot.conn.is_broken();
                 slot.readable = !drained;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -133,7 +133,7 @@ impl Kernel for Net {
     type Socket = Socket;
     type Listener = Listener;
 
-    const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
+    const SHORT_IS_ALL: bool = cfg!(not(mio_unsupported_force_poll_poll));
 
     fn connect(
         &mut self,

@@ -112,7 +112,7 @@ impl Kernel for SimKernel {
     type Socket = SimSocket;
     type Listener = SimListener;
 
-    const SHORT_READ_DRAINS: bool = true;
+    const SHORT_IS_ALL: bool = true;
 
     fn connect(
         &mut self,
