@@ -7,6 +7,8 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 mod ledger;
+#[cfg(target_os = "linux")]
+pub(crate) mod namespaces;
 mod peers;
 
 use std::net::{SocketAddr, TcpStream};

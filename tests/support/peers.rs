@@ -16,8 +16,13 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new() -> Peer {
+        Peer::at(([127, 0, 0, 1], 0))
+    }
+
+    /// A peer at this address, in the network of this thread.
+    pub(crate) fn at(address: impl Into<SocketAddr>) -> Peer {
         Peer {
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            listener: TcpListener::bind(address.into()).unwrap(),
         }
     }
 

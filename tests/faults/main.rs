@@ -1,0 +1,12 @@
+//! Faults on the real kernel, in network namespaces that each test makes for itself (`support::namespaces`).
+//!
+//! Root, iproute2 and nftables are needed: `cargo test --test faults -- --ignored`. Whatever is done to the link, the
+//! peer or this machine: each request ends exactly once and by the right name, nothing is early, nothing spins, and
+//! descriptors come back. Waits are bounded; how fast anything is nobody asserts.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod namespaces;
