@@ -4,9 +4,17 @@
 //! peer or this machine: each request ends exactly once and by the right name, nothing is early, nothing spins, and
 //! descriptors come back. Waits are bounded; how fast anything is nobody asserts.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests; system calls in sys.rs"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod common;
+mod connecting;
 mod namespaces;
+mod sys;

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
@@ -55,10 +55,15 @@ impl Namespace {
         &self.name
     }
 
+    /// The file that stands for it.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new(NAMES).join(&self.name)
+    }
+
     /// This thread is in the namespace until the guard is dropped.
     pub(crate) fn enter(&self) -> Inside {
         let before = File::open("/proc/thread-self/ns/net").unwrap();
-        set(&File::open(Path::new(NAMES).join(&self.name)).unwrap());
+        set(&File::open(self.path()).unwrap());
         Inside {
             before,
             of_this_thread: PhantomData,
