@@ -17,4 +17,5 @@ mod support;
 mod common;
 mod connecting;
 mod namespaces;
+mod silence;
 mod sys;
