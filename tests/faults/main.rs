@@ -16,6 +16,7 @@ mod support;
 
 mod common;
 mod connecting;
+mod loss;
 mod namespaces;
 mod silence;
 mod sys;
