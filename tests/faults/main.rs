@@ -14,9 +14,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "probe")]
+#[path = "../probe_cli/support.rs"]
+mod probe;
+
 mod common;
 mod connecting;
 mod loss;
 mod namespaces;
+#[cfg(feature = "probe")]
+mod processes;
 mod silence;
 mod sys;
