@@ -26,3 +26,4 @@ mod namespaces;
 mod processes;
 mod silence;
 mod sys;
+mod windows;
