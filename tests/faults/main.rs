@@ -22,6 +22,7 @@ mod common;
 mod connecting;
 mod loss;
 mod namespaces;
+mod ports;
 #[cfg(feature = "probe")]
 mod processes;
 mod silence;
