@@ -164,6 +164,14 @@ pub(crate) fn join(near: &Namespace, far: &Namespace, number: u8) {
              link set {device} up"
         ));
     }
+    for end in [near, far] {
+        // A device without its queue drops what is sent; the kernel gives it one when it gets round to it, up to a
+        // second later where other links are made too.
+        let show = ["-n", end.name(), "-brief", "link", "show", "dev", &device];
+        super::eventually("a link that is up", || {
+            run("ip", &show, "").contains(" UP ")
+        });
+    }
 }
 
 /// Removes namespaces of processes that have ended without doing so.
@@ -189,12 +197,13 @@ fn remove(name: &str) {
 }
 
 fn set(namespace: &File) {
-    setns(namespace, CloneFlags::CLONE_NEWNET).expect("needs root");
+    setns(namespace, CloneFlags::CLONE_NEWNET)
+        .unwrap_or_else(|error| panic!("entering a namespace (needs root): {error}"));
 }
 
-/// Runs a program to its end, which must be a success.
+/// Runs a program to its end, which must be a success. What it printed.
 #[track_caller]
-fn run(program: &str, arguments: &[&str], input: &str) {
+fn run(program: &str, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -211,4 +220,5 @@ fn run(program: &str, arguments: &[&str], input: &str) {
         "{program} {arguments:?}: {}\n{input}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8(output.stdout).unwrap()
 }
