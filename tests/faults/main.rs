@@ -20,6 +20,7 @@ mod probe;
 
 mod common;
 mod connecting;
+mod icmp;
 mod loss;
 mod namespaces;
 mod ports;
