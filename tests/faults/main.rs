@@ -18,8 +18,13 @@ mod support;
 #[path = "../probe_cli/support.rs"]
 mod probe;
 
+#[cfg(feature = "probe")]
+mod churn;
 mod common;
 mod connecting;
+#[cfg(feature = "probe")]
+#[path = "../support/counting.rs"]
+mod counting;
 mod icmp;
 mod loss;
 mod namespaces;
@@ -29,3 +34,8 @@ mod processes;
 mod silence;
 mod sys;
 mod windows;
+
+/// Counts what a thread allocates, where a test asks for it.
+#[cfg(feature = "probe")]
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
