@@ -21,30 +21,10 @@ pub(crate) fn server() -> SocketAddr {
     SocketAddr::from((Link::FAR, PORT))
 }
 
-/// What arrives in a namespace meets these rules and no others.
-#[track_caller]
-pub(crate) fn filter_input(namespace: &Namespace, rules: &str) {
-    namespace.nft(&format!(
-        "flush ruleset\n\
-         table inet faults {{\n\
-           chain input {{ type filter hook input priority 0; {rules}; }}\n\
-         }}"
-    ));
-}
-
-/// Everything arrives again.
-#[track_caller]
-pub(crate) fn clear_filters(namespace: &Namespace) {
-    namespace.nft("flush ruleset");
-}
-
 /// No segment of the server's port arrives in this namespace, whichever way it goes.
 #[track_caller]
 pub(crate) fn black_hole(namespace: &Namespace) {
-    filter_input(
-        namespace,
-        &format!("tcp dport {PORT} drop; tcp sport {PORT} drop"),
-    );
+    namespace.filter_input(&format!("tcp dport {PORT} drop\ntcp sport {PORT} drop"));
 }
 
 /// The bundled server in a thread of its own in a namespace; it ends when dropped.
@@ -146,6 +126,18 @@ pub(crate) fn sockets_of(namespace: &Namespace) -> usize {
         .filter_map(|descriptor| sys::namespace_of_socket(descriptor).ok())
         .filter(|it| it.metadata().unwrap().ino() == wanted)
         .count()
+}
+
+/// One of a namespace's counters of a protocol, as netstat(8) shows them.
+pub(crate) fn counter(namespace: &Namespace, protocol: &str, name: &str) -> u64 {
+    let table = namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+    let mut lines = table
+        .lines()
+        .filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(": "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(it, _)| *it == name).unwrap();
+    value.parse().unwrap()
 }
 
 /// A client after everything: it tells nothing more, and has as many sockets as connections; when those are none, its

@@ -133,7 +133,7 @@ fn requests_that_wait_for_a_syn_black_hole_fail_with_its_timeout_and_are_served_
     calm.ends(4);
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     let request = ledger.request(&mut client, upstream, b"ping\n", far());
     assert_eq!(ledger.until(&mut client, request).reply(), b"ping");
     ledger.until_all(&mut client);
@@ -198,8 +198,8 @@ fn what_a_filter_refuses_is_told_by_its_name_and_the_next_address_is_tried() {
         let kind = with.replacen(' ', " type ", usize::from(with.starts_with("icmp")));
         format!("tcp dport {} reject with {kind}", port(case))
     });
-    filter_input(&link.far, &rules.collect::<Vec<_>>().join("; "));
-    // A second each: the answer to the first SYN comes while connect(2) holds the socket, and ICMP is dropped then.
+    link.far.filter_input(&rules.collect::<Vec<_>>().join("\n"));
+    // A second for some: a message of ICMP that comes while connect(2) holds the socket ends nothing.
     std::thread::scope(|scope| {
         for (case, (address, with, refusal)) in rejects.into_iter().enumerate() {
             let (refused, next) = (SocketAddr::from((address, port(case))), &next);

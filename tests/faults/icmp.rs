@@ -37,10 +37,8 @@ fn a_router_that_says_unreachable_for_a_while_ends_nothing_that_stands() {
         "port-unreachable",
         "admin-prohibited",
     ] {
-        filter_input(
-            &link.far,
-            &format!("tcp dport {PORT} reject with icmp type {with}"),
-        );
+        link.far
+            .filter_input(&format!("tcp dport {PORT} reject with icmp type {with}"));
         let connection = only_connection(&client, upstream);
         let before = client.tcp_info(connection).unwrap().retransmits;
         let request = ledger.request(&mut client, upstream, b"ping\n", far());
@@ -48,7 +46,7 @@ fn a_router_that_says_unreachable_for_a_while_ends_nothing_that_stands() {
         turn_until(&mut client, "segments sent again", |client| {
             client.tcp_info(connection).unwrap().retransmits >= before + 2
         });
-        clear_filters(&link.far);
+        link.far.clear_filters();
         assert_eq!(read_exactly(&mut stream, 5), b"ping\n", "{with}");
         stream.write_all(b"pong\n").unwrap();
         assert_eq!(
@@ -70,10 +68,9 @@ fn a_router_that_goes_on_saying_unreachable_is_the_reason_told_at_the_user_timeo
     let _inside = link.near.enter();
     let (mut client, upstream, _peer, _stream) = standing_connection(&link, ms(600));
     let mut ledger = Ledger::default();
-    filter_input(
-        &link.far,
-        &format!("tcp dport {PORT} reject with icmp type host-unreachable"),
-    );
+    link.far.filter_input(&format!(
+        "tcp dport {PORT} reject with icmp type host-unreachable"
+    ));
     let calm = Calm::begins();
     let request = ledger.request(&mut client, upstream, b"ping\n", far());
     let error = ledger.until(&mut client, request).error();
@@ -102,10 +99,8 @@ fn a_filter_that_resets_what_stands_ends_the_next_request_as_maybe_sent() {
     let (mut client, upstream, _peer, _stream) =
         standing_connection(&link, Duration::from_secs(20));
     let mut ledger = Ledger::default();
-    filter_input(
-        &link.far,
-        &format!("tcp dport {PORT} reject with tcp reset"),
-    );
+    link.far
+        .filter_input(&format!("tcp dport {PORT} reject with tcp reset"));
     assert_silent(&mut client);
     let calm = Calm::begins();
     let request = ledger.request(&mut client, upstream, b"ping\n", far());

@@ -13,10 +13,9 @@ use crate::support::*;
 
 /// Each segment that arrives is lost with this chance.
 fn lose(namespace: &Namespace, percent: u32) {
-    filter_input(
-        namespace,
-        &format!("meta l4proto tcp numgen random mod 100 < {percent} drop"),
-    );
+    namespace.filter_input(&format!(
+        "meta l4proto tcp numgen random mod 100 < {percent} drop"
+    ));
 }
 
 /// TCP sends a lost segment again after 10 ms, as on a short link it should, and not after 200.
@@ -24,16 +23,6 @@ fn send_again_soon(link: &Link) {
     for end in [&link.near, &link.far] {
         end.sysctl("net.ipv4.tcp_rto_min_us", "10000");
     }
-}
-
-/// Segments that were sent again by all of a namespace.
-fn sent_again(namespace: &Namespace) -> u64 {
-    let table = namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
-    let mut lines = table.lines().filter(|line| line.starts_with("Tcp:"));
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let mut pairs = names.split(' ').zip(values.split(' '));
-    let (_, value) = pairs.find(|(name, _)| *name == "RetransSegs").unwrap();
-    value.parse().unwrap()
 }
 
 /// Requests with their contents: of one line to many segments.
@@ -104,7 +93,7 @@ fn requests_survive_a_loss_of(percent: u32, requests: usize) {
         asked.ask(&mut client, upstream, Duration::from_secs(8));
     }
     let replies = asked.all_end(&mut client);
-    let again = [&link.near, &link.far].map(sent_again);
+    let again = [&link.near, &link.far].map(|end| counter(end, "Tcp", "RetransSegs"));
     println!(
         "{percent} % lost each way, {again:?} segments sent again: {replies} of {requests} answered in {:?}",
         calm.lasts()
@@ -115,7 +104,7 @@ fn requests_survive_a_loss_of(percent: u32, requests: usize) {
     assert!(replies >= requests / 4, "TCP makes up for such a loss");
 
     for end in [&link.near, &link.far] {
-        clear_filters(end);
+        end.clear_filters();
     }
     for _ in 0..50 {
         asked.ask(&mut client, upstream, Duration::from_secs(60));

@@ -87,7 +87,7 @@ fn data_in_flight_in_a_black_hole_is_given_up_at_the_user_timeout() {
     calm.ends(3);
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }
@@ -109,7 +109,7 @@ fn a_black_hole_is_found_by_the_first_byte_timeout_where_that_is_sooner() {
     assert_lost(error, Phase::Read, Sent::Maybe, Source::Timeout(ms(250)));
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }
@@ -142,7 +142,7 @@ fn the_rest_of_a_reply_lost_on_its_way_is_found_by_the_read_stall() {
     assert_lost(second, Phase::Read, Sent::Maybe, Source::Timeout(ms(250)));
     ledger.until_all(&mut client);
 
-    clear_filters(&link.near);
+    link.near.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }
@@ -173,7 +173,7 @@ fn a_request_that_a_black_hole_swallows_in_part_is_given_up_by_the_write_stall()
     assert_lost(behind, Phase::Write, Sent::No, Source::Timeout(ms(250)));
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }
@@ -236,7 +236,7 @@ fn an_idle_upstream_connection_in_a_black_hole_goes_silently_and_the_next_reques
     assert_lost(error, Phase::Connect, Sent::No, Source::Timeout(ms(300)));
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }
@@ -262,7 +262,7 @@ fn a_request_on_a_connection_lost_while_idle_is_maybe_sent_and_the_next_one_is_n
     calm.ends(2);
     ledger.until_all(&mut client);
 
-    clear_filters(&link.far);
+    link.far.clear_filters();
     assert_served_again(&mut client, &peer, upstream, &mut ledger);
     assert_nothing_is_left(client, &link.near);
 }

@@ -6,6 +6,7 @@
 //! process left behind is swept by the next one. Nothing is made in the namespace of the system: both ends of a link
 //! are made within those of the test, so tests in parallel may use the same devices and addresses. A thread that enters
 //! one takes threads and processes that it starts along; sockets stay where they were made.
+#![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::fs::File;
 use std::io::Write;
@@ -95,6 +96,26 @@ impl Namespace {
     #[track_caller]
     pub(crate) fn nft(&self, rules: &str) {
         self.within(|| run("nft", &["-f", "-"], rules));
+    }
+
+    /// What arrives in it meets these rules and no others.
+    #[track_caller]
+    pub(crate) fn filter_input(&self, rules: &str) {
+        self.nft(&format!(
+            "flush ruleset\n\
+             table inet faults {{\n\
+               chain input {{\n\
+                 type filter hook input priority 0\n\
+                 {rules}\n\
+               }}\n\
+             }}\n"
+        ));
+    }
+
+    /// Everything arrives again.
+    #[track_caller]
+    pub(crate) fn clear_filters(&self) {
+        self.nft("flush ruleset");
     }
 
     /// Sets `net.…` of sysctl(8), which each namespace has for itself.
