@@ -213,6 +213,31 @@ fn what_a_filter_refuses_is_told_by_its_name_and_the_next_address_is_tried() {
     assert_eq!(sockets_of(&link.near), 0);
 }
 
+/// The handshake's last ACK is answered by ICMP before the loop has looked: SO_ERROR tells that of a connection that
+/// stands.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn what_a_router_says_as_the_connection_comes_to_stand_is_no_end_of_it() {
+    let link = Link::new("last-ack");
+    let _serving = Serving::echo(&link);
+    link.far.filter_input(&format!(
+        "tcp dport {PORT} tcp flags & syn != syn reject with icmp type host-unreachable"
+    ));
+    let _inside = link.near.enter();
+    let mut client = client();
+    let connection = client
+        .connect(&server().to_string(), Framing::line())
+        .unwrap();
+    client.send(connection, b"hello\n").unwrap();
+    eventually("the message of ICMP", || {
+        counter(&link.near, "Icmp", "InDestUnreachs") > 0
+    });
+    link.far.clear_filters();
+    until_connected(&mut client, connection);
+    assert_eq!(next_frame(&mut client, connection), b"hello");
+    assert_nothing_is_left(client, &link.near);
+}
+
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn what_this_machines_routes_refuse_is_told_by_its_name_and_the_next_address_is_tried() {
