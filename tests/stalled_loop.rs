@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::*;
-use taut::{Client, Config, Deadline, Framing, Source, UpstreamId};
+use taut::{Client, Config, Deadline, Event, Framing, Source, UpstreamId};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -164,6 +164,46 @@ fn answers_that_a_lagging_program_holds_back_are_not_late() {
     );
     ledger.until_all(&mut client);
     assert_eq!(ledger.replies(), 8);
+}
+
+/// What a quota left was taken for an unfinished frame, whose rest the peer owed: after the read stall the connection
+/// was ended, and whole frames with it.
+#[test]
+fn frames_that_are_worked_off_more_slowly_than_any_timeout_are_all_told() {
+    let (mut client, peer, mut ledger) = (
+        client_with(|it| {
+            it.limits.turn_frames_max = 1;
+            it.timeouts.read_first = ms(10);
+            (it.timeouts.read_stall, it.timeouts.first_byte) = (ms(50), ms(50));
+            it.timeouts.idle = ms(50);
+        }),
+        Peer::new(),
+        Ledger::default(),
+    );
+    let (raw, mut raw_stream) = connected(&mut client, &peer, Framing::line());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(8));
+    for n in 0..8 {
+        ledger.request(&mut client, upstream, format!("{n:02}\n").as_bytes(), far());
+    }
+    client.flush();
+    answer_all(&client, upstream, &mut streams);
+    raw_stream
+        .write_all(b"line\n".repeat(8).as_slice())
+        .unwrap();
+    until_in_kernel(&client, raw, 40);
+    let mut lines = 0;
+    while ledger.open() > 0 || lines < 8 {
+        // Each turn tells one of either, and the program takes its time with it.
+        client.turn(Some(Duration::ZERO)).unwrap();
+        stall_until(Instant::now() + ms(25));
+        while let Some(event) = client.next_event() {
+            match event {
+                Event::Frame { .. } => lines += 1,
+                other => drop(ledger.book(&client, other)),
+            }
+        }
+    }
+    assert_eq!((lines, ledger.replies()), (8, 8));
 }
 
 /// With one connection given up by its peer and one answered, only the former's request fails.

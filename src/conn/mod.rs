@@ -107,6 +107,8 @@ pub(crate) struct Conn {
     wanted: usize,
     /// Bytes of an unfinished frame.
     partial: usize,
+    /// What has come is not looked through yet: the loop or the program is behind, not the peer.
+    is_behind: bool,
     /// What is unfinished is sure to be a reply.
     reply_begun: bool,
     skipping: Option<Skipping>,
@@ -165,6 +167,7 @@ impl Conn {
             broken: None,
             wanted: 1,
             partial: 0,
+            is_behind: false,
             reply_begun: false,
             skipping: None,
             received: 0,
@@ -225,6 +228,7 @@ impl Conn {
     /// `n` bytes came in.
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
+        self.is_behind = true;
         (self.received_at, self.active_at, self.quiet_since) = (now, now, now);
         if self.received >= self.profile.read_bytes_max && !self.discarding {
             self.ending.get_or_insert(Ending::ReadLimit);
@@ -311,10 +315,10 @@ impl Conn {
         self.wants_writable = true;
     }
 
-    /// Takes back bytes of which none has been written. What a failed write has dropped is gone already.
-    pub(crate) fn withdraw(&mut self, range: Range<u64>) {
+    /// Takes back bytes of which none has been written, in their order. What a failed write has dropped is gone already.
+    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
         if self.broken.is_none() {
-            self.queue.withdraw(range);
+            self.queue.withdraw(ranges);
         }
     }
 

@@ -265,6 +265,23 @@ fn each_phase_has_its_own_timeout_and_progress_postpones_it() {
     );
 }
 
+/// Frames that a quota left for later turns were taken for one unfinished frame, whose rest did not come.
+#[test]
+fn while_whole_frames_wait_to_be_cut_the_peer_is_not_late() {
+    let mut bench = Bench::open();
+    bench.conn.await_reply(bench.now);
+    bench.receive(b"one\ntwo\nthr");
+    let cut = bench.conn.poll_frame(&mut bench.buffer);
+    assert!(matches!(cut, Some(Cut::Frame { .. })));
+    assert!(bench.conn.poll_timeout().is_never());
+    bench.wait(Duration::from_secs(60));
+    assert_eq!(bench.conn.poll_event(), None);
+
+    assert_eq!(bench.frames(), [b"two"]);
+    let stalled_at = Time::ZERO.after(Timeouts::default().read_stall);
+    assert_eq!(bench.conn.poll_timeout(), stalled_at);
+}
+
 #[test]
 fn resolving_and_connecting_are_bounded_one_by_one_and_together() {
     let decoder = Framing::line().decoder(64);
@@ -330,7 +347,7 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
         .conn
         .handle_write_error(Source::Os(32), &mut bench.pool);
     bench.send(b"short");
-    bench.conn.withdraw(4..18);
+    bench.conn.withdraw(std::iter::once(4..18));
     assert_eq!(bench.conn.written_bytes(), 4);
     assert!(bench.conn.poll_transmit().is_empty());
 }

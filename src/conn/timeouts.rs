@@ -79,7 +79,10 @@ impl Conn {
 
     fn reading(&self) -> Running {
         let timeouts = &self.profile.timeouts;
-        if self.partial > 0 {
+        if self.is_behind {
+            // Whole frames may lie here: the peer is not late. They are bounded, and looked at in the next turn.
+            NONE
+        } else if self.partial > 0 {
             (
                 self.received_at.after(timeouts.read_stall),
                 Phase::Read,

@@ -68,6 +68,7 @@ impl Conn {
                 }
             }
         }
+        self.is_behind = false;
         self.apply_ending();
         None
     }
@@ -90,6 +91,7 @@ impl Conn {
         self.wanted = 1;
         if left > 0 {
             self.partial = usize::try_from(dropped).unwrap_or(usize::MAX);
+            self.is_behind = false;
             self.apply_ending();
             return None;
         }

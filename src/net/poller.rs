@@ -140,10 +140,15 @@ impl Poller {
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
-            // mio leaves the last events in place when it fails.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                // mio leaves the last events in place when it fails.
                 self.events.clear();
-                Ok(())
+                // A wait that was interrupted has looked at nothing, and may have been long (SIGSTOP): what is here
+                // must not be taken for late. A poll that does not wait is interrupted by a signal that is pending.
+                match timeout {
+                    Some(Duration::ZERO) => Ok(()),
+                    _ => self.poll(Some(Duration::ZERO)),
+                }
             }
             other => other,
         }

@@ -124,13 +124,18 @@ impl<K: Kernel> Server<K> {
         let Some(until) = self.drain_until else {
             return;
         };
+        // The last answer leaves now: when it has, nothing else may come to say that the connection is quiet.
+        self.engine.core.flush();
         let force = self.kernel().now() >= until;
-        for connection in self.engine.core.open_connections(!force) {
-            // It may have ended meanwhile: then there is nothing left to do.
-            if force {
-                self.stats.forced += u64::from(self.engine.core.abort(connection).is_ok());
-            } else {
-                let _ = self.engine.core.close(connection);
+        let core = &mut self.engine.core;
+        // One that has ended meanwhile is done with already.
+        if force {
+            for connection in core.open_connections() {
+                self.stats.forced += u64::from(core.abort(connection).is_ok());
+            }
+        } else {
+            for connection in core.quiet_connections() {
+                let _ = core.close(connection);
             }
         }
         // No frame is held here, and the last connection to go must not wait for another turn.
