@@ -3,7 +3,11 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod lookups;
+
 use std::time::{Duration, Instant};
+
+pub use lookups::Lookups;
 
 use crate::error::{Error, Phase, Source};
 use crate::socket_options::SocketOptions;
@@ -17,6 +21,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// Looking up names.
+    pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
     pub peek: Peek,
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
@@ -162,6 +168,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
@@ -216,6 +223,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.lookups.validate()?;
         self.limits.validate()
     }
 }

@@ -10,14 +10,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::core::Core;
 use super::slot::Owner;
-use crate::error::{Class, Error, Phase, ResolveError, Source};
+use crate::error::{Class, Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::upstream::no_address;
+use crate::names::{Addresses, Asked, Outcome};
+use crate::upstream::{no_address, split_target};
 
 /// What is still to be tried for one connection.
 #[derive(Debug)]
@@ -40,28 +41,66 @@ enum Look {
 }
 
 impl<K: Kernel> Core<K> {
+    /// Looks the host up, or takes it as the address it is. The target has been checked.
+    pub(super) fn look_up(&mut self, index: u32, target: &str) {
+        let Ok((host, port)) = split_target(target) else {
+            return;
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return self.handle_resolved(index, Ok([SocketAddr::new(ip, port)].into()));
+        }
+        let slot = &mut self.slots[index as usize];
+        let (waiter, until) = (slot.id.token(), slot.conn.poll_timeout());
+        let (name, asked) = self.names.ask(self.now, target, waiter, until);
+        slot.name = Some(name);
+        match asked {
+            Asked::Known(outcome) => return self.handle_resolved(index, outcome),
+            Asked::Joined => {}
+            Asked::Begin { job, in_place_of } => {
+                in_place_of
+                    .into_iter()
+                    .for_each(|job| self.kernel.abandon(job));
+                self.kernel.resolve(job, host, port);
+            }
+        }
+        self.settle(index);
+    }
+
     /// Takes the outcomes of lookups.
     pub(super) fn take_resolved(&mut self) {
-        while let Some((job, outcome)) = self.kernel.poll_resolved() {
-            let index = job as u32;
+        let mut resolved = std::mem::take(&mut self.resolved);
+        while let Some((job, answer)) = self.kernel.poll_resolved() {
+            self.names
+                .handle_resolved(self.now, job, answer, &mut resolved);
+        }
+        for (waiter, outcome) in resolved.drain(..) {
+            let index = waiter as u32;
             let slot = self.slots.get(index as usize);
-            // The connection may have given up, and its slot may be another's by now.
-            if slot.is_some_and(|slot| slot.id.token() == job && slot.conn.is_resolving()) {
+            // Whose end is told has given up its lookup; one that was only just ended is not dialled either.
+            if slot.is_some_and(|slot| slot.id.token() == waiter && slot.conn.is_resolving()) {
                 self.handle_resolved(index, outcome);
             }
         }
+        self.resolved = resolved;
     }
 
-    pub(super) fn handle_resolved(
-        &mut self,
-        index: u32,
-        outcome: Result<Vec<SocketAddr>, ResolveError>,
-    ) {
+    /// A connection waits no longer for its name. Addresses that were good once may do.
+    pub(super) fn give_up_lookup(&mut self, index: u32) -> Option<Addresses> {
+        let slot = &self.slots[index as usize];
+        let given_up = self.names.give_up(self.now, slot.name?, slot.id.token());
+        given_up
+            .abandoned
+            .into_iter()
+            .for_each(|job| self.kernel.abandon(job));
+        given_up.addresses
+    }
+
+    pub(super) fn handle_resolved(&mut self, index: u32, outcome: Outcome) {
         let slot = &mut self.slots[index as usize];
         match outcome {
             Ok(addresses) => {
                 slot.dial = Some(Box::new(Dial {
-                    addresses: addresses.into(),
+                    addresses: addresses.iter().copied().collect(),
                     last_error: None,
                 }));
                 self.dial_next(index);
@@ -100,6 +139,9 @@ impl<K: Kernel> Core<K> {
             }
         }
         let error = dial.last_error.unwrap_or_else(no_address);
+        if let Some(name) = slot.name.filter(|_| error.class != Class::Resource) {
+            self.names.doubt(name);
+        }
         slot.conn.handle_connect_failed(error);
         self.push_ready(index);
     }
@@ -146,7 +188,7 @@ impl<K: Kernel> Core<K> {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         slot.conn.handle_connected(now);
-        slot.dial = None;
+        (slot.dial, slot.name) = (None, None);
         slot.peer = Some(peer);
         slot.writable = true;
         let connection = slot.id;

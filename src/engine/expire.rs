@@ -44,7 +44,13 @@ impl<K: Kernel> Core<K> {
         if let Some(source) = slot.conn.address_overdue(self.now).filter(|_| has_next) {
             return self.attempt_failed(index, Error::new(Phase::Connect, source));
         }
-        slot.conn.handle_timeout(self.now);
+        if slot.conn.is_resolving()
+            && slot.conn.poll_timeout() <= now
+            && let Some(addresses) = self.give_up_lookup(index)
+        {
+            return self.handle_resolved(index, Ok(addresses));
+        }
+        self.slots[index as usize].conn.handle_timeout(now);
         self.settle(index);
     }
 

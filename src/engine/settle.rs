@@ -102,6 +102,9 @@ impl<K: Kernel> Core<K> {
                 .close(socket, error.is_some_and(|error| resets(&error)));
         }
         self.wheel.clear(slot.timer);
+        self.give_up_lookup(index);
+        let slot = &mut self.slots[index as usize];
+        slot.name = None;
         let connection = slot.id;
         match slot.owner {
             Owner::Program => self.tell(

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::dial::Dial;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
+use crate::names::NameKey;
 use crate::time::Time;
 use crate::wheel::TimerKey;
 
@@ -29,6 +30,8 @@ pub(super) struct Slot<S> {
     pub(super) timer: TimerKey,
     /// While connecting: what is still to be tried.
     pub(super) dial: Option<Box<Dial>>,
+    /// The name it connects by, until it stands.
+    pub(super) name: Option<NameKey>,
     pub(super) peer: Option<SocketAddr>,
     pub(super) readable: bool,
     pub(super) writable: bool,
@@ -54,6 +57,7 @@ impl<S> Slot<S> {
             owner,
             timer,
             dial: None,
+            name: None,
             peer: None,
             readable: false,
             writable: false,

@@ -8,6 +8,7 @@
 
 mod ledger;
 mod peers;
+mod resolver;
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstre
 
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
+pub(crate) use resolver::*;
 
 /// No wait of a passing test takes this long, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
