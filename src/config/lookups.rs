@@ -24,6 +24,8 @@ pub struct Lookups {
     /// How long addresses beyond `fresh_for` are made do with, when a lookup fails or does not come back (RFC 8767);
     /// zero: not at all. Not used when the resolver says that the name does not exist. Default: 10 min.
     pub stale_for: Duration,
+    /// How long the address that was connected to last is tried before the others of its name. Default: 10 min.
+    pub winner_for: Duration,
     /// Names remembered, beside those that are being looked up. Default: 1,024.
     pub names_max: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Lookups {
             fresh_for: Duration::from_secs(30),
             negative_for: Duration::from_secs(2),
             stale_for: Duration::from_secs(600),
+            winner_for: Duration::from_secs(600),
             names_max: 1_024,
         }
     }

@@ -1,35 +1,39 @@
-//! Connecting: the lookup, one address after the other, and the look at what became of an attempt.
+//! Connecting: the lookup, the race of the addresses, and the look at what became of an attempt.
 //!
 //! ```text
-//!   look_up ──► handle_resolved ──► dial_next ──edge──► check_connect ──► connected
-//!                                    ▲     │                 │
-//!                                    └─────┴── next address ─┘
+//!   look_up ──► handle_resolved ──► try_addresses ──edge──► check_connect ──► connected
+//!                                    ▲  ▲                     │
+//!                 expire_attempts ───┘  └──── next address ───┘
 //! ```
-//! A failure is never carried out here: the connection goes to the ready list and is settled when its turn comes, so
-//! that a thousand attempts that fail at once do not nest.
+//! All attempts of a connection share its token: an edge says that one of them is to be looked at. A failure is never
+//! carried out here: the connection goes to the ready list and is settled when its turn comes, so that a thousand
+//! attempts that fail at once do not nest.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::core::Core;
 use super::slot::Owner;
+use crate::conn::{Race, Rules};
 use crate::error::{Class, Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::names::{Addresses, Asked, Outcome};
 use crate::upstream::{no_address, split_target};
 
-/// What is still to be tried for one connection.
+/// The attempts of one connection.
 #[derive(Debug)]
-pub(super) struct Dial {
-    addresses: VecDeque<SocketAddr>,
-    last_error: Option<Error>,
+pub(super) struct Dial<S> {
+    pub(super) race: Race,
+    sockets: Vec<(SocketAddr, S)>,
 }
 
-impl Dial {
-    pub(super) fn has_next(&self) -> bool {
-        !self.addresses.is_empty()
+impl<S> Dial<S> {
+    /// Whoever else was asked to connect need not: those that have are reset.
+    pub(super) fn give_up<K: Kernel<Socket = S>>(self, kernel: &mut K) {
+        for (_, socket) in self.sockets {
+            kernel.close(socket, true);
+        }
     }
 }
 
@@ -96,14 +100,18 @@ impl<K: Kernel> Core<K> {
     }
 
     pub(super) fn handle_resolved(&mut self, index: u32, outcome: Outcome) {
+        let now = self.now;
         let slot = &mut self.slots[index as usize];
         match outcome {
             Ok(addresses) => {
+                let favourite = slot.name.and_then(|name| self.names.favourite(now, name));
+                let rules = Rules::new(slot.conn.timeouts(), &self.config.limits);
                 slot.dial = Some(Box::new(Dial {
-                    addresses: addresses.iter().copied().collect(),
-                    last_error: None,
+                    race: Race::new(now, &addresses, favourite, rules),
+                    sockets: Vec::new(),
                 }));
-                self.dial_next(index);
+                slot.conn.handle_connecting();
+                self.try_addresses(index);
             }
             Err(why) => {
                 slot.conn
@@ -113,32 +121,27 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// Tries the next address.
-    pub(super) fn dial_next(&mut self, index: u32) {
+    /// Begins the attempts whose time has come.
+    fn try_addresses(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let token = slot.id.token();
         let Some(dial) = slot.dial.as_mut() else {
             return;
         };
-        while let Some(address) = dial.addresses.pop_front() {
+        while let Some(address) = dial.race.poll_attempt(self.now) {
             slot.peer = Some(address);
             match self.kernel.connect(address, &self.config.socket, token) {
-                Ok(socket) => {
-                    slot.conn
-                        .handle_connecting(self.now, dial.addresses.is_empty());
-                    slot.install(socket);
-                    return self.file(index);
-                }
-                Err(error) => {
-                    let error = error.into_error();
-                    dial.last_error = Some(error);
-                    if error.class == Class::Resource {
-                        break;
-                    }
+                Ok(socket) => dial.sockets.push((address, socket)),
+                Err(refused) => {
+                    let error = refused.into_error();
+                    dial.race.handle_failed(self.now, address, error);
                 }
             }
         }
-        let error = dial.last_error.unwrap_or_else(no_address);
+        let Some(last_error) = dial.race.lost() else {
+            return self.file(index);
+        };
+        let error = last_error.unwrap_or_else(no_address);
         if let Some(name) = slot.name.filter(|_| error.class != Class::Resource) {
             self.names.doubt(name);
         }
@@ -146,51 +149,65 @@ impl<K: Kernel> Core<K> {
         self.push_ready(index);
     }
 
-    /// An edge came while connecting: has it, or has it failed?
+    /// Gives up the attempts that have used up their time, and goes on with the next.
+    pub(super) fn expire_attempts(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(dial) = slot.dial.as_mut() {
+            while let Some((address, error)) = dial.race.overdue(self.now) {
+                dial.race.handle_failed(self.now, address, error);
+                let attempt = dial.sockets.iter().position(|(of, _)| *of == address);
+                if let Some((_, socket)) = attempt.map(|at| dial.sockets.swap_remove(at)) {
+                    self.kernel.close(socket, true);
+                }
+            }
+        }
+        self.try_addresses(index);
+    }
+
+    /// An edge came while connecting: has one of the attempts won, or failed?
     pub(super) fn check_connect(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
-        let Some(socket) = slot
-            .socket
-            .as_ref()
-            .filter(|_| slot.writable || slot.read_closed)
-        else {
+        let slot = &mut self.slots[index as usize];
+        if !slot.writable && !slot.read_closed {
+            return;
+        }
+        let Some(mut dial) = slot.dial.take() else {
             return;
         };
-        match self.look(socket) {
-            Look::Waiting => {}
-            Look::Connected(peer) => self.connected(index, peer),
-            Look::Failed(error) => self.attempt_failed(index, error),
-        }
-    }
-
-    /// `take_error`, then `peer_addr`: an edge alone proves neither success nor failure.
-    fn look(&self, socket: &K::Socket) -> Look {
-        match self.kernel.take_error(socket) {
-            Ok(None) => {}
-            Ok(Some(error)) | Err(error) => return Look::Failed(Error::os(Phase::Connect, &error)),
-        }
-        match self.kernel.peer_addr(socket) {
-            Ok(peer)
-                if self
-                    .kernel
-                    .local_addr(socket)
-                    .is_ok_and(|local| local == peer) =>
-            {
-                Look::Failed(Error::new(Phase::Connect, Source::SelfConnect))
+        let mut at = 0;
+        while let Some((address, socket)) = dial.sockets.get(at) {
+            match look(&self.kernel, socket) {
+                Look::Waiting => at += 1,
+                Look::Connected(peer) => {
+                    let (_, socket) = dial.sockets.swap_remove(at);
+                    dial.give_up(&mut self.kernel);
+                    return self.connected(index, socket, peer);
+                }
+                Look::Failed(error) => {
+                    dial.race.handle_failed(self.now, *address, error);
+                    let (_, socket) = dial.sockets.swap_remove(at);
+                    self.kernel.close(socket, true);
+                }
             }
-            Ok(peer) => Look::Connected(peer),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Look::Waiting,
-            Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
         }
+        // Each edge is of one attempt, and was looked at.
+        let slot = &mut self.slots[index as usize];
+        (slot.readable, slot.writable, slot.read_closed) = (false, false, false);
+        slot.dial = Some(dial);
+        self.try_addresses(index);
     }
 
-    fn connected(&mut self, index: u32, peer: SocketAddr) {
+    fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         slot.conn.handle_connected(now);
-        (slot.dial, slot.name) = (None, None);
-        slot.peer = Some(peer);
+        if let Some(name) = slot.name.take() {
+            self.names.handle_connected(now, name, peer);
+        }
+        // An edge may have been another attempt's: a read finds out, a FIN is asked for.
+        slot.read_closed = slot.read_closed && self.kernel.peer_has_shut(&socket);
         slot.writable = true;
+        slot.socket = Some(socket);
+        slot.peer = Some(peer);
         let connection = slot.id;
         log::debug!("{connection} to {peer} stands");
         match slot.owner {
@@ -201,16 +218,20 @@ impl<K: Kernel> Core<K> {
             }
         }
     }
+}
 
-    /// One address is done with; the next one is tried, or the connection fails.
-    pub(super) fn attempt_failed(&mut self, index: u32, error: Error) {
-        let slot = &mut self.slots[index as usize];
-        if let Some(socket) = slot.socket.take() {
-            self.kernel.close(socket, true);
+/// `take_error`, then `peer_addr`: an edge alone proves neither success nor failure.
+fn look<K: Kernel>(kernel: &K, socket: &K::Socket) -> Look {
+    match kernel.take_error(socket) {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => return Look::Failed(Error::os(Phase::Connect, &error)),
+    }
+    match kernel.peer_addr(socket) {
+        Ok(peer) if kernel.local_addr(socket).is_ok_and(|local| local == peer) => {
+            Look::Failed(Error::new(Phase::Connect, Source::SelfConnect))
         }
-        if let Some(dial) = slot.dial.as_mut() {
-            dial.last_error = Some(error);
-        }
-        self.dial_next(index);
+        Ok(peer) => Look::Connected(peer),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Look::Waiting,
+        Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
     }
 }

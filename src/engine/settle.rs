@@ -47,7 +47,7 @@ impl<K: Kernel> Core<K> {
     /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        let mut deadline = slot.conn.poll_timeout();
+        let mut deadline = slot.poll_timeout();
         if let Owner::Service { service, member } = slot.owner {
             deadline = deadline.min(self.services[service as usize].next_deadline(member));
         }
@@ -100,6 +100,9 @@ impl<K: Kernel> Core<K> {
         if let Some(socket) = slot.socket.take() {
             self.kernel
                 .close(socket, error.is_some_and(|error| resets(&error)));
+        }
+        if let Some(dial) = slot.dial.take() {
+            dial.give_up(&mut self.kernel);
         }
         self.wheel.clear(slot.timer);
         self.give_up_lookup(index);

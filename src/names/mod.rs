@@ -82,6 +82,8 @@ struct Entry {
     under_way: Option<(Time, u64)>,
     waiters: Vec<u64>,
     asked_at: Time,
+    /// The address that was connected to last, and until when it goes first.
+    winner: Option<(SocketAddr, Time)>,
 }
 
 impl Names {
@@ -188,6 +190,20 @@ impl Names {
         }
     }
 
+    /// One of its addresses was connected to.
+    pub(crate) fn handle_connected(&mut self, now: Time, key: NameKey, address: SocketAddr) {
+        let until = now.after(self.rules.winner_for);
+        if let Some(entry) = self.entry(key) {
+            entry.winner = Some((address, until));
+        }
+    }
+
+    /// The address that should be tried before the others.
+    pub(crate) fn favourite(&mut self, now: Time, key: NameKey) -> Option<SocketAddr> {
+        let (address, until) = self.entry(key)?.winner?;
+        (now < until).then_some(address)
+    }
+
     fn entry(&mut self, key: NameKey) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(key.index as usize);
         entry.filter(|entry| entry.born == key.born)
@@ -205,6 +221,7 @@ impl Names {
             under_way: None,
             waiters: Vec::new(),
             asked_at: now,
+            winner: None,
         };
         let index = self.entries.insert(entry) as u32;
         self.by_target.insert(target.into(), index);

@@ -279,3 +279,12 @@ fn without_times_to_hold_every_question_is_a_lookup() {
     );
     begin(&mut names, at(0), 3);
 }
+
+#[test]
+fn the_address_that_was_connected_to_goes_first_for_ten_minutes() {
+    let (mut names, key) = names_with_an_answer();
+    assert_eq!(names.favourite(at(0), key), None);
+    names.handle_connected(at(1), key, addresses(7)[0]);
+    assert_eq!(names.favourite(at(600), key), Some(addresses(7)[0]));
+    assert_eq!(names.favourite(at(601), key), None);
+}
