@@ -1,3 +1,4 @@
+//! What is remembered of names, whom a lookup answers, and when it is given up.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::SocketAddr;
