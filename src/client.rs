@@ -42,7 +42,8 @@ impl Client {
     /// As for [`Client::new`].
     pub fn with_resolver(config: Config, resolver: Arc<dyn Resolve>) -> Result<Client, Error> {
         config.validate()?;
-        let mut net = Net::new(resolver).map_err(|error| Error::os(Phase::Connect, &error))?;
+        let mut net = Net::new(resolver, config.lookups)
+            .map_err(|error| Error::os(Phase::Connect, &error))?;
         net.set_timer_slack(config.timer_slack);
         Ok(Client {
             engine: Engine::new(net, config),

@@ -3,7 +3,11 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod lookups;
+
 use std::time::{Duration, Instant};
+
+pub use lookups::Lookups;
 
 use crate::error::{Error, Phase, Source};
 use crate::socket_options::SocketOptions;
@@ -17,6 +21,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// Looking up names.
+    pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
     pub peek: Peek,
     /// Poll without blocking for so long before the loop sleeps. Default: zero. A blocked thread pays 25–35 µs to wake
@@ -44,6 +50,9 @@ pub struct Timeouts {
     pub connect: Duration,
     /// One address of several; the last one may use up what remains of `connect`. Default: 3 s.
     pub connect_address: Duration,
+    /// From the beginning of one address's attempt to the next one's, while none has answered (RFC 8305, §5). What
+    /// fails sooner is followed sooner. Default: 250 ms.
+    pub connect_next: Duration,
     /// From a request to the first byte of its reply. Default: 5 s.
     pub first_byte: Duration,
     /// Between two reads while a frame is unfinished. Default: 5 s.
@@ -92,6 +101,8 @@ impl Default for Reconnect {
 pub struct Limits {
     /// Connections at a time, those being made and those being closed included. Default: 65,536.
     pub connections_max: usize,
+    /// Addresses of one name that are tried at a time, for one connection. Each takes a descriptor. Default: 4.
+    pub connect_attempts_max: usize,
     /// Bytes of payload in one frame, where the framing does not say otherwise. Default: 1 MiB.
     pub frame_bytes_max: usize,
     /// Bytes queued for sending on one connection. Default: 1 MiB.
@@ -162,6 +173,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
@@ -177,6 +189,7 @@ impl Default for Timeouts {
             resolve: Duration::from_secs(2),
             connect: Duration::from_secs(5),
             connect_address: Duration::from_secs(3),
+            connect_next: Duration::from_millis(250),
             first_byte: Duration::from_secs(5),
             read_stall: Duration::from_secs(5),
             write_stall: Duration::from_secs(5),
@@ -194,6 +207,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: 65_536,
+            connect_attempts_max: 4,
             frame_bytes_max: 1 << 20,
             send_queue_bytes_max: 1 << 20,
             unpulled_bytes_max: 256 << 10,
@@ -216,6 +230,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.lookups.validate()?;
         self.limits.validate()
     }
 }
@@ -269,6 +284,10 @@ impl Limits {
             (
                 self.connections_max > crate::kernel::INDEX_MAX as usize,
                 "limits.connections_max is above 2^30; a slot's index has 30 bits",
+            ),
+            (
+                self.connect_attempts_max == 0,
+                "limits.connect_attempts_max is 0; at least 1 address must be tried",
             ),
             (
                 self.frame_bytes_max == 0,

@@ -153,9 +153,10 @@ pub(crate) trait Kernel {
     /// The socket's own address.
     fn local_addr(&self, socket: &Self::Socket) -> io::Result<SocketAddr>;
 
-    /// Starts a lookup; its outcome comes from [`Kernel::poll_resolved`] after a wake. Nobody waits for it after `until`:
-    /// then it need not be begun any more.
-    fn resolve(&mut self, job: u64, host: &str, port: u16, until: Time);
+    /// Starts a lookup; its outcome comes from [`Kernel::poll_resolved`] after a wake.
+    fn resolve(&mut self, job: u64, host: &str, port: u16);
+    /// Nobody waits for this lookup any more: it need not be begun, and holds up no other. Its outcome may still come.
+    fn abandon(&mut self, job: u64);
     /// The next finished lookup.
     fn poll_resolved(&mut self) -> Option<Resolved>;
 

@@ -50,6 +50,7 @@ mod event;
 pub mod frame;
 mod handle;
 mod kernel;
+mod names;
 mod net;
 pub mod server;
 #[cfg(any(test, feature = "sim"))]
@@ -60,7 +61,7 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Config, Deadline, Limits, Peek, Reconnect, Timeouts};
+pub use config::{Config, Deadline, Limits, Lookups, Peek, Reconnect, Timeouts};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};

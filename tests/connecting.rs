@@ -218,6 +218,32 @@ fn the_second_address_is_used_when_the_first_does_not_answer_in_its_time() {
     assert_eq!(client.peer_addr(connection), Some(peer.addr()));
 }
 
+/// Sockets of this machine that wait for an answer to their SYN from this address (state 02 of proc(5)).
+fn asking(address: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let waits = format!(":{:04X} 02 ", address.port());
+    table.lines().filter(|line| line.contains(&waits)).count()
+}
+
+#[test]
+fn an_address_that_keeps_silent_is_raced_by_the_next_and_given_up_when_that_stands() {
+    let (hole, _listener, _waiting) = black_hole();
+    let peer = Peer::new();
+    let mut config = Config::default();
+    config.timeouts.connect_next = ms(40);
+    let addresses = Arc::new(Addresses(vec![hole, peer.addr()]));
+    let mut client = Client::with_resolver(config, addresses).unwrap();
+    let others = asking(hole);
+    let asked_at = Instant::now();
+    let connection = client.connect("two.addresses:1", Framing::line()).unwrap();
+    turn_until(&mut client, "the first attempt", |_| asking(hole) > others);
+    until_connected(&mut client, connection);
+    assert!(asked_at.elapsed() >= ms(40));
+    assert_eq!(client.peer_addr(connection), Some(peer.addr()));
+    assert_eq!(asking(hole), others);
+    assert_silent(&mut client);
+}
+
 #[test]
 fn when_no_address_answers_the_last_error_is_told_once() {
     let mut addresses: Vec<_> = (0..5).map(|_| closed_port()).collect();

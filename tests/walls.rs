@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["wheel", "frame", "event", "kernel"],
     &["config", "buffer"],
-    &["net", "conn"],
+    &["net", "conn", "names"],
     &["upstream"],
     &["engine"],
     &["handle"],
@@ -20,7 +20,9 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Rooms without a socket, a clock, a thread, randomness of their own or a log line.
-const PURE: &[&str] = &["wheel", "frame", "buffer", "conn", "upstream", "time"];
+const PURE: &[&str] = &[
+    "wheel", "frame", "buffer", "conn", "names", "upstream", "time",
+];
 
 const IMPURE_WORDS: &[&str] = &[
     "std::net::Tcp",

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!  Resolving ──► Connecting ──► Open ──close──► Draining ──FIN seen──► Closed(None)
-//!      │             │  ▲ next    │                 │
-//!      │             └──┘ address │ FIN, RST,       │ linger, RST,
+//!      │             │            │ FIN, RST,       │ linger, RST,
 //!      ▼             ▼            ▼ timeout, frame  ▼ truncation
 //!      └─────────────┴────────────┴─────────────────┴───────────────► Closed(Some(error))
 //! ```
@@ -11,6 +10,7 @@
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
 mod ending;
+mod race;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -25,6 +25,7 @@ use crate::error::{Error, Source};
 use crate::frame::Decoder;
 use crate::time::Time;
 use ending::Ending;
+pub(crate) use race::{Race, Rules};
 
 /// What connections of one kind have in common.
 #[derive(Clone, Debug)]
@@ -48,11 +49,8 @@ enum State {
         deadline: Time,
         connect_deadline: Time,
     },
-    /// One address is being tried.
-    Connecting {
-        deadline: Time,
-        connect_deadline: Time,
-    },
+    /// Its addresses are being tried.
+    Connecting { connect_deadline: Time },
     /// Both sides may speak.
     Open,
     /// The program has closed: the queue empties, our FIN goes out (at `fin_at`), the peer's is awaited.
@@ -188,27 +186,14 @@ impl Conn {
 
     // What happened.
 
-    /// An address is tried now; `last` when there is none after it.
-    pub(crate) fn handle_connecting(&mut self, now: Time, last: bool) {
-        let (State::Resolving {
+    /// Its name is known: addresses are tried from now on.
+    pub(crate) fn handle_connecting(&mut self) {
+        if let State::Resolving {
             connect_deadline, ..
+        } = self.state
+        {
+            self.state = State::Connecting { connect_deadline };
         }
-        | State::Connecting {
-            connect_deadline, ..
-        }) = self.state
-        else {
-            return;
-        };
-        let deadline = match last {
-            true => connect_deadline,
-            false => now
-                .after(self.profile.timeouts.connect_address)
-                .min(connect_deadline),
-        };
-        self.state = State::Connecting {
-            deadline,
-            connect_deadline,
-        };
     }
 
     /// The TCP connection stands.

@@ -26,37 +26,12 @@ impl Conn {
         (deadline <= now).then_some((phase, Source::Timeout(length)))
     }
 
-    /// Whether the address that is being tried has used up its time, while there is time for another.
-    pub(crate) fn address_overdue(&self, now: Time) -> Option<Source> {
-        match self.state {
-            State::Connecting {
-                deadline,
-                connect_deadline,
-            } if deadline <= now && now < connect_deadline => {
-                Some(Source::Timeout(self.profile.timeouts.connect_address))
-            }
-            _ => None,
-        }
-    }
-
     fn nearest(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         match self.state {
             State::Resolving { deadline, .. } => (deadline, Phase::Resolve, timeouts.resolve),
-            State::Connecting {
-                deadline,
-                connect_deadline,
-            } => {
-                let whole = deadline == connect_deadline;
-                (
-                    deadline,
-                    Phase::Connect,
-                    if whole {
-                        timeouts.connect
-                    } else {
-                        timeouts.connect_address
-                    },
-                )
+            State::Connecting { connect_deadline } => {
+                (connect_deadline, Phase::Connect, timeouts.connect)
             }
             State::Open => earliest(self.writing(), self.reading()),
             State::Draining { fin_at: None } => self.writing(),

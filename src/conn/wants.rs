@@ -5,6 +5,7 @@
 use super::ending::source_of;
 use super::{Conn, ConnEvent, Cut, Skipping, State};
 use crate::buffer::{Pool, ReceiveBuffer};
+use crate::config::Timeouts;
 use crate::error::Phase;
 use crate::frame::Decoded;
 use crate::time::Time;
@@ -167,6 +168,10 @@ impl Conn {
             self.state,
             State::Resolving { .. } | State::Connecting { .. }
         )
+    }
+
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.profile.timeouts
     }
 
     pub(crate) fn is_resolving(&self) -> bool {

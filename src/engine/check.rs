@@ -26,7 +26,7 @@ impl<K: Kernel> Engine<K> {
                 let comes_up = slot.in_ready || slot.is_stalled && is_pulled_from;
                 assert!(comes_up, "{} is not read any more", slot.id);
             }
-            let mut deadline = slot.conn.poll_timeout();
+            let mut deadline = slot.poll_timeout();
             if let Owner::Service { service, member } = slot.owner {
                 deadline = deadline.min(core.services[service as usize].next_deadline(member));
             }

@@ -1,7 +1,7 @@
 //! What a program may ask of the loop. Nothing here touches received bytes, so all of it is possible while they are
 //! borrowed, and nothing here performs I/O: bytes leave in the next flush.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,13 +34,13 @@ impl<K: Kernel> Core<K> {
         target: &str,
         framing: &Framing,
     ) -> Result<ConnectionId, Error> {
-        let (host, port) = split_target(target)?;
+        split_target(target)?;
         self.check(framing)?;
         self.now = self.kernel.now();
         let (now, profile) = (self.now, self.profile.clone());
         let decoder = framing.decoder(self.config.limits.frame_bytes_max);
         let index = self.open(Owner::Program, || Conn::resolving(now, profile, decoder))?;
-        self.look_up(index, host, port);
+        self.look_up(index, target);
         Ok(self.slots[index as usize].id)
     }
 
@@ -247,9 +247,7 @@ impl<K: Kernel> Core<K> {
                 break;
             };
             self.services[service as usize].handle_connecting(member, index);
-            if let Ok((host, port)) = split_target(&target) {
-                self.look_up(index, host, port);
-            }
+            self.look_up(index, &target);
         }
         self.file_service(service);
     }
@@ -354,19 +352,6 @@ impl<K: Kernel> Core<K> {
 
     pub(crate) fn connections(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Looks the host up, or takes it as the address it is.
-    fn look_up(&mut self, index: u32, host: &str, port: u16) {
-        match host.parse::<IpAddr>() {
-            Ok(ip) => self.handle_resolved(index, Ok(vec![SocketAddr::new(ip, port)])),
-            Err(_) => {
-                let slot = &self.slots[index as usize];
-                let (job, until) = (slot.id.token(), slot.conn.poll_timeout());
-                self.kernel.resolve(job, host, port, until);
-                self.settle(index);
-            }
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::conn::{Conn, Profile};
 use crate::error::{Error, Limit, Phase, Source};
 use crate::event::{ConnectionId, Event};
 use crate::kernel::{Kernel, Readiness};
+use crate::names::{Names, Outcome};
 use crate::time::Time;
 use crate::upstream::{Failed, Service};
 use crate::wheel::{TimerKey, Wheel};
@@ -60,6 +61,9 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) now: Time,
     pub(super) requests_made: u64,
     pub(super) failed: Vec<Failed>,
+    pub(super) names: Names,
+    /// Whose lookup has ended, and how.
+    pub(super) resolved: Vec<(u64, Outcome)>,
     pub(super) remote: Remote,
     /// The program waits in a call: it cannot pull.
     pub(super) in_call: bool,
@@ -74,6 +78,7 @@ impl<K: Kernel> Core<K> {
         Core {
             wheel: Wheel::new(now.tick_floor()),
             profile: Arc::new(profile(&config, config.timeouts, config.half_close)),
+            names: Names::new(config.lookups),
             send_pool: Pool::new(SEND_BYTES, config.limits.pool_bytes_max),
             kernel,
             config,
@@ -94,6 +99,7 @@ impl<K: Kernel> Core<K> {
             now,
             requests_made: 0,
             failed: Vec::new(),
+            resolved: Vec::new(),
             remote,
             in_call: false,
             lacks_slots: false,

@@ -1,34 +1,39 @@
-//! Connecting: the lookup, one address after the other, and the look at what became of an attempt.
+//! Connecting: the lookup, the race of the addresses, and the look at what became of an attempt.
 //!
 //! ```text
-//!   look_up ──► handle_resolved ──► dial_next ──edge──► check_connect ──► connected
-//!                                    ▲     │                 │
-//!                                    └─────┴── next address ─┘
+//!   look_up ──► handle_resolved ──► try_addresses ──edge──► check_connect ──► connected
+//!                                    ▲  ▲                     │
+//!                 expire_attempts ───┘  └──── next address ───┘
 //! ```
-//! A failure is never carried out here: the connection goes to the ready list and is settled when its turn comes, so
-//! that a thousand attempts that fail at once do not nest.
+//! All attempts of a connection share its token: an edge says that one of them is to be looked at. A failure is never
+//! carried out here: the connection goes to the ready list and is settled when its turn comes, so that a thousand
+//! attempts that fail at once do not nest.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::core::Core;
 use super::slot::Owner;
-use crate::error::{Class, Error, Phase, ResolveError, Source};
+use crate::conn::{Race, Rules};
+use crate::error::{Class, Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::upstream::no_address;
+use crate::names::{Addresses, Asked, Outcome};
+use crate::upstream::{no_address, split_target};
 
-/// What is still to be tried for one connection.
+/// The attempts of one connection.
 #[derive(Debug)]
-pub(super) struct Dial {
-    addresses: VecDeque<SocketAddr>,
-    last_error: Option<Error>,
+pub(super) struct Dial<S> {
+    pub(super) race: Race,
+    sockets: Vec<(SocketAddr, S)>,
 }
 
-impl Dial {
-    pub(super) fn has_next(&self) -> bool {
-        !self.addresses.is_empty()
+impl<S> Dial<S> {
+    /// Whoever else was asked to connect need not: those that have are reset.
+    pub(super) fn give_up<K: Kernel<Socket = S>>(self, kernel: &mut K) {
+        for (_, socket) in self.sockets {
+            kernel.close(socket, true);
+        }
     }
 }
 
@@ -40,31 +45,73 @@ enum Look {
 }
 
 impl<K: Kernel> Core<K> {
+    /// Looks the host up, or takes it as the address it is. The target has been checked.
+    pub(super) fn look_up(&mut self, index: u32, target: &str) {
+        let Ok((host, port)) = split_target(target) else {
+            return;
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return self.handle_resolved(index, Ok([SocketAddr::new(ip, port)].into()));
+        }
+        let slot = &mut self.slots[index as usize];
+        let (waiter, until) = (slot.id.token(), slot.conn.poll_timeout());
+        let (name, asked) = self.names.ask(self.now, target, waiter, until);
+        slot.name = Some(name);
+        match asked {
+            Asked::Known(outcome) => return self.handle_resolved(index, outcome),
+            Asked::Joined => {}
+            Asked::Begin { job, in_place_of } => {
+                in_place_of
+                    .into_iter()
+                    .for_each(|job| self.kernel.abandon(job));
+                self.kernel.resolve(job, host, port);
+            }
+        }
+        self.settle(index);
+    }
+
     /// Takes the outcomes of lookups.
     pub(super) fn take_resolved(&mut self) {
-        while let Some((job, outcome)) = self.kernel.poll_resolved() {
-            let index = job as u32;
+        let mut resolved = std::mem::take(&mut self.resolved);
+        while let Some((job, answer)) = self.kernel.poll_resolved() {
+            self.names
+                .handle_resolved(self.now, job, answer, &mut resolved);
+        }
+        for (waiter, outcome) in resolved.drain(..) {
+            let index = waiter as u32;
             let slot = self.slots.get(index as usize);
-            // The connection may have given up, and its slot may be another's by now.
-            if slot.is_some_and(|slot| slot.id.token() == job && slot.conn.is_resolving()) {
+            // Whose end is told has given up its lookup; one that was only just ended is not dialled either.
+            if slot.is_some_and(|slot| slot.id.token() == waiter && slot.conn.is_resolving()) {
                 self.handle_resolved(index, outcome);
             }
         }
+        self.resolved = resolved;
     }
 
-    pub(super) fn handle_resolved(
-        &mut self,
-        index: u32,
-        outcome: Result<Vec<SocketAddr>, ResolveError>,
-    ) {
+    /// A connection waits no longer for its name. Addresses that were good once may do.
+    pub(super) fn give_up_lookup(&mut self, index: u32) -> Option<Addresses> {
+        let slot = &self.slots[index as usize];
+        let given_up = self.names.give_up(self.now, slot.name?, slot.id.token());
+        given_up
+            .abandoned
+            .into_iter()
+            .for_each(|job| self.kernel.abandon(job));
+        given_up.addresses
+    }
+
+    pub(super) fn handle_resolved(&mut self, index: u32, outcome: Outcome) {
+        let now = self.now;
         let slot = &mut self.slots[index as usize];
         match outcome {
             Ok(addresses) => {
+                let favourite = slot.name.and_then(|name| self.names.favourite(now, name));
+                let rules = Rules::new(slot.conn.timeouts(), &self.config.limits);
                 slot.dial = Some(Box::new(Dial {
-                    addresses: addresses.into(),
-                    last_error: None,
+                    race: Race::new(now, &addresses, favourite, rules),
+                    sockets: Vec::new(),
                 }));
-                self.dial_next(index);
+                slot.conn.handle_connecting();
+                self.try_addresses(index);
             }
             Err(why) => {
                 slot.conn
@@ -74,82 +121,93 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// Tries the next address.
-    pub(super) fn dial_next(&mut self, index: u32) {
+    /// Begins the attempts whose time has come.
+    fn try_addresses(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let token = slot.id.token();
         let Some(dial) = slot.dial.as_mut() else {
             return;
         };
-        while let Some(address) = dial.addresses.pop_front() {
+        while let Some(address) = dial.race.poll_attempt(self.now) {
             slot.peer = Some(address);
             match self.kernel.connect(address, &self.config.socket, token) {
-                Ok(socket) => {
-                    slot.conn
-                        .handle_connecting(self.now, dial.addresses.is_empty());
-                    slot.install(socket);
-                    return self.file(index);
-                }
-                Err(error) => {
-                    let error = error.into_error();
-                    dial.last_error = Some(error);
-                    if error.class == Class::Resource {
-                        break;
-                    }
+                Ok(socket) => dial.sockets.push((address, socket)),
+                Err(refused) => {
+                    let error = refused.into_error();
+                    dial.race.handle_failed(self.now, address, error);
                 }
             }
         }
-        let error = dial.last_error.unwrap_or_else(no_address);
+        let Some(last_error) = dial.race.lost() else {
+            return self.file(index);
+        };
+        let error = last_error.unwrap_or_else(no_address);
+        if let Some(name) = slot.name.filter(|_| error.class != Class::Resource) {
+            self.names.doubt(name);
+        }
         slot.conn.handle_connect_failed(error);
         self.push_ready(index);
     }
 
-    /// An edge came while connecting: has it, or has it failed?
+    /// Gives up the attempts that have used up their time, and goes on with the next.
+    pub(super) fn expire_attempts(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(dial) = slot.dial.as_mut() {
+            while let Some((address, error)) = dial.race.overdue(self.now) {
+                dial.race.handle_failed(self.now, address, error);
+                let attempt = dial.sockets.iter().position(|(of, _)| *of == address);
+                if let Some((_, socket)) = attempt.map(|at| dial.sockets.swap_remove(at)) {
+                    self.kernel.close(socket, true);
+                }
+            }
+        }
+        self.try_addresses(index);
+    }
+
+    /// An edge came while connecting: has one of the attempts won, or failed?
     pub(super) fn check_connect(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
-        let Some(socket) = slot
-            .socket
-            .as_ref()
-            .filter(|_| slot.writable || slot.read_closed)
-        else {
+        let slot = &mut self.slots[index as usize];
+        if !slot.writable && !slot.read_closed {
+            return;
+        }
+        let Some(mut dial) = slot.dial.take() else {
             return;
         };
-        match self.look(socket) {
-            Look::Waiting => {}
-            Look::Connected(peer) => self.connected(index, peer),
-            Look::Failed(error) => self.attempt_failed(index, error),
-        }
-    }
-
-    /// `peer_addr`, then `take_error`: an edge alone proves neither success nor failure. In this order, for SO_ERROR also
-    /// tells what ICMP said of a connection that stands, which is not its end.
-    fn look(&self, socket: &K::Socket) -> Look {
-        let not_connected = match self.kernel.peer_addr(socket) {
-            Ok(peer)
-                if self
-                    .kernel
-                    .local_addr(socket)
-                    .is_ok_and(|local| local == peer) =>
-            {
-                return Look::Failed(Error::new(Phase::Connect, Source::SelfConnect));
+        let mut at = 0;
+        while let Some((address, socket)) = dial.sockets.get(at) {
+            match look(&self.kernel, socket) {
+                Look::Waiting => at += 1,
+                Look::Connected(peer) => {
+                    let (_, socket) = dial.sockets.swap_remove(at);
+                    dial.give_up(&mut self.kernel);
+                    return self.connected(index, socket, peer);
+                }
+                Look::Failed(error) => {
+                    dial.race.handle_failed(self.now, *address, error);
+                    let (_, socket) = dial.sockets.swap_remove(at);
+                    self.kernel.close(socket, true);
+                }
             }
-            Ok(peer) => return Look::Connected(peer),
-            Err(error) => error,
-        };
-        match self.kernel.take_error(socket) {
-            Ok(Some(error)) | Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
-            Ok(None) if not_connected.kind() == io::ErrorKind::NotConnected => Look::Waiting,
-            Ok(None) => Look::Failed(Error::os(Phase::Connect, &not_connected)),
         }
+        // Each edge is of one attempt, and was looked at.
+        let slot = &mut self.slots[index as usize];
+        (slot.readable, slot.writable, slot.read_closed) = (false, false, false);
+        slot.dial = Some(dial);
+        self.try_addresses(index);
     }
 
-    fn connected(&mut self, index: u32, peer: SocketAddr) {
+    fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         slot.conn.handle_connected(now);
-        slot.dial = None;
-        slot.peer = Some(peer);
+        if let Some(name) = slot.name.take() {
+            self.names.handle_connected(now, name, peer);
+        }
+        // An edge may have been another attempt's: a read finds out, a FIN is asked for.
+        slot.read_closed = slot.read_closed && self.kernel.peer_has_shut(&socket);
         slot.writable = true;
+        slot.socket = Some(socket);
+        slot.peer = Some(peer);
         let connection = slot.id;
         log::debug!("{connection} to {peer} stands");
         match slot.owner {
@@ -160,16 +218,21 @@ impl<K: Kernel> Core<K> {
             }
         }
     }
+}
 
-    /// One address is done with; the next one is tried, or the connection fails.
-    pub(super) fn attempt_failed(&mut self, index: u32, error: Error) {
-        let slot = &mut self.slots[index as usize];
-        if let Some(socket) = slot.socket.take() {
-            self.kernel.close(socket, true);
+/// `peer_addr`, then `take_error`: an edge alone proves neither success nor failure. In this order, for SO_ERROR also
+/// tells what ICMP said of a connection that stands, which is not its end.
+fn look<K: Kernel>(kernel: &K, socket: &K::Socket) -> Look {
+    let not_connected = match kernel.peer_addr(socket) {
+        Ok(peer) if kernel.local_addr(socket).is_ok_and(|local| local == peer) => {
+            return Look::Failed(Error::new(Phase::Connect, Source::SelfConnect));
         }
-        if let Some(dial) = slot.dial.as_mut() {
-            dial.last_error = Some(error);
-        }
-        self.dial_next(index);
+        Ok(peer) => return Look::Connected(peer),
+        Err(error) => error,
+    };
+    match kernel.take_error(socket) {
+        Ok(Some(error)) | Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
+        Ok(None) if not_connected.kind() == io::ErrorKind::NotConnected => Look::Waiting,
+        Ok(None) => Look::Failed(Error::os(Phase::Connect, &not_connected)),
     }
 }

@@ -40,11 +40,16 @@ impl<K: Kernel> Core<K> {
             self.expire_requests(index, service, member, Which::All);
         }
         let slot = &mut self.slots[index as usize];
-        let has_next = slot.dial.as_ref().is_some_and(|dial| dial.has_next());
-        if let Some(source) = slot.conn.address_overdue(self.now).filter(|_| has_next) {
-            return self.attempt_failed(index, Error::new(Phase::Connect, source));
+        if slot.dial.is_some() && slot.conn.poll_timeout() > now {
+            return self.expire_attempts(index);
         }
-        slot.conn.handle_timeout(self.now);
+        if slot.conn.is_resolving()
+            && slot.conn.poll_timeout() <= now
+            && let Some(addresses) = self.give_up_lookup(index)
+        {
+            return self.handle_resolved(index, Ok(addresses));
+        }
+        self.slots[index as usize].conn.handle_timeout(now);
         self.settle(index);
     }
 

@@ -47,7 +47,7 @@ impl<K: Kernel> Core<K> {
     /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        let mut deadline = slot.conn.poll_timeout();
+        let mut deadline = slot.poll_timeout();
         if let Owner::Service { service, member } = slot.owner {
             deadline = deadline.min(self.services[service as usize].next_deadline(member));
         }
@@ -101,7 +101,13 @@ impl<K: Kernel> Core<K> {
             self.kernel
                 .close(socket, error.is_some_and(|error| resets(&error)));
         }
+        if let Some(dial) = slot.dial.take() {
+            dial.give_up(&mut self.kernel);
+        }
         self.wheel.clear(slot.timer);
+        self.give_up_lookup(index);
+        let slot = &mut self.slots[index as usize];
+        slot.name = None;
         let connection = slot.id;
         match slot.owner {
             Owner::Program => self.tell(

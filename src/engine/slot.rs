@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::dial::Dial;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
+use crate::names::NameKey;
 use crate::time::Time;
 use crate::wheel::TimerKey;
 
@@ -28,7 +29,9 @@ pub(super) struct Slot<S> {
     pub(super) owner: Owner,
     pub(super) timer: TimerKey,
     /// While connecting: what is still to be tried.
-    pub(super) dial: Option<Box<Dial>>,
+    pub(super) dial: Option<Box<Dial<S>>>,
+    /// The name it connects by, until it stands.
+    pub(super) name: Option<NameKey>,
     pub(super) peer: Option<SocketAddr>,
     pub(super) readable: bool,
     pub(super) writable: bool,
@@ -54,6 +57,7 @@ impl<S> Slot<S> {
             owner,
             timer,
             dial: None,
+            name: None,
             peer: None,
             readable: false,
             writable: false,
@@ -75,6 +79,12 @@ impl<S> Slot<S> {
     pub(super) fn wants_read(&self) -> bool {
         let is_gone = self.read_closed && !self.conn.sends_to_half_closed();
         self.readable && (self.conn.wants_read() || is_gone && self.conn.wants_end())
+    }
+
+    /// The next instant at which a timeout of the connection may pass, or another address is to be tried.
+    pub(super) fn poll_timeout(&self) -> Time {
+        let dial = self.dial.as_ref().map(|dial| dial.race.poll_timeout());
+        self.conn.poll_timeout().min(dial.unwrap_or(Time::NEVER))
     }
 
     /// A new socket is in the slot: nothing is known of it.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use crate::config::Deadline;
+use crate::config::{Deadline, Lookups};
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
 use crate::time::Time;
@@ -87,11 +87,11 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    pub(crate) fn new(resolve: Arc<dyn Resolve>) -> io::Result<Net> {
+    pub(crate) fn new(resolve: Arc<dyn Resolve>, lookups: Lookups) -> io::Result<Net> {
         let poller = Poller::new()?;
         let alarm = Alarm(Arc::new(poller.waker()?));
         Ok(Net {
-            resolver: ResolverThreads::new(resolve, alarm.clone()),
+            resolver: ResolverThreads::new(resolve, lookups, alarm.clone()),
             poller,
             alarm,
             epoch: Epoch(Instant::now()),
@@ -229,9 +229,12 @@ impl Kernel for Net {
         socket.local_addr()
     }
 
-    fn resolve(&mut self, job: u64, host: &str, port: u16, until: Time) {
-        let now = self.epoch.now();
-        self.resolver.ask(job, host, port, until, now);
+    fn resolve(&mut self, job: u64, host: &str, port: u16) {
+        self.resolver.ask(job, host, port);
+    }
+
+    fn abandon(&mut self, job: u64) {
+        self.resolver.abandon(job);
     }
 
     fn poll_resolved(&mut self) -> Option<Resolved> {

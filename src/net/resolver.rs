@@ -1,19 +1,18 @@
 //! Names, without blocking the loop: lookups run on a few helper threads, which wake it.
 //!
-//! getaddrinfo(3) blocks for as long as it likes and cannot be cancelled. So a lookup is a job with a number; its
-//! deadline is the engine's, and an answer that comes after it is for a number nobody asks for any more. Threads are
-//! started when there is work for them, up to four, and are never joined: one may be stuck in a lookup.
+//! getaddrinfo(3) blocks for as long as it likes and cannot be cancelled. So a lookup is a job with a number, which may
+//! be abandoned: then it is not begun, or its thread counts as stuck and another may be started in its place. Threads
+//! are started when there is work for them, up to `threads_max` that are not stuck, and are never joined. One that
+//! comes back after all is used again, or ends where it was replaced.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Alarm, getaddrinfo};
+use crate::config::Lookups;
 use crate::error::ResolveError;
 use crate::kernel::Resolved;
-use crate::time::Time;
-
-const THREADS_MAX: usize = 4;
 
 /// Looks names up, blocking. Called on helper threads of the client, several at a time.
 pub trait Resolve: Send + Sync + 'static {
@@ -42,24 +41,32 @@ pub(super) struct ResolverThreads {
 
 struct Shared {
     resolve: Arc<dyn Resolve>,
+    lookups: Lookups,
     state: Mutex<State>,
     work: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Each with the time until which somebody waits for it.
-    jobs: VecDeque<(u64, String, u16, Time)>,
+    jobs: VecDeque<(u64, String, u16)>,
     done: VecDeque<Resolved>,
+    /// What threads look up now; of these, what nobody waits for.
+    running: Vec<u64>,
+    stuck: Vec<u64>,
     threads: usize,
     idle: usize,
     ended: bool,
 }
 
 impl ResolverThreads {
-    pub(super) fn new(resolve: Arc<dyn Resolve>, alarm: Alarm) -> ResolverThreads {
+    pub(super) fn new(
+        resolve: Arc<dyn Resolve>,
+        lookups: Lookups,
+        alarm: Alarm,
+    ) -> ResolverThreads {
         let shared = Shared {
             resolve,
+            lookups,
             state: Mutex::default(),
             work: Condvar::new(),
         };
@@ -69,33 +76,47 @@ impl ResolverThreads {
         }
     }
 
-    pub(super) fn ask(&mut self, job: u64, host: &str, port: u16, until: Time, now: Time) {
+    pub(super) fn ask(&mut self, job: u64, host: &str, port: u16) {
         let mut state = self.shared.lock();
-        // While all threads are stuck, what was given up must not pile up, nor be looked up before this.
-        while state.jobs.front().is_some_and(|(.., until)| *until <= now) {
-            state.jobs.pop_front();
+        state.jobs.push_back((job, host.to_owned(), port));
+        self.find_a_thread(&mut state);
+    }
+
+    pub(super) fn abandon(&mut self, job: u64) {
+        let mut state = self.shared.lock();
+        state.jobs.retain(|(other, ..)| *other != job);
+        if state.running.contains(&job) && !state.stuck.contains(&job) {
+            state.stuck.push(job);
+            self.find_a_thread(&mut state);
         }
-        state.jobs.push_back((job, host.to_owned(), port, until));
-        if state.jobs.len() <= state.idle || state.threads == THREADS_MAX {
-            self.shared.work.notify_one();
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Resolved> {
+        self.shared.lock().done.pop_front()
+    }
+
+    /// Wakes one for what is queued, or starts one where there may be another.
+    fn find_a_thread(&self, state: &mut State) {
+        if state.jobs.is_empty() {
             return;
+        }
+        let threads_max = self.shared.threads_max(state);
+        if state.jobs.len() <= state.idle || state.threads >= threads_max {
+            return self.shared.work.notify_one();
         }
         state.threads += 1;
         let (shared, alarm) = (self.shared.clone(), self.alarm.clone());
         let thread = std::thread::Builder::new().name("taut-resolver".into());
         if thread.spawn(move || shared.work(&alarm)).is_err() {
             state.threads -= 1;
-            if state.threads == 0 {
-                // EAGAIN: no thread at all to look it up with. The job must not wait for one for ever.
-                state.jobs.retain(|(other, ..)| *other != job);
-                state.done.push_back((job, Err(ResolveError::TryAgain)));
+            if state.threads == state.stuck.len() {
+                // EAGAIN: no thread at all to look it up with. The jobs must not wait for one for ever.
+                let jobs = state.jobs.drain(..);
+                let failed = jobs.map(|(job, ..)| (job, Err(ResolveError::TryAgain)));
+                state.done.extend(failed);
                 self.alarm.wake();
             }
         }
-    }
-
-    pub(super) fn poll(&mut self) -> Option<Resolved> {
-        self.shared.lock().done.pop_front()
     }
 }
 
@@ -105,24 +126,38 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Threads there may be now: stuck ones are replaced, up to a bound.
+    fn threads_max(&self, state: &State) -> usize {
+        self.lookups.threads_max + state.stuck.len().min(self.lookups.stuck_threads_max)
+    }
+
     fn work(&self, alarm: &Alarm) {
         while let Some((job, host, port)) = self.next() {
             // A panicking resolver must not leave its job unanswered.
             let lookup = std::panic::AssertUnwindSafe(|| self.resolve.resolve(&host, port));
             let outcome = std::panic::catch_unwind(lookup).unwrap_or(Err(ResolveError::Failed(0)));
-            self.lock().done.push_back((job, outcome));
+            let mut state = self.lock();
+            state.running.retain(|other| *other != job);
+            state.stuck.retain(|other| *other != job);
+            state.done.push_back((job, outcome));
+            drop(state);
             alarm.wake();
         }
     }
 
+    /// The next job, waited for; `None` when the thread is to end.
     fn next(&self) -> Option<(u64, String, u16)> {
         let mut state = self.lock();
         loop {
-            if state.ended {
+            if state.ended || state.threads > self.threads_max(&state) {
+                state.threads -= 1;
+                // What woke it may have been meant for whoever is free.
+                self.work.notify_one();
                 return None;
             }
-            if let Some((job, host, port, _)) = state.jobs.pop_front() {
-                return Some((job, host, port));
+            if let Some(next) = state.jobs.pop_front() {
+                state.running.push(next.0);
+                return Some(next);
             }
             state.idle += 1;
             state = self
@@ -146,7 +181,91 @@ impl std::fmt::Debug for ResolverThreads {
         let state = self.shared.lock();
         f.debug_struct("ResolverThreads")
             .field("threads", &state.threads)
+            .field("stuck", &state.stuck.len())
             .field("jobs", &state.jobs.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::net::Net;
+
+    /// A lookup ends when the test lets one go.
+    struct Held(Mutex<Receiver<()>>);
+
+    impl Resolve for Held {
+        fn resolve(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+            self.0.lock().unwrap().recv().unwrap();
+            Err(ResolveError::TryAgain)
+        }
+    }
+
+    fn threads(stuck_threads_max: usize) -> (ResolverThreads, Sender<()>) {
+        let (let_go, gate) = channel();
+        let held = Arc::new(Held(Mutex::new(gate)));
+        let lookups = Lookups {
+            threads_max: 1,
+            stuck_threads_max,
+            ..Lookups::default()
+        };
+        let alarm = Net::new(held.clone(), lookups).unwrap().alarm();
+        (ResolverThreads::new(held, lookups, alarm), let_go)
+    }
+
+    fn until(threads: &ResolverThreads, holds: impl Fn(&State) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !holds(&threads.shared.lock()) {
+            assert!(Instant::now() < deadline, "never came: {threads:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_stuck_thread_is_replaced_and_ends_when_it_comes_back() {
+        let (mut threads, let_go) = threads(1);
+        threads.ask(1, "a", 1);
+        threads.ask(2, "b", 1);
+        until(&threads, |state| {
+            state.running == [1] && state.jobs.len() == 1
+        });
+        threads.abandon(1);
+        until(&threads, |state| {
+            state.threads == 2 && state.running == [1, 2]
+        });
+        threads.ask(3, "c", 1);
+        threads.abandon(2);
+        // As many are stuck as may be: what is queued waits for one of them.
+        assert_eq!(threads.shared.lock().threads, 2);
+        let_go.send(()).unwrap();
+        until(&threads, |state| state.running.contains(&3));
+        let_go.send(()).unwrap();
+        let_go.send(()).unwrap();
+        until(&threads, |state| state.threads == 1 && state.idle == 1);
+        assert!(threads.shared.lock().stuck.is_empty());
+        assert_eq!(std::iter::from_fn(|| threads.poll()).count(), 3);
+    }
+
+    #[test]
+    fn what_was_abandoned_before_it_began_is_not_begun() {
+        let (mut threads, let_go) = threads(0);
+        for job in 1..=3 {
+            threads.ask(job, "a", 1);
+        }
+        until(&threads, |state| state.running == [1]);
+        threads.abandon(2);
+        let_go.send(()).unwrap();
+        let_go.send(()).unwrap();
+        until(&threads, |state| state.idle == 1);
+        let ended: Vec<u64> = std::iter::from_fn(|| threads.poll())
+            .map(|(job, _)| job)
+            .collect();
+        assert_eq!(ended, [1, 3]);
     }
 }

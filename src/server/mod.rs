@@ -16,6 +16,7 @@ pub use config::{ServerConfig, Service};
 pub(crate) use service::Server as GenericServer;
 pub use service::ServerStats;
 
+use crate::config::Lookups;
 use crate::error::{Error, Phase};
 use crate::net::{Alarm, Net, SystemResolver};
 
@@ -61,7 +62,7 @@ impl Server {
     /// A setting that cannot be; EADDRINUSE, EACCES and the like from the kernel.
     pub fn bind(at: SocketAddr, config: ServerConfig) -> Result<Server, Error> {
         let os = |error: std::io::Error| Error::os(Phase::Connect, &error);
-        let net = Net::new(Arc::new(SystemResolver)).map_err(os)?;
+        let net = Net::new(Arc::new(SystemResolver), Lookups::default()).map_err(os)?;
         Ok(Server {
             inner: GenericServer::bind(net, at, config)?,
             stop: Arc::default(),

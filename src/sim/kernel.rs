@@ -271,11 +271,13 @@ impl Kernel for SimKernel {
         self.with(socket, |end| end.local)
     }
 
-    fn resolve(&mut self, job: u64, host: &str, port: u16, _until: Time) {
+    fn resolve(&mut self, job: u64, host: &str, port: u16) {
         self.network
             .borrow_mut()
             .look_up(self.host, job, host, port);
     }
+
+    fn abandon(&mut self, _: u64) {}
 
     fn poll_resolved(&mut self) -> Option<Resolved> {
         self.network.borrow_mut().hosts[self.host]

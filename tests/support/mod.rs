@@ -10,6 +10,7 @@ mod ledger;
 #[cfg(target_os = "linux")]
 pub(crate) mod namespaces;
 mod peers;
+mod resolver;
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +20,7 @@ use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstre
 
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
+pub(crate) use resolver::*;
 
 /// No wait of a passing test takes this long, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -17,6 +17,7 @@ use super::faults::Faults;
 use super::kernel::SimKernel;
 use super::network::Shared;
 use super::world::World;
+use crate::config::Lookups;
 use crate::kernel::{Kernel, Peeked};
 use crate::net::{Net, SystemResolver};
 use crate::socket_options::SocketOptions;
@@ -185,7 +186,7 @@ fn result(outcome: io::Result<usize>) -> Result<usize, Option<i32>> {
 }
 
 fn real() -> Pair<Net> {
-    let kernel = || Net::new(Arc::new(SystemResolver)).unwrap();
+    let kernel = || Net::new(Arc::new(SystemResolver), Lookups::default()).unwrap();
     Pair::new(
         kernel(),
         kernel(),

@@ -47,7 +47,10 @@ impl Stage for Real {
     type Kernel = Net;
 
     fn engine(&mut self, config: Config) -> Engine<Net> {
-        Engine::new(Net::new(Arc::new(SystemResolver)).unwrap(), config)
+        Engine::new(
+            Net::new(Arc::new(SystemResolver), config.lookups).unwrap(),
+            config,
+        )
     }
 
     fn turn(&mut self, engines: [&mut Engine<Net>; 2]) {

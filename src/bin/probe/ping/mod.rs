@@ -10,9 +10,9 @@ mod session;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use taut::{Client, ConnectionId, Event, Framing, Limits, Source};
+use taut::{Client, ConnectionId, Event, Framing, Limits, Lookups, Source};
 
 use crate::cli::PingArgs;
 use crate::exit::{Exit, Fault};
@@ -36,6 +36,13 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     config.limits = Limits {
         frame_bytes_max: args.peer.frame_bytes_max(&request),
         ..config.limits
+    };
+    // Each ping that connects measures a lookup of its own.
+    config.lookups = Lookups {
+        fresh_for: Duration::ZERO,
+        negative_for: Duration::ZERO,
+        stale_for: Duration::ZERO,
+        ..config.lookups
     };
     let now = Instant::now();
     let session =

@@ -1,0 +1,246 @@
+//! The race of a name's addresses for one connection: happy eyeballs (RFC 8305).
+//!
+//! Addresses are tried in the resolver's order, with the families taking turns (§4), after the one that won the last
+//! time. The next is tried as soon as one has failed, or `connect_next` after the last was begun while none has
+//! answered (§5); a few at a time. The first that stands wins. getaddrinfo answers for both families at once, so there
+//! is no answer to wait for (§3).
+//!
+//! Never: a socket. It says which address is to be tried; who tries it tells what came of it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::{Limits, Timeouts};
+use crate::error::{Class, Error, Phase, Source};
+use crate::time::Time;
+
+/// How a race is run; see the fields of the same names in `Timeouts` and `Limits`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    connect_next: Duration,
+    connect_address: Duration,
+    connect_attempts_max: usize,
+}
+
+impl Rules {
+    pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Rules {
+        Rules {
+            connect_next: timeouts.connect_next,
+            connect_address: timeouts.connect_address,
+            connect_attempts_max: limits.connect_attempts_max,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Race {
+    rules: Rules,
+    waiting: VecDeque<SocketAddr>,
+    /// With the end of each attempt; the last address of all may use up what the whole connect has left.
+    running: Vec<(SocketAddr, Time)>,
+    /// Until then the last that was begun runs alone.
+    next_at: Time,
+    last_error: Option<Error>,
+}
+
+impl Race {
+    /// A race of these addresses, `favourite` first if it is one of them. An address that is named twice is tried once.
+    pub(crate) fn new(
+        now: Time,
+        addresses: &[SocketAddr],
+        favourite: Option<SocketAddr>,
+        rules: Rules,
+    ) -> Race {
+        Race {
+            rules,
+            waiting: in_order(addresses, favourite),
+            running: Vec::new(),
+            next_at: now,
+            last_error: None,
+        }
+    }
+
+    /// The address that is to be tried now.
+    pub(crate) fn poll_attempt(&mut self, now: Time) -> Option<SocketAddr> {
+        if self.next_attempt_at() > now {
+            return None;
+        }
+        let address = self.waiting.pop_front()?;
+        let end = match self.waiting.is_empty() {
+            true => Time::NEVER,
+            false => now.after(self.rules.connect_address),
+        };
+        self.running.push((address, end));
+        self.next_at = now.after(self.rules.connect_next);
+        Some(address)
+    }
+
+    /// An attempt is done with. Where this machine lacks something, no other address does better.
+    pub(crate) fn handle_failed(&mut self, now: Time, address: SocketAddr, error: Error) {
+        self.running.retain(|(running, _)| *running != address);
+        self.last_error = Some(error);
+        self.next_at = now;
+        if error.class == Class::Resource {
+            self.waiting.clear();
+        }
+    }
+
+    /// An attempt that has used up its time, with the error that it failed with.
+    pub(crate) fn overdue(&self, now: Time) -> Option<(SocketAddr, Error)> {
+        let (address, _) = self.running.iter().find(|(_, end)| *end <= now)?;
+        let source = Source::Timeout(self.rules.connect_address);
+        Some((*address, Error::new(Phase::Connect, source)))
+    }
+
+    /// When it next wants something.
+    pub(crate) fn poll_timeout(&self) -> Time {
+        let ends = self.running.iter().map(|(_, end)| *end);
+        ends.fold(self.next_attempt_at(), Time::min)
+    }
+
+    /// No address is left, and none is being tried: with the last error, if there was any address at all.
+    pub(crate) fn lost(&self) -> Option<Option<Error>> {
+        (self.waiting.is_empty() && self.running.is_empty()).then_some(self.last_error)
+    }
+
+    fn next_attempt_at(&self) -> Time {
+        let has_room = self.running.len() < self.rules.connect_attempts_max;
+        match has_room && !self.waiting.is_empty() {
+            true => self.next_at,
+            false => Time::NEVER,
+        }
+    }
+}
+
+/// Families take turns, beginning with the resolver's first.
+fn in_order(addresses: &[SocketAddr], favourite: Option<SocketAddr>) -> VecDeque<SocketAddr> {
+    let favourite = favourite.filter(|address| addresses.contains(address));
+    let mut seen: BTreeSet<SocketAddr> = favourite.into_iter().collect();
+    let fresh = addresses.iter().filter(|address| seen.insert(**address));
+    let begins_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
+        fresh.partition(|address| address.is_ipv4() == begins_v4);
+    let turns = first.len().max(second.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let taking_turns = (0..turns).flat_map(|_| [first.next(), second.next()]);
+    favourite
+        .into_iter()
+        .chain(taking_turns.flatten())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::errno;
+
+    fn v4(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 80))
+    }
+
+    fn v6(last: u16) -> SocketAddr {
+        SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, last], 80))
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Duration::from_millis(ms))
+    }
+
+    fn race(addresses: &[SocketAddr], favourite: Option<SocketAddr>) -> Race {
+        let rules = Rules::new(&Timeouts::default(), &Limits::default());
+        Race::new(at(0), addresses, favourite, rules)
+    }
+
+    fn refused() -> Error {
+        Error::new(Phase::Connect, Source::Os(111))
+    }
+
+    /// All addresses in the order in which they are tried when each fails at once.
+    fn order(mut race: Race) -> Vec<SocketAddr> {
+        let mut tried = Vec::new();
+        while let Some(address) = race.poll_attempt(at(0)) {
+            tried.push(address);
+            race.handle_failed(at(0), address, refused());
+        }
+        assert_eq!(race.lost(), Some(Some(refused())));
+        tried
+    }
+
+    #[test]
+    fn families_take_turns_beginning_with_the_resolvers_first() {
+        let six_first = [v6(1), v6(2), v6(3), v4(1), v4(2)];
+        assert_eq!(
+            order(race(&six_first, None)),
+            [v6(1), v4(1), v6(2), v4(2), v6(3)]
+        );
+        let four_first = [v4(1), v6(1), v6(2)];
+        assert_eq!(order(race(&four_first, None)), [v4(1), v6(1), v6(2)]);
+    }
+
+    #[test]
+    fn the_last_winner_goes_first_and_no_address_goes_twice() {
+        let addresses = [v6(1), v4(1), v6(1), v4(2), v4(1)];
+        assert_eq!(order(race(&addresses, Some(v4(2)))), [v4(2), v6(1), v4(1)]);
+        let no_longer_one_of_them = Some(v4(9));
+        assert_eq!(
+            order(race(&addresses, no_longer_one_of_them)),
+            [v6(1), v4(1), v4(2)]
+        );
+    }
+
+    #[test]
+    fn the_next_is_tried_after_a_quarter_of_a_second_or_at_once_when_one_has_failed() {
+        let mut race = race(&[v4(1), v4(2), v4(3)], None);
+        assert_eq!(race.poll_attempt(at(0)), Some(v4(1)));
+        assert_eq!(race.poll_attempt(at(249)), None);
+        assert_eq!(race.poll_timeout(), at(250));
+        assert_eq!(race.poll_attempt(at(250)), Some(v4(2)));
+        race.handle_failed(at(260), v4(1), refused());
+        assert_eq!(race.poll_attempt(at(260)), Some(v4(3)));
+        assert_eq!(race.lost(), None);
+    }
+
+    #[test]
+    fn four_are_tried_at_a_time_and_each_but_the_last_has_three_seconds() {
+        let mut race = race(&[v4(1), v4(2), v4(3), v4(4), v4(5)], None);
+        for n in 1..=4 {
+            assert_eq!(race.poll_attempt(at(250 * n)), Some(v4(n as u8)));
+        }
+        assert_eq!(race.poll_attempt(at(2_000)), None);
+        assert_eq!(race.poll_timeout(), at(3_250));
+        assert_eq!(race.overdue(at(3_249)), None);
+        let (address, error) = race.overdue(at(3_250)).unwrap();
+        assert_eq!(address, v4(1));
+        race.handle_failed(at(3_250), address, error);
+        assert_eq!(race.poll_attempt(at(3_250)), Some(v4(5)));
+        for n in 2..=4 {
+            let (address, error) = race.overdue(at(60_000)).unwrap();
+            assert_eq!((address, error.phase), (v4(n), Phase::Connect));
+            race.handle_failed(at(60_000), address, error);
+        }
+        assert_eq!(race.overdue(at(60_000)), None);
+        assert!(race.poll_timeout().is_never());
+    }
+
+    #[test]
+    fn where_the_machine_lacks_something_no_other_address_is_tried() {
+        let mut race = race(&[v4(1), v4(2), v4(3)], None);
+        race.poll_attempt(at(0));
+        race.poll_attempt(at(250));
+        let lacking = Error::new(Phase::Connect, Source::Os(errno::EMFILE));
+        race.handle_failed(at(300), v4(2), lacking);
+        assert_eq!(race.poll_attempt(at(900)), None);
+        // What is under way may still win.
+        assert_eq!(race.lost(), None);
+        race.handle_failed(at(1_000), v4(1), refused());
+        assert_eq!(race.lost(), Some(Some(refused())));
+    }
+
+    #[test]
+    fn a_race_without_an_address_is_lost_from_the_start() {
+        assert_eq!(race(&[], None).lost(), Some(None));
+    }
+}
