@@ -13,14 +13,16 @@ mod run;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::random::Random;
+use super::weather::Weather;
 use options::Options;
 use run::{Outcome, Run};
 
 fn run(seed: u64) -> Outcome {
     let options = Options::drawn(&mut Random::new(seed));
-    let described = format!("{options:#?}");
-    catch_unwind(AssertUnwindSafe(|| Run::new(seed, options).finish())).unwrap_or_else(|panic| {
-        eprintln!("seed {seed} fails (TAUT_SIM_SEED={seed}); it expands to {described}");
+    let weather = Weather::new(seed, options.faults.clone());
+    let mut run = Run::new(options.clone(), weather);
+    catch_unwind(AssertUnwindSafe(|| run.finish())).unwrap_or_else(|panic| {
+        eprintln!("seed {seed} fails (TAUT_SIM_SEED={seed}); it expands to {options:#?}");
         resume_unwind(panic)
     })
 }
