@@ -13,8 +13,7 @@
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
 mod endpoint;
-// Edges as epoll tells them.
-#[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(test, target_os = "linux"))]
 mod facts;
 mod faults;
 mod kernel;
