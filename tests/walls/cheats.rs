@@ -87,6 +87,11 @@ const CHEATS: &[(&str, &str)] = &[
     ("conn", "extern \"C\" { fn f(); }"),
     // What only looks like tests, or hides beside them.
     ("conn", "#[cfg(any(test, unix))] use std::thread;"),
+    ("conn", "#[cfg(all(unix, not(test)))] use std::thread;"),
+    (
+        "conn",
+        "#[cfg(any(all(test, unix), feature = \"sim\"))] use std::thread;",
+    ),
     ("conn", "#[cfg(not(test))] mod tests { use std::thread; }"),
     ("conn", "mod tests { use std::thread; }"),
     ("conn", "#[cfg(test)] use std::fmt; use std::thread;"),
@@ -119,6 +124,10 @@ const HONEST: &[(&str, &str)] = &[
     (
         "conn",
         "#[cfg(all(test, unix))]\n#[rustfmt::skip]\npub(crate) use std::thread;",
+    ),
+    (
+        "conn",
+        "#[cfg(any(test, fuzzing))] pub(crate) mod meter { use std::thread; }",
     ),
     (
         "conn::timeouts",

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// What one module says outside of its tests. Paths are written out from the root of their crate where they begin at
 /// it: `crate::net::Net` and, in `conn::timeouts`, `super::super::net::Net` are the same; `core` and `alloc` are `std`.
@@ -177,14 +177,34 @@ fn attribute(tokens: &[TokenTree]) -> Option<TokenStream> {
     }
 }
 
-/// What follows a `#[cfg(test)]` or `#[cfg(all(test, …))]`, if the tokens begin with one and it stands on an item.
+/// What follows a `#[cfg(…)]` that only tests and fuzz targets pass, if the tokens begin with one and it stands on an
+/// item.
 fn behind_test_attribute(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
     let [hash, TokenTree::Group(attribute), behind @ ..] = tokens else {
         return None;
     };
-    let text: String = attribute.stream().to_string().split_whitespace().collect();
-    let is_test = text == "cfg(test)" || text.starts_with("cfg(all(test,");
+    let attribute: Vec<TokenTree> = attribute.stream().into_iter().collect();
+    let is_test = match &attribute[..] {
+        [cfg, TokenTree::Group(given)] if word_is(Some(cfg), "cfg") => is_for_tests(given, false),
+        _ => false,
+    };
     (is_punct(Some(hash), '#') && is_test && is_item(behind)).then_some(behind)
+}
+
+/// Whether these conditions, of which any or all must hold, hold in tests and fuzz targets alone.
+fn is_for_tests(given: &Group, of_any: bool) -> bool {
+    let conditions: Vec<TokenTree> = given.stream().into_iter().collect();
+    let is_test = |condition: &[TokenTree]| match condition {
+        [one] => word_is(Some(one), "test") || word_is(Some(one), "fuzzing"),
+        [any, TokenTree::Group(given)] if word_is(Some(any), "any") => is_for_tests(given, true),
+        [all, TokenTree::Group(given)] if word_is(Some(all), "all") => is_for_tests(given, false),
+        _ => false,
+    };
+    let mut conditions = conditions.split(|token| is_punct(Some(token), ','));
+    match of_any {
+        true => conditions.all(is_test),
+        false => conditions.any(is_test),
+    }
 }
 
 /// Whether an item stands here, and not a field, an arm or an expression, whose end is harder to tell.
