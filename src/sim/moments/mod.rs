@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod connecting;
+mod taken_for_another;
 
 use std::net::SocketAddr;
 use std::time::Duration;
