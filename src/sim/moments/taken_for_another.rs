@@ -1,5 +1,5 @@
 //! What must not be taken for something else: a late lookup for that of the slot's next connection, stale words for a
-//! reply, a failed write for the end of what can be read, a busy peer for the only one.
+//! reply, a failed write for the end of what can be read, a busy peer for the only one, one's own stall for the peer's.
 
 use std::time::Duration;
 
@@ -157,4 +157,29 @@ fn a_busy_peer_does_not_keep_the_turn_from_the_others() {
     }
     let thrice = vec![0, 0, 0, 1, 1, 1];
     assert_eq!(told, [thrice.clone(), thrice.clone(), thrice, vec![0, 1]]);
+}
+
+/// It has made room while the loop was away: that is seen before its stall is judged.
+#[test]
+fn a_loop_that_was_stalled_does_not_take_its_peer_for_stalled() {
+    let config = Config::default();
+    let stall = config.timeouts.write_stall;
+    let mut bench = Bench::new(config);
+    bench.world.network.borrow_mut().buffer_bytes = 16;
+    let at = bench.at.to_string();
+    let connection = bench.engine.core.connect(&at, &Framing::line()).unwrap();
+    assert_eq!(bench.events(ms(1)).len(), 1);
+    let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
+    bench.engine.core.send(connection, &[b'.'; 64]).unwrap();
+    assert_eq!(bench.events(ms(1)), []);
+
+    bench.peer.read(&socket, &mut [0; 64]).unwrap();
+    bench.stall(stall);
+    assert_eq!(bench.events(STEP), []);
+    assert_eq!(bench.events(stall - ms(1)), [], "its time begins anew");
+    let told = bench.events(ms(2));
+    assert!(
+        matches!(told[..], [Event::Closed { error: Some(Error { source: Source::Timeout(it), .. }), .. }] if it == stall),
+        "{told:?}"
+    );
 }
