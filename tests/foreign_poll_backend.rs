@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use support::*;
-use taut::{Deadline, Event, Source};
+use taut::{Deadline, Event, Peek, Source};
 
 #[test]
 fn there_is_no_descriptor() {
@@ -18,7 +18,8 @@ fn there_is_no_descriptor() {
 
 #[test]
 fn a_loop_that_turns_again_and_again_is_served() {
-    let (mut client, peer) = (client(), Peer::new());
+    // Each look at the line would have its socket told of again.
+    let (mut client, peer) = (client_with(|it| it.peek = Peek::Never), Peer::new());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(32));
     let server = std::thread::spawn(move || echo(streams.remove(0)));
     let (mut asked, mut answered) = (0, 0);
