@@ -4,7 +4,7 @@
 //! ```text
 //!   Engine<SimKernel>   Engine<SimKernel>        kernel   the seam's other side
 //!            └───────┬───────┘                   world    turns the engines, moves the clock
-//!                 Network ── Endpoint            network, traffic, endpoint, faults
+//!                 Network ── Endpoint            network, traffic, endpoint, weather, faults
 //! ```
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
@@ -13,8 +13,7 @@
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
 mod endpoint;
-// Edges as epoll tells them.
-#[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(test, target_os = "linux"))]
 mod facts;
 mod faults;
 mod kernel;
@@ -27,4 +26,5 @@ mod scenarios;
 #[cfg(test)]
 mod storms;
 mod traffic;
+mod weather;
 mod world;

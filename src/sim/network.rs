@@ -12,12 +12,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointKey};
-use super::faults::Faults;
+use super::faults::FaultKind;
 use super::random::Random;
+use super::weather::Weather;
 use crate::error::ResolveError;
 use crate::kernel::{Readiness, Resolved};
 use crate::time::Time;
@@ -32,7 +34,10 @@ pub(crate) type Shared = Rc<RefCell<Network>>;
 
 #[derive(Debug)]
 pub(crate) struct Network {
-    pub(crate) faults: Faults,
+    /// Decides what goes wrong.
+    pub(crate) weather: Weather,
+    /// From one kernel to another.
+    pub(super) latency_nanos: RangeInclusive<u64>,
     /// Bytes of a kernel's buffer, in each direction of each connection.
     pub(crate) buffer_bytes: usize,
     pub(super) random: Random,
@@ -119,11 +124,12 @@ enum Watched {
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Network {
+    pub(crate) fn new(weather: Weather) -> Network {
         Network {
-            faults,
+            latency_nanos: weather.faults().latency_nanos,
             buffer_bytes: 64 << 10,
-            random: Random::new(seed),
+            random: Random::new(weather.seed()),
+            weather,
             now: Time::ZERO,
             deliveries: BTreeMap::new(),
             made: 0,
@@ -165,10 +171,7 @@ impl Network {
 
     /// From now on a clear day: shut windows open, connections are no longer to be cut.
     pub(crate) fn heal(&mut self) {
-        self.faults = Faults {
-            latency_nanos: self.faults.latency_nanos.clone(),
-            ..Faults::NONE
-        };
+        self.weather.heal();
         let keys: Vec<EndpointKey> = self.ends.keys().copied().collect();
         for key in keys {
             let Some(end) = self.ends.get_mut(&key) else {
@@ -219,7 +222,7 @@ impl Network {
     }
 
     pub(super) fn latency(&mut self) -> Duration {
-        Duration::from_nanos(self.random.within(self.faults.latency_nanos.clone()))
+        Duration::from_nanos(self.random.within(self.latency_nanos.clone()))
     }
 
     // Edges.
@@ -269,9 +272,9 @@ impl Network {
 
     /// Events that mean nothing, now and then.
     pub(super) fn mislead(&mut self, host: usize, ready: &mut Vec<Readiness>) {
-        if self.random.happens(self.faults.spurious) {
+        if self.weather.happens(FaultKind::Spurious) {
             let tokens = self.tokens(host);
-            if let Some(token) = self.one_of(&tokens) {
+            if let Some(token) = self.one_of(&tokens, FaultKind::Spurious) {
                 ready.push(Readiness {
                     token,
                     readable: true,
@@ -280,11 +283,11 @@ impl Network {
                 });
             }
         }
-        if self.random.happens(self.faults.stale) {
+        if self.weather.happens(FaultKind::Stale) {
             let live = self.tokens(host);
             let mut stale = Vec::from_iter(self.hosts[host].stale.iter().copied());
             stale.retain(|token| !live.contains(token));
-            if let Some(token) = self.one_of(&stale) {
+            if let Some(token) = self.one_of(&stale, FaultKind::Stale) {
                 ready.push(Readiness {
                     token,
                     readable: true,
@@ -318,9 +321,9 @@ impl Network {
             .collect()
     }
 
-    fn one_of(&mut self, tokens: &[u64]) -> Option<u64> {
+    fn one_of(&self, tokens: &[u64], kind: FaultKind) -> Option<u64> {
         let last = tokens.len().checked_sub(1)?;
-        Some(tokens[self.random.within(0..=last as u64) as usize])
+        Some(tokens[self.weather.within(kind, 0..=last as u64) as usize])
     }
 
     // Descriptors, addresses and names.

@@ -7,7 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, EndpointKey, State, would_block};
+use super::endpoint::{Cut, Endpoint, EndpointKey, State, would_block};
+use super::faults::FaultKind;
 use super::network::{Delivery, Network};
 
 const SYN_TRIES_MAX: u32 = 6;
@@ -104,9 +105,12 @@ impl Network {
 
     /// Writes for the program.
     pub(super) fn write(&mut self, key: EndpointKey, from: &[u8]) -> io::Result<usize> {
-        let is_short = self.random.happens(self.faults.short_write) && !from.is_empty();
+        let is_short = !from.is_empty() && self.weather.happens(FaultKind::ShortWrite);
         let bytes_max = match is_short {
-            true => self.random.within(0..=from.len() as u64 - 1) as usize,
+            true => {
+                let last = from.len() as u64 - 1;
+                self.weather.within(FaultKind::ShortWrite, 0..=last) as usize
+            }
             false => usize::MAX,
         };
         let end = self.ends.get_mut(&key).ok_or_else(closed)?;
@@ -180,8 +184,8 @@ impl Network {
         if n == 0 {
             return None;
         }
-        let n = match self.random.happens(self.faults.split) {
-            true => self.random.within(1..=n as u64) as usize,
+        let n = match self.weather.happens(FaultKind::Split) {
+            true => self.weather.within(FaultKind::Split, 1..=n as u64) as usize,
             false => n,
         };
         Some(self.ends.get_mut(&key)?.unsent.drain(..n).collect())
@@ -221,7 +225,7 @@ impl Network {
         let (to, client_addr) = (client.remote, client.local);
         let listener = self.listeners.get(&to);
         let is_full = listener.is_some_and(|l| l.backlog.len() >= l.backlog_max);
-        if self.is_black_hole(to) || is_full || self.random.happens(self.faults.lose_syn) {
+        if self.is_black_hole(to) || is_full || self.weather.happens(FaultKind::LoseSyn) {
             if tries < SYN_TRIES_MAX {
                 let at = self.now.after(Duration::from_secs(1 << tries));
                 self.schedule(
@@ -234,15 +238,15 @@ impl Network {
             }
             return;
         }
-        let refused = self.random.happens(self.faults.refuse);
+        let refused = self.weather.happens(FaultKind::Refuse);
         let Some(host) = listener.map(|l| l.host).filter(|_| !refused) else {
             return self.send(from, Delivery::Rst { to: from });
         };
         let mut server = Endpoint::new(host, to, client_addr, self.buffer_bytes);
         server.state = State::Established;
         server.peer = Some(from);
-        server.cut = self.faults.draw_cut(&mut self.random);
-        server.is_mute = self.random.happens(self.faults.mute);
+        server.cut = self.draw_cut();
+        server.is_mute = self.weather.happens(FaultKind::Mute);
         let key = self.open(server);
         if let Some(listener) = self.listeners.get_mut(&to) {
             listener.backlog.push_back(key);
@@ -257,6 +261,15 @@ impl Network {
         );
         // A connection may be cut before its first byte.
         self.transmit(key);
+    }
+
+    /// The end that a new connection is born with.
+    fn draw_cut(&self) -> Option<Cut> {
+        let within = self.weather.faults().cut_within_bytes;
+        self.weather.happens(FaultKind::Cut).then(|| Cut {
+            after_bytes: self.weather.within(FaultKind::Cut, 0..=within),
+            resets: self.weather.happens(FaultKind::CutResets),
+        })
     }
 
     fn syn_ack(&mut self, to: EndpointKey, from: EndpointKey) {

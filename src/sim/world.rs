@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::kernel::SimKernel;
 use super::network::{Network, Shared};
+use super::weather::Weather;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub(crate) type SimEngine = Engine<SimKernel>;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) network: Shared,
+    /// Decides every fault, the programs' too.
+    pub(crate) weather: Weather,
     /// Rounds so far.
     pub(crate) rounds: u64,
     trace: u64,
@@ -36,9 +39,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> World {
-        let network = Rc::new(RefCell::new(Network::new(seed, faults)));
+        World::under(Weather::new(seed, faults))
+    }
+
+    /// A world in which this weather decides what goes wrong.
+    pub(crate) fn under(weather: Weather) -> World {
+        let network = Rc::new(RefCell::new(Network::new(weather.clone())));
         World {
             network,
+            weather,
             rounds: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             notes: VecDeque::new(),

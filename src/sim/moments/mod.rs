@@ -4,6 +4,7 @@
 
 mod connecting;
 mod stalls;
+mod taken_for_another;
 
 use std::net::SocketAddr;
 use std::time::Duration;
