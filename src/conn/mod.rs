@@ -117,7 +117,7 @@ pub(crate) struct Conn {
     /// What still comes is read and dropped, so that our close is no reset.
     discarding: bool,
     /// What was wrong with the end of the peer's half, told when the connection closes.
-    tail: Option<Error>,
+    torn: Option<Source>,
     wants_writable: bool,
     /// Told once, when set.
     tell_half_closed: bool,
@@ -170,7 +170,7 @@ impl Conn {
             received: 0,
             half_closed: false,
             discarding: false,
-            tail: None,
+            torn: None,
             wants_writable: false,
             tell_half_closed: false,
             tell_writable: false,
@@ -268,7 +268,7 @@ impl Conn {
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
         if self.half_closed {
-            self.close_with(self.tail);
+            self.close_torn(self.torn);
         }
     }
 
