@@ -239,10 +239,12 @@ impl Conn {
         });
     }
 
-    /// A read, or a look at the line, failed.
+    /// A read, or a look at the line, failed. The read limit ends one half, this ends both.
     pub(crate) fn handle_error(&mut self, source: Source) {
         let error = self.broken.unwrap_or_else(|| self.loss(source));
-        self.ending.get_or_insert(Ending::Failed(error));
+        if matches!(self.ending, None | Some(Ending::ReadLimit)) {
+            self.ending = Some(Ending::Failed(error));
+        }
     }
 
     /// A write failed. The peer's parting words may still be in the line, so the end comes with the next read that

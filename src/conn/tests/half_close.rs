@@ -98,3 +98,14 @@ fn a_torn_tail_told_at_the_close_knows_what_was_sent_meanwhile() {
         (Source::Truncated { received: 4 }, Sent::Maybe)
     );
 }
+
+/// The quota left frames in the buffer, so the read limit was met and not yet told when the look before a write found
+/// the reset, which the kernel tells once: it was dropped, and the close looked clean.
+#[test]
+fn an_error_found_before_the_read_limit_is_told_is_not_lost_to_it() {
+    let mut bench = Bench::of(profile(true, 8));
+    bench.receive(b"one\ntwo\n");
+    bench.conn.handle_error(Source::Os(104));
+    assert_eq!(bench.frames(), [b"one", b"two"]);
+    assert_eq!(bench.closed().unwrap().source, Source::Os(104));
+}
