@@ -221,10 +221,10 @@ impl Resp {
             })
     }
 
-    /// Bytes up to `end`, and `owed` elements behind them, must fit.
+    /// Bytes up to `end`, and `owed` elements behind them, must fit. What is too large to be counted fits in no limit.
     fn fits(&self, end: u64, owed: u64) -> Result<(), FrameError> {
         let claimed = owed.saturating_mul(ELEMENT_BYTES_MIN).saturating_add(end);
-        if claimed > self.limit as u64 {
+        if claimed > self.limit as u64 || claimed == u64::MAX {
             return Err(FrameError::Oversize {
                 limit: self.limit,
                 claimed,
