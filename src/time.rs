@@ -19,12 +19,12 @@ impl Time {
     /// Later than every deadline.
     pub(crate) const NEVER: Time = Time(u64::MAX);
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn from_nanos(nanos: u64) -> Time {
         Time(nanos)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn nanos(self) -> u64 {
         self.0
     }

@@ -104,7 +104,7 @@ impl ReceiveBuffer {
         self.unpulled
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn capacity(&self) -> usize {
         self.storage.capacity()
     }
@@ -125,7 +125,8 @@ impl ReceiveBuffer {
     }
 
     /// Gives up what was pulled, and the storage with it when nothing is left; otherwise moves the rest to the front
-    /// when the room behind it has become short. Nothing else moves bytes.
+    /// when the room behind it has become short, or most of the storage lies before it: so the storage is at most
+    /// twice what is held, and a read. Nothing else moves bytes.
     pub(crate) fn release(&mut self, read_bytes: usize, pool: &mut Pool) {
         self.start = match self.unpulled {
             0 => self.parsed,
@@ -134,9 +135,11 @@ impl ReceiveBuffer {
                 .max((self.pulled.saturating_sub(self.base)) as usize),
         };
         debug_assert!(self.start <= self.parsed, "released bytes of no frame");
+        let room = self.storage.len() - self.filled;
+        let is_short = self.start > 0 && room < read_bytes / 2;
         if self.start == self.filled {
             self.give_back(pool);
-        } else if self.start > 0 && self.storage.len() - self.filled < read_bytes / 2 {
+        } else if is_short || self.start > self.storage.len() / 2 {
             self.storage.copy_within(self.start..self.filled, 0);
             self.base += self.start as u64;
             self.parsed -= self.start;
@@ -268,5 +271,22 @@ mod tests {
         assert_eq!(buffer.space(1, READ, &mut pool).len(), 54);
         assert_eq!(buffer.unparsed(), [7; 10]);
         assert_eq!(buffer.take_frame(0, 10), 50);
+    }
+
+    /// A read that filled the room was followed by one that left half a read's room: nothing was moved, and the next
+    /// turn grew the buffer again, at last by all that ever came.
+    #[test]
+    fn bytes_that_were_released_do_not_stay_for_ever_before_an_unfinished_frame() {
+        let (mut buffer, mut pool) = (ReceiveBuffer::default(), Pool::new(READ, 1 << 20));
+        for turn in 0..1000 {
+            let bytes = if turn == 0 { READ + READ / 2 } else { READ };
+            receive(&mut buffer, &mut pool, &vec![7; bytes]);
+            let whole = buffer.unparsed().len() - 1;
+            let end = buffer.take_frame(0, whole) + whole as u64;
+            buffer.pull(end);
+            buffer.release(READ, &mut pool);
+            assert_eq!(buffer.held(), 1);
+            assert!(buffer.capacity() <= 4 * READ, "{}", buffer.capacity());
+        }
     }
 }

@@ -22,23 +22,20 @@ impl Conn {
         let Some(ending) = self.ending.take() else {
             return;
         };
-        let truncated = (self.partial > 0).then(|| {
-            let source = Source::Truncated {
-                received: self.partial as u64,
-            };
-            self.loss_in(Phase::Read, source)
+        let torn = (self.partial > 0).then_some(Source::Truncated {
+            received: self.partial as u64,
         });
         match (ending, &self.state) {
             (Ending::Failed(error), _) => self.close_with(Some(error)),
-            (Ending::ReadLimit, _) => self.end_peers_half(truncated),
+            (Ending::ReadLimit, _) => self.end_peers_half(torn),
             (Ending::Eof, State::Draining { fin_at: Some(_) }) => {
-                self.close_with(truncated.or(self.tail))
+                self.close_torn(torn.or(self.torn))
             }
             (Ending::Eof, _) if self.profile.half_close => {
                 self.half_closed = true;
-                self.end_peers_half(truncated);
+                self.end_peers_half(torn);
             }
-            (Ending::Eof, _) if truncated.is_some() => self.close_with(truncated),
+            (Ending::Eof, _) if torn.is_some() => self.close_torn(torn),
             (Ending::Eof, State::Draining { fin_at: None }) if self.queue.is_empty() => {
                 self.close_with(None)
             }
@@ -46,12 +43,20 @@ impl Conn {
         }
     }
 
-    /// The peer will say nothing more; it may still be spoken to.
-    pub(super) fn end_peers_half(&mut self, tail: Option<Error>) {
-        self.discarding = true;
+    /// The peer will say nothing more; it may still be spoken to. Where the read limit ended its half, its FIN ends
+    /// nothing anew.
+    pub(super) fn end_peers_half(&mut self, torn: Option<Source>) {
+        if std::mem::replace(&mut self.discarding, true) {
+            return;
+        }
         self.partial = 0;
-        self.tail = tail;
+        self.torn = torn;
         self.tell_half_closed = true;
+    }
+
+    /// Both halves have ended. What was wrong with the peer's is told only now: until now bytes could be sent.
+    pub(super) fn close_torn(&mut self, torn: Option<Source>) {
+        self.close_with(torn.map(|source| self.loss_in(Phase::Read, source)));
     }
 
     /// The first end counts.

@@ -117,7 +117,7 @@ pub(crate) struct Conn {
     /// What still comes is read and dropped, so that our close is no reset.
     discarding: bool,
     /// What was wrong with the end of the peer's half, told when the connection closes.
-    tail: Option<Error>,
+    torn: Option<Source>,
     wants_writable: bool,
     /// Told once, when set.
     tell_half_closed: bool,
@@ -171,7 +171,7 @@ impl Conn {
             received: 0,
             half_closed: false,
             discarding: false,
-            tail: None,
+            torn: None,
             wants_writable: false,
             tell_half_closed: false,
             tell_writable: false,
@@ -228,10 +228,12 @@ impl Conn {
         });
     }
 
-    /// A read, or a look at the line, failed.
+    /// A read, or a look at the line, failed. The read limit ends one half, this ends both.
     pub(crate) fn handle_error(&mut self, source: Source) {
         let error = self.broken.unwrap_or_else(|| self.loss(source));
-        self.ending.get_or_insert(Ending::Failed(error));
+        if matches!(self.ending, None | Some(Ending::ReadLimit)) {
+            self.ending = Some(Ending::Failed(error));
+        }
     }
 
     /// A write failed. The peer's parting words may still be in the line, so the end comes with the next read that
@@ -257,7 +259,7 @@ impl Conn {
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
         if self.half_closed {
-            self.close_with(self.tail);
+            self.close_torn(self.torn);
         }
     }
 

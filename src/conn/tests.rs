@@ -1,6 +1,7 @@
 //! The connection's states and ends, driven by hand: no socket, no clock.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod half_close;
 mod skipping;
 
 use std::sync::Arc;
@@ -178,49 +179,6 @@ fn a_peer_that_does_not_end_after_our_fin_is_given_up_after_the_linger() {
 }
 
 #[test]
-fn a_half_closed_peer_is_still_sent_to_where_that_is_allowed() {
-    let mut bench = Bench::of(profile(true, u64::MAX));
-    bench.receive(b"question\ntorn");
-    bench.conn.handle_eof();
-    assert_eq!(bench.frames(), [b"question"]);
-    assert_eq!(bench.conn.poll_event(), Some(ConnEvent::HalfClosed));
-    bench.send(b"answer");
-    bench.conn.close();
-    bench.transmit(6);
-    bench.conn.handle_shut(bench.now);
-    assert_eq!(
-        bench.closed().unwrap().source,
-        Source::Truncated { received: 4 },
-        "not lost in silence"
-    );
-}
-
-#[test]
-fn what_comes_after_the_read_limit_is_dropped_and_does_not_keep_the_connection() {
-    let mut bench = Bench::of(profile(true, 6));
-    assert_eq!(bench.conn.may_receive(), 6);
-    bench.receive(b"one\ntw");
-    assert_eq!(bench.frames(), [b"one"]);
-    assert_eq!(bench.conn.poll_event(), Some(ConnEvent::HalfClosed));
-    assert!(!bench.conn.wants_read(), "held back until it is closed");
-    bench.conn.close();
-    bench.conn.handle_shut(bench.now);
-    assert!(
-        bench.conn.wants_read(),
-        "and then drained, so that closing is no reset"
-    );
-    bench.receive(b"o\nthree\n");
-    assert_eq!(bench.frames(), [b""; 0]);
-    assert_eq!(bench.buffer.unparsed(), b"");
-    bench.conn.handle_eof();
-    bench.frames();
-    assert_eq!(
-        bench.closed().unwrap().source,
-        Source::Truncated { received: 2 }
-    );
-}
-
-#[test]
 fn each_phase_has_its_own_timeout_and_progress_postpones_it() {
     let seconds = Duration::from_secs;
     let mut bench = Bench::open();
@@ -362,18 +320,4 @@ fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
         .handle_write_error(Source::Os(104), &mut bench.pool);
     bench.send(b"an answer to parting words");
     assert!(bench.conn.wants_read());
-}
-
-/// A peer that sent on after its limit grew the buffer for as long as it liked.
-#[test]
-fn what_is_dropped_behind_the_read_limit_takes_no_memory() {
-    let mut bench = Bench::of(profile(true, 64));
-    bench.receive(&[b'a'; 64]);
-    assert!(bench.frames().is_empty());
-    bench.conn.close();
-    for _ in 0..100 {
-        bench.receive(&[b'b'; 32]);
-        assert!(bench.frames().is_empty());
-    }
-    assert!(bench.buffer.held() <= 64, "{} held", bench.buffer.held());
 }

@@ -7,7 +7,7 @@
 //! The bound of 32 levels is for whoever reads the payload by recursion; the codec itself needs none.
 
 use super::find::find_either;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 use super::find::meter;
 use super::{Codec, Decoded, FrameError};
 
@@ -181,7 +181,7 @@ impl Resp {
             magnitude = magnitude * 10 + i128::from(digit - b'0');
             length += 1;
         }
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         meter::add(length + 1);
 
         self.line_fits(start + length)?;
@@ -221,10 +221,10 @@ impl Resp {
             })
     }
 
-    /// Bytes up to `end`, and `owed` elements behind them, must fit.
+    /// Bytes up to `end`, and `owed` elements behind them, must fit. What is too large to be counted fits in no limit.
     fn fits(&self, end: u64, owed: u64) -> Result<(), FrameError> {
         let claimed = owed.saturating_mul(ELEMENT_BYTES_MIN).saturating_add(end);
-        if claimed > self.limit as u64 {
+        if claimed > self.limit as u64 || claimed == u64::MAX {
             return Err(FrameError::Oversize {
                 limit: self.limit,
                 claimed,

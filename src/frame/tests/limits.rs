@@ -162,3 +162,19 @@ fn a_framing_that_cannot_be_says_why_and_decodes_nothing() {
             .is_some_and(|flaw| flaw.contains("header"))
     );
 }
+
+/// A decoder without a limit took a string of 2^64 - 1 bytes for one that fits, and overflowed at its end.
+#[test]
+fn what_cannot_be_counted_is_over_every_limit() {
+    let max = u64::MAX;
+    for (framing, claim) in [
+        (Framing::resp(), format!("${max}\r\n").into_bytes()),
+        (Framing::resp(), format!("*{max}\r\n").into_bytes()),
+        (Framing::resp3(), format!("%{max}\r\n").into_bytes()),
+        (Framing::length(LengthPrefix::new(8)), vec![0xff; 8]),
+    ] {
+        let decoded = framing.decoder(usize::MAX).decode(&claim);
+        let is_oversize = matches!(decoded, Err(FrameError::Oversize { .. }));
+        assert!(is_oversize, "{framing:?}: {decoded:?}");
+    }
+}
