@@ -6,6 +6,8 @@
 //!            └───────┬───────┘                   world    turns the engines, moves the clock
 //!                 Network ── Endpoint            network, traffic, endpoint, faults
 //! ```
+//! `failing` is a kernel built on either of both, some of whose calls fail.
+//!
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
 //! `scenarios` runs one script in both worlds, `moments` are single situations, and `storms` runs
@@ -16,6 +18,7 @@ mod endpoint;
 // Edges as epoll tells them.
 #[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod facts;
+mod failing;
 mod faults;
 mod kernel;
 #[cfg(test)]

@@ -1,0 +1,121 @@
+//! The two worlds in which a script runs: simulated kernels on one network, and loopback.
+//!
+//! A stage makes kernels and drives the two engines on them, and it alone knows how time passes: in
+//! the simulation the clock is moved, on loopback the loops wait, and only when nothing goes on.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::error::{Error, ResolveError};
+use crate::net::{Net, Resolve};
+use crate::sim::failing::BuiltOn;
+use crate::sim::kernel::SimKernel;
+use crate::sim::network::Lookup;
+use crate::sim::world::World;
+use crate::time::Time;
+
+/// Turns without progress before the loops of loopback wait. What is sent there has mostly arrived
+/// when the call returns.
+const IDLE_TURNS: u32 = 3;
+const WAIT: Duration = Duration::from_millis(1);
+
+/// How two engines are made and driven.
+pub(in crate::sim) trait Stage {
+    type Base: BuiltOn<Self::Base>;
+
+    fn kernel(&mut self) -> Self::Base;
+    /// What a name resolves to.
+    fn name(&mut self, host: &str, addresses: &[IpAddr]);
+    /// One turn of each; time passes where nothing happens.
+    fn turn<K: BuiltOn<Self::Base>>(
+        &mut self,
+        engines: [&mut Engine<K>; 2],
+    ) -> [Result<(), Error>; 2];
+    /// What was sent has arrived when this returns, and nothing else has happened.
+    fn settle(&mut self);
+}
+
+/// Loopback.
+#[derive(Debug, Default)]
+pub(in crate::sim) struct Real {
+    names: Arc<Names>,
+    idle_turns: u32,
+}
+
+/// What the resolver of loopback knows.
+#[derive(Debug, Default)]
+struct Names(Mutex<BTreeMap<String, Vec<IpAddr>>>);
+
+impl Resolve for Names {
+    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+        let names = self.0.lock().unwrap();
+        let addresses = names.get(host).ok_or(ResolveError::NotFound)?;
+        let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
+        Ok(addresses.iter().map(at).collect())
+    }
+}
+
+impl Stage for Real {
+    type Base = Net;
+
+    fn kernel(&mut self) -> Net {
+        Net::new(self.names.clone()).unwrap()
+    }
+
+    fn name(&mut self, host: &str, addresses: &[IpAddr]) {
+        let mut names = self.names.0.lock().unwrap();
+        names.insert(host.to_owned(), addresses.to_vec());
+    }
+
+    fn turn<K: BuiltOn<Net>>(&mut self, engines: [&mut Engine<K>; 2]) -> [Result<(), Error>; 2] {
+        let is_idle = |engine: &Engine<K>| engine.core.next_timeout() != Some(Duration::ZERO);
+        let waits = self.idle_turns >= IDLE_TURNS;
+        let timeout = if waits { WAIT } else { Duration::ZERO };
+        self.idle_turns += 1;
+        engines.map(|engine| {
+            let outcome = engine.turn(Some(timeout));
+            if !is_idle(engine) {
+                self.idle_turns = 0;
+            }
+            outcome
+        })
+    }
+
+    fn settle(&mut self) {}
+}
+
+impl Stage for World {
+    type Base = SimKernel;
+
+    fn kernel(&mut self) -> SimKernel {
+        SimKernel::new(&self.network)
+    }
+
+    fn name(&mut self, host: &str, addresses: &[IpAddr]) {
+        let found = Lookup::Found(addresses.to_vec());
+        let after = Duration::from_micros(50);
+        self.network.borrow_mut().name(host, after, found);
+    }
+
+    fn turn<K: BuiltOn<SimKernel>>(
+        &mut self,
+        engines: [&mut Engine<K>; 2],
+    ) -> [Result<(), Error>; 2] {
+        let [client, server] = engines;
+        let outcomes = [
+            client.turn(Some(Duration::ZERO)),
+            server.turn(Some(Duration::ZERO)),
+        ];
+        self.step();
+        self.rest(&[client, server], Time::NEVER);
+        outcomes
+    }
+
+    fn settle(&mut self) {
+        let until = self.now().after(Duration::from_millis(100));
+        self.network.borrow_mut().advance(until);
+    }
+}
