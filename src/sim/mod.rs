@@ -19,6 +19,8 @@ mod endpoint;
 #[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod facts;
 mod failing;
+#[cfg(test)]
+mod failures;
 mod faults;
 mod kernel;
 #[cfg(test)]

@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_millis(1);
 pub(in crate::sim) trait Stage {
     type Base: BuiltOn<Self::Base>;
 
+    /// A pause that is long to a loop that spins, and short to who waits for it.
+    const PAUSE: Duration;
+
     fn kernel(&mut self) -> Self::Base;
     /// What a name resolves to.
     fn name(&mut self, host: &str, addresses: &[IpAddr]);
@@ -61,6 +64,8 @@ impl Resolve for Names {
 impl Stage for Real {
     type Base = Net;
 
+    const PAUSE: Duration = Duration::from_millis(2);
+
     fn kernel(&mut self) -> Net {
         Net::new(self.names.clone()).unwrap()
     }
@@ -89,6 +94,8 @@ impl Stage for Real {
 
 impl Stage for World {
     type Base = SimKernel;
+
+    const PAUSE: Duration = Duration::from_millis(50);
 
     fn kernel(&mut self) -> SimKernel {
         SimKernel::new(&self.network)
