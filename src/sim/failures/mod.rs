@@ -184,9 +184,12 @@ fn two_calls_fail<S: Stage>(stage: impl Fn() -> S, workload: Workload, draws: us
     tries.end();
 }
 
-/// Every call from the n-th on, for ten pauses, or twenty times where the cause is gone at once.
+/// Every call from the n-th on, for ten pauses, or twenty times where the cause is gone at once; and
+/// no connection is shed meanwhile.
 fn calls_fail_for_a_while<S: Stage>(stage: impl Fn() -> S, workload: Workload, nth: usize) {
     let rows = rows();
+    let no_spare = rows.iter().find(|row| row.operation == Operation::Shed);
+    let no_spare = *no_spare.expect("it may fail");
     let mut tries = Tries::default();
     let mut number = workload as usize;
     for side in [Side::Client, Side::Server] {
@@ -202,8 +205,9 @@ fn calls_fail_for_a_while<S: Stage>(stage: impl Fn() -> S, workload: Workload, n
                     true => Span::Calls(20),
                     false => Span::Time(S::PAUSE * 10),
                 };
+                let failures = vec![failure(row, from, span), failure(&no_spare, 1, span)];
                 tries.one((workload, side, from, span, row), || {
-                    work(stage(), &clean, vec![failure(row, from, span)], |trial| {
+                    work(stage(), &clean, failures, |trial| {
                         trial.judge_several(&[*row]);
                         let calls = trial.kernel().calls(row.operation);
                         assert!(calls <= from + 100, "it spins: {calls} calls");
