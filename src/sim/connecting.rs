@@ -30,7 +30,7 @@ pub(crate) enum Unreachable {
     /// A router's ICMP, or that nobody answered to an ARP: the connect fails.
     Later(i32),
     /// An ICMP that comes while the socket is in the hands of a call: an error, and the socket goes
-    /// on connecting (tcp_v4_err, sk_err_soft).
+    /// on connecting until the next one (tcp_v4_err, sk_err_soft).
     Softly(i32),
 }
 
@@ -242,9 +242,11 @@ impl Network {
     pub(super) fn soft_error(&mut self, key: EndpointKey, errno: i32) {
         let end = self.ends.get_mut(&key);
         if let Some(end) = end.filter(|end| end.state == State::Connecting) {
-            end.error = Some(errno);
+            (end.error, end.has_soft_error) = (Some(errno), true);
             self.wake(key);
-            self.send_syn_again(key, 0);
+            // The next SYN meets the same router, and no call.
+            let at = self.now.after(Duration::from_secs(SYN_PAUSES_S[0]));
+            self.schedule(at, Delivery::Fails { of: key, errno });
         }
     }
 }

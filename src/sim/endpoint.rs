@@ -60,6 +60,8 @@ pub(super) struct Endpoint {
     pub(super) owes_room: bool,
     /// The pending error, told once.
     pub(super) error: Option<i32>,
+    /// An ICMP has come while it was connecting; POLLERR stays, also when the error was asked for.
+    pub(super) has_soft_error: bool,
     /// When the last thing sent arrives: what is sent later arrives no earlier.
     pub(super) last_arrival: Time,
     /// When something last came from the peer; while connecting, when that began.
@@ -122,6 +124,7 @@ impl Endpoint {
             fin_acked: false,
             owes_room: false,
             error: None,
+            has_soft_error: false,
             last_arrival: Time::ZERO,
             heard_at: Time::ZERO,
             sent_bytes: 0,
@@ -200,8 +203,8 @@ impl Endpoint {
             return Readiness {
                 token,
                 readable: false,
-                writable: has_error,
-                read_closed: has_error,
+                writable: self.has_soft_error,
+                read_closed: self.has_soft_error,
             };
         }
         let is_dead = self.state == State::Dead;

@@ -82,9 +82,13 @@ impl Network {
         hole.is_none_or(|hole| hole.until <= self.now)
     }
 
-    /// All holes close, and what was lost is sent again.
-    pub(super) fn close_holes(&mut self) {
+    /// All holes close; what was lost is sent again when its time comes.
+    pub(crate) fn fill_holes(&mut self) {
         self.holes.clear();
+    }
+
+    /// What was lost is sent again now.
+    pub(super) fn resend_all(&mut self) {
         let doubted = |end: &Endpoint| end.path.doubted_since.is_some();
         let ends = self.ends.iter().filter(|(_, end)| doubted(end));
         let ends: Vec<EndpointKey> = ends.map(|(key, _)| *key).collect();

@@ -199,7 +199,8 @@ impl Network {
         for listener in self.listeners.values_mut() {
             listener.away_until = self.now;
         }
-        self.close_holes();
+        self.fill_holes();
+        self.resend_all();
         let keys: Vec<EndpointKey> = self.ends.keys().copied().collect();
         for key in keys {
             if let Some(end) = self.ends.get_mut(&key) {
