@@ -4,7 +4,8 @@
 //! ```text
 //!   Engine<SimKernel>   Engine<SimKernel>        kernel   the seam's other side
 //!            └───────┬───────┘                   world    turns the engines, moves the clock
-//!                 Network ── Endpoint            network, traffic, endpoint, faults
+//!                 Network ── Endpoint            network, connecting, traffic, loss, names, endpoint,
+//!                                              weather, faults
 //! ```
 //! `failing` is a kernel built on either of both, some of whose calls fail.
 //!
@@ -14,6 +15,7 @@
 //! many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
+mod connecting;
 mod endpoint;
 // Edges as epoll tells them.
 #[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
@@ -23,8 +25,10 @@ mod failing;
 mod failures;
 mod faults;
 mod kernel;
+mod loss;
 #[cfg(test)]
 mod moments;
+mod names;
 mod network;
 mod random;
 #[cfg(test)]
@@ -32,4 +36,5 @@ mod scenarios;
 #[cfg(test)]
 mod storms;
 mod traffic;
+mod weather;
 mod world;

@@ -13,6 +13,7 @@ use super::failing::BuiltOn;
 use super::faults::Faults;
 use super::kernel::SimKernel;
 use super::network::{Network, Shared};
+use super::weather::Weather;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -21,6 +22,10 @@ use crate::time::Time;
 /// What one round of turns takes.
 pub(crate) const STEP: Duration = Duration::from_micros(2);
 
+/// In good weather no kernel waits longer than this for what it will not get: what is late is here, and
+/// keepalive (15 s, then every 5 s, 3 times, by default) has found who is gone.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(40);
+
 const NOTES_MAX: usize = 40;
 
 pub(crate) type SimEngine = Engine<SimKernel>;
@@ -28,6 +33,8 @@ pub(crate) type SimEngine = Engine<SimKernel>;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) network: Shared,
+    /// Decides every fault, the programs' too.
+    pub(crate) weather: Weather,
     /// Rounds so far.
     pub(crate) rounds: u64,
     trace: u64,
@@ -37,9 +44,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> World {
-        let network = Rc::new(RefCell::new(Network::new(seed, faults)));
+        World::under(Weather::new(seed, faults))
+    }
+
+    /// A world in which this weather decides what goes wrong.
+    pub(crate) fn under(weather: Weather) -> World {
+        let network = Rc::new(RefCell::new(Network::new(weather.clone())));
         World {
             network,
+            weather,
             rounds: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             notes: VecDeque::new(),

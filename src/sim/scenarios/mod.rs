@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::failing::BuiltOn;
-use super::faults::Faults;
+use super::faults::{FaultKind, Faults};
 use super::random::Chance;
 use super::world::World;
 use crate::config::{Config, Timeouts};
@@ -155,14 +155,16 @@ fn echo<K: Kernel>(engine: &mut Engine<K>, event: &Event) {
 fn worlds() -> impl Iterator<Item = World> {
     (0..20).map(|seed| {
         let odd = Chance(if seed == 0 { 0 } else { 300 });
-        let faults = Faults {
-            split: odd,
-            short_write: odd,
-            interrupt: odd,
-            spurious: odd,
-            stale: odd,
-            ..Faults::NONE
-        };
+        let mut faults = Faults::NONE;
+        for kind in [
+            FaultKind::Split,
+            FaultKind::ShortWrite,
+            FaultKind::Interrupt,
+            FaultKind::Spurious,
+            FaultKind::Stale,
+        ] {
+            faults = faults.with(kind, odd);
+        }
         World::new(seed, faults)
     })
 }

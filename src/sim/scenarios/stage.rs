@@ -13,7 +13,7 @@ use crate::error::{Error, ResolveError};
 use crate::net::{Net, Resolve};
 use crate::sim::failing::BuiltOn;
 use crate::sim::kernel::SimKernel;
-use crate::sim::network::Lookup;
+use crate::sim::names::Lookup;
 use crate::sim::world::World;
 use crate::time::Time;
 
