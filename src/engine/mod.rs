@@ -5,7 +5,7 @@
 //! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
 
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod commands;
 mod core;
 mod dial;

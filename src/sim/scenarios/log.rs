@@ -67,6 +67,19 @@ impl Log {
         }
     }
 
+    /// A connection of which something will be heard.
+    pub(in crate::sim) fn begin(&mut self, connection: ConnectionId) {
+        self.numbers.insert(connection, self.connections.len());
+        self.connections.push(Vec::new());
+    }
+
+    /// What its program does itself, between what it is told. An end that is over stays the last.
+    pub(in crate::sim) fn say_of(&mut self, number: usize, what: String) {
+        let told = &mut self.connections[number];
+        let at = told.len() - usize::from(is_over(told));
+        told.insert(at, what);
+    }
+
     fn say(&mut self, connection: ConnectionId, what: String) {
         let next = self.connections.len();
         let number = *self.numbers.entry(connection).or_insert(next);
@@ -74,14 +87,17 @@ impl Log {
             self.connections.push(Vec::new());
         }
         let told = &mut self.connections[number];
-        let is_over = told.last().is_some_and(|last| last.starts_with("closed"));
-        assert!(!is_over, "{connection} has ended, and then {what}");
+        assert!(!is_over(told), "{connection} has ended, and then {what}");
         told.push(what);
     }
 
     /// Connections that have ended.
     pub(in crate::sim) fn closed(&self) -> usize {
-        let is_closed = |told: &&Vec<String>| told.last().is_some_and(|t| t.starts_with("closed"));
-        self.connections.iter().filter(is_closed).count()
+        let ends = self.connections.iter().filter(|told| is_over(told));
+        ends.count()
     }
+}
+
+fn is_over(told: &[String]) -> bool {
+    told.last().is_some_and(|last| last.starts_with("closed"))
 }

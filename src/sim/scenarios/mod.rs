@@ -5,8 +5,10 @@
 //! also when calls are cut short, interrupted or led astray, for none of that may be seen.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod drawn;
 mod echo;
 mod endings;
+mod hand;
 pub(super) mod log;
 pub(super) mod stage;
 

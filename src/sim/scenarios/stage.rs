@@ -122,7 +122,7 @@ impl Stage for World {
     }
 
     fn settle(&mut self) {
-        let until = self.now().after(Duration::from_millis(100));
+        let until = self.now().after(Duration::from_millis(1));
         self.network.borrow_mut().advance(until);
     }
 }
