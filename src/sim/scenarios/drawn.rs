@@ -19,8 +19,8 @@ use crate::upstream::Upstream;
 const SCRIPTS: u64 = 300;
 const CONNECTIONS_MAX: usize = 4;
 
-/// One step of a script. Connections and ends are numbered as they come, and a step on one that does
-/// not exist does nothing.
+/// One step of a script. Numbers choose among the connections and ends that there are by then; where
+/// there is none, the step does nothing.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     // The client.
@@ -147,24 +147,27 @@ impl Drawn {
     }
 
     fn take<S: Stage>(&self, hand: &mut Hand<S>, step: Step) {
-        let is_one = |number: usize, of: usize| number < of;
         let (connections, ends) = (hand.connections.len(), hand.ends());
+        // Which one of those there are by then.
+        let of = |number: usize, count: usize| number.checked_rem(count);
         match step {
             Step::Connect if connections < CONNECTIONS_MAX => hand.connect(&self.framing()),
-            Step::Send(n, words) if is_one(n, connections) => hand.send(n, words.as_bytes()),
-            Step::Close(n) if is_one(n, connections) => hand.close(n),
-            Step::Abort(n) if is_one(n, connections) => hand.abort(n),
-            Step::NotifyWritable(n) if is_one(n, connections) => hand.notify_writable(n),
+            Step::Connect => {}
+            Step::Send(n, words) => _ = of(n, connections).map(|n| hand.send(n, words.as_bytes())),
+            Step::Close(n) => _ = of(n, connections).map(|n| hand.close(n)),
+            Step::Abort(n) => _ = of(n, connections).map(|n| hand.abort(n)),
+            Step::NotifyWritable(n) => _ = of(n, connections).map(|n| hand.notify_writable(n)),
             Step::Request => hand.request(),
             Step::Flush => hand.flush(),
             Step::Turn => hand.turn(),
             Step::Accept => hand.accept(),
-            Step::Write(n, words) if is_one(n, ends) => hand.peer_writes(n, words.as_bytes()),
-            Step::Read(n, bytes) if is_one(n, ends) => hand.peer_reads(n, bytes),
-            Step::Shut(n) if is_one(n, ends) => hand.peer_shuts(n),
-            Step::PeerClose(n) if is_one(n, ends) => hand.peer_closes(n, false),
-            Step::Reset(n) if is_one(n, ends) => hand.peer_closes(n, true),
-            _ => {}
+            Step::Write(n, words) => {
+                _ = of(n, ends).map(|n| hand.peer_writes(n, words.as_bytes()));
+            }
+            Step::Read(n, bytes) => _ = of(n, ends).map(|n| hand.peer_reads(n, bytes)),
+            Step::Shut(n) => _ = of(n, ends).map(|n| hand.peer_shuts(n)),
+            Step::PeerClose(n) => _ = of(n, ends).map(|n| hand.peer_closes(n, false)),
+            Step::Reset(n) => _ = of(n, ends).map(|n| hand.peer_closes(n, true)),
         }
     }
 
@@ -192,9 +195,7 @@ impl Drawn {
 }
 
 fn step(random: &mut Random, has_upstream: bool) -> Step {
-    let number = random.within(0..=CONNECTIONS_MAX as u64 - 1) as usize;
-    // The first ones exist more often.
-    let number = number.min(random.within(0..=CONNECTIONS_MAX as u64 - 1) as usize);
+    let number = random.within(0..=11) as usize;
     let words = WORDS[random.within(0..=WORDS.len() as u64 - 1) as usize];
     match random.within(0..=99) {
         0..=9 => Step::Connect,

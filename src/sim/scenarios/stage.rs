@@ -4,12 +4,13 @@
 //! the simulation the clock is moved, on loopback the loops wait, and only when nothing goes on.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::error::{Error, ResolveError};
+use crate::kernel::Kernel;
 use crate::net::{Net, Resolve};
 use crate::sim::failing::BuiltOn;
 use crate::sim::kernel::SimKernel;
@@ -30,13 +31,15 @@ pub(in crate::sim) trait Stage {
     const PAUSE: Duration;
 
     fn kernel(&mut self) -> Self::Base;
-    /// What a name resolves to.
+    /// What a name resolves to; with no addresses, its lookup never ends.
     fn name(&mut self, host: &str, addresses: &[IpAddr]);
+    /// An address of a listener that has room for no more connections, while this lives.
+    fn full(&mut self) -> (SocketAddr, Box<dyn std::any::Any>);
     /// One turn of each; time passes where nothing happens.
-    fn turn<K: BuiltOn<Self::Base>>(
+    fn turn<K: BuiltOn<Self::Base>, const N: usize>(
         &mut self,
-        engines: [&mut Engine<K>; 2],
-    ) -> [Result<(), Error>; 2];
+        engines: [&mut Engine<K>; N],
+    ) -> [Result<(), Error>; N];
     /// What was sent has arrived when this returns, and nothing else has happened.
     fn settle(&mut self);
 }
@@ -54,8 +57,11 @@ struct Names(Mutex<BTreeMap<String, Vec<IpAddr>>>);
 
 impl Resolve for Names {
     fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
-        let names = self.0.lock().unwrap();
-        let addresses = names.get(host).ok_or(ResolveError::NotFound)?;
+        let found = self.0.lock().unwrap().get(host).cloned();
+        let addresses = found.ok_or(ResolveError::NotFound)?;
+        while addresses.is_empty() {
+            std::thread::park();
+        }
         let at = |ip: &IpAddr| SocketAddr::new(*ip, port);
         Ok(addresses.iter().map(at).collect())
     }
@@ -75,7 +81,22 @@ impl Stage for Real {
         names.insert(host.to_owned(), addresses.to_vec());
     }
 
-    fn turn<K: BuiltOn<Net>>(&mut self, engines: [&mut Engine<K>; 2]) -> [Result<(), Error>; 2] {
+    fn full(&mut self) -> (SocketAddr, Box<dyn std::any::Any>) {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let listener = listener.unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&any.into()).unwrap();
+        // listen(2): one more than asked for.
+        listener.listen(0).unwrap();
+        let at = listener.local_addr().unwrap().as_socket().unwrap();
+        let waits = TcpStream::connect(at).unwrap();
+        (at, Box::new((listener, waits)))
+    }
+
+    fn turn<K: BuiltOn<Net>, const N: usize>(
+        &mut self,
+        engines: [&mut Engine<K>; N],
+    ) -> [Result<(), Error>; N] {
         let is_idle = |engine: &Engine<K>| engine.core.next_timeout() != Some(Duration::ZERO);
         let waits = self.idle_turns >= IDLE_TURNS;
         let timeout = if waits { WAIT } else { Duration::ZERO };
@@ -102,22 +123,31 @@ impl Stage for World {
     }
 
     fn name(&mut self, host: &str, addresses: &[IpAddr]) {
-        let found = Lookup::Found(addresses.to_vec());
+        let found = match addresses.is_empty() {
+            true => Lookup::Hangs,
+            false => Lookup::Found(addresses.to_vec()),
+        };
         let after = Duration::from_micros(50);
         self.network.borrow_mut().name(host, after, found);
     }
 
-    fn turn<K: BuiltOn<SimKernel>>(
+    fn full(&mut self) -> (SocketAddr, Box<dyn std::any::Any>) {
+        let mut kernel = self.kernel();
+        let listener = kernel.listen(kernel.address(0), 0).unwrap();
+        let at = kernel.listener_addr(&listener).unwrap();
+        kernel.set_backlog_max(at, 0);
+        (at, Box::new((kernel, listener)))
+    }
+
+    fn turn<K: BuiltOn<SimKernel>, const N: usize>(
         &mut self,
-        engines: [&mut Engine<K>; 2],
-    ) -> [Result<(), Error>; 2] {
-        let [client, server] = engines;
-        let outcomes = [
-            client.turn(Some(Duration::ZERO)),
-            server.turn(Some(Duration::ZERO)),
-        ];
+        mut engines: [&mut Engine<K>; N],
+    ) -> [Result<(), Error>; N] {
+        let outcomes = engines
+            .each_mut()
+            .map(|engine| engine.turn(Some(Duration::ZERO)));
         self.step();
-        self.rest(&[client, server], Time::NEVER);
+        self.rest(&engines, Time::NEVER);
         outcomes
     }
 
