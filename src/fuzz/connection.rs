@@ -163,7 +163,7 @@ impl Run {
             }
             _ => {
                 self.ledger.connecting(self.now);
-                self.conn.handle_connecting(self.now, input.flag());
+                self.conn.handle_connecting();
             }
         }
     }
@@ -284,7 +284,7 @@ impl Run {
 
     fn withdraw(&mut self) {
         if let Some(range) = self.ledger.withdrawn() {
-            self.conn.withdraw(range);
+            self.conn.withdraw(std::iter::once(range));
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
-use super::network::{ListeningEnd, Shared};
+use super::network::{ListeningEnd, Network, Shared};
 use super::random::Random;
 use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
@@ -99,6 +99,14 @@ impl SimKernel {
         }
     }
 
+    /// A call that may send something.
+    fn calls<T>(&mut self, act: impl FnOnce(&mut Network, usize) -> T) -> T {
+        let mut network = self.network.borrow_mut();
+        let outcome = act(&mut network, self.host);
+        network.arrive();
+        outcome
+    }
+
     fn interrupted(&mut self) -> bool {
         self.weather.happens(FaultKind::Interrupt)
     }
@@ -128,11 +136,11 @@ impl Kernel for SimKernel {
     fn connect(
         &mut self,
         to: SocketAddr,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<SimSocket, Refused> {
         self.may_fail()?;
-        let key = self.network.borrow_mut().connect(self.host, to)?;
+        let key = self.calls(|network, host| network.connect(host, to, options))?;
         self.watch(key, token);
         Ok(SimSocket(key))
     }
@@ -151,12 +159,14 @@ impl Kernel for SimKernel {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
         let (host, backlog, has_edge) = (self.host, Default::default(), false);
+        let away_until = Time::ZERO;
         let end = ListeningEnd {
             host,
             token,
             backlog,
             backlog_max: BACKLOG_MAX,
             has_edge,
+            away_until,
         };
         network.listeners.insert(address, end);
         Ok(SimListener(address))
@@ -175,10 +185,11 @@ impl Kernel for SimKernel {
     fn register(
         &mut self,
         socket: &mut SimSocket,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<(), Refused> {
         self.may_fail()?;
+        self.with(socket, |end| end.set(options))?;
         self.watch(socket.0, token);
         Ok(())
     }
@@ -206,10 +217,8 @@ impl Kernel for SimKernel {
         let Some(end) = network.listeners.remove(&listener.0) else {
             return;
         };
-        for key in end.backlog {
-            network.hosts[self.host].descriptors += 1;
-            network.close(key, true);
-        }
+        network.drop_backlog(self.host, end.backlog);
+        network.arrive();
     }
 
     fn read(&mut self, socket: &SimSocket, into: &mut [u8]) -> io::Result<usize> {
@@ -217,7 +226,7 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.network.borrow_mut().read(socket.0, into)
+        self.calls(|network, _| network.read(socket.0, into))
     }
 
     fn write(&mut self, socket: &SimSocket, from: &[u8]) -> io::Result<usize> {
@@ -225,7 +234,7 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.network.borrow_mut().write(socket.0, from)
+        self.calls(|network, _| network.write(socket.0, from))
     }
 
     fn peek(&mut self, socket: &SimSocket) -> Peeked {
@@ -247,11 +256,11 @@ impl Kernel for SimKernel {
 
     fn shutdown(&mut self, socket: &SimSocket) -> io::Result<()> {
         self.may_fail()?;
-        self.network.borrow_mut().shut_down(socket.0)
+        self.calls(|network, _| network.shut_down(socket.0))
     }
 
     fn close(&mut self, socket: SimSocket, reset: bool) {
-        self.network.borrow_mut().close(socket.0, reset);
+        self.calls(|network, _| network.close(socket.0, reset));
     }
 
     fn take_error(&self, socket: &SimSocket) -> io::Result<Option<io::Error>> {

@@ -21,7 +21,9 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Rooms without a socket, a clock, a thread, randomness of their own or a log line.
-pub(crate) const PURE: &[&str] = &["wheel", "frame", "buffer", "conn", "names", "upstream", "time"];
+pub(crate) const PURE: &[&str] = &[
+    "wheel", "frame", "buffer", "conn", "names", "upstream", "time",
+];
 
 /// What a pure room may import besides other pure rooms: words, not deeds. Of `kernel` not even the seam.
 const PURE_IMPORTS: &[&str] = &["error", "event", "config"];
