@@ -71,12 +71,15 @@ impl<K: Kernel> Engine<K> {
         (self.inbox.held_bytes(), queued.sum())
     }
 
-    /// What the kernel and the loop know of each connection that has a socket.
+    /// What the kernel and the loop know of each connection that has a socket, and of each attempt at one.
     pub(crate) fn standing(&mut self) -> Vec<Standing> {
         let core = &mut self.core;
         let mut standing = Vec::new();
-        for (_, slot) in &core.slots {
-            let Some(socket) = &slot.socket else { continue };
+        let sockets = core.slots.iter().flat_map(|(_, slot)| {
+            let attempts = slot.dial.iter().flat_map(|dial| dial.sockets());
+            slot.socket.iter().chain(attempts).map(move |it| (slot, it))
+        });
+        for (slot, socket) in sockets {
             let is_draining = !slot.conn.can_send() && !slot.conn.is_closed();
             let has_left = slot.conn.queued() == 0 && !slot.conn.is_broken();
             let info = core.kernel.info(socket).unwrap_or_default();

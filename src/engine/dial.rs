@@ -29,6 +29,11 @@ pub(super) struct Dial<S> {
 }
 
 impl<S> Dial<S> {
+    #[cfg(test)]
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &S> {
+        self.sockets.iter().map(|(_, socket)| socket)
+    }
+
     /// Whoever else was asked to connect need not: those that have are reset.
     pub(super) fn give_up<K: Kernel<Socket = S>>(self, kernel: &mut K) {
         for (_, socket) in self.sockets {

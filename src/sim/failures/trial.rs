@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::{Config, Reconnect, Timeouts};
+use crate::config::{Config, Lookups, Reconnect, Timeouts};
 use crate::conn::Profile;
 use crate::engine::{Engine, ListenerId};
 use crate::error::{Error, Source};
@@ -57,6 +57,13 @@ impl<S: Stage> Trial<S> {
                 first_pause_max: S::PAUSE,
                 pause_max: S::PAUSE,
                 ..Reconnect::default()
+            },
+            // Each connect is a lookup of its own: one that fails once answers once.
+            lookups: Lookups {
+                fresh_for: Duration::ZERO,
+                negative_for: Duration::ZERO,
+                stale_for: Duration::ZERO,
+                ..Lookups::default()
             },
             ..Config::default()
         };
