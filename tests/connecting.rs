@@ -113,6 +113,39 @@ fn refused_and_then_listening_is_up_again_when_a_request_asks() {
     server.join().unwrap();
 }
 
+/// Nobody asks, nobody turns a key: what is kept warm tries again by itself, never later than the longest pause, and
+/// the first attempt after the service has come back makes the connection.
+#[test]
+fn refused_for_long_and_then_listening_is_up_within_one_capped_pause() {
+    let pause_max = ms(40);
+    let mut client = client_with(|it| {
+        (it.reconnect.first_pause_max, it.reconnect.pause_max) = (ms(5), pause_max);
+    });
+    let address = closed_port();
+    let upstream = client
+        .add(Upstream::new(address.to_string()).connections(1..=1))
+        .unwrap();
+    let failures = |client: &Client| client.upstream_stats(upstream).unwrap().connect_failures;
+    // Long enough for each further pause to be drawn below the cap, and for more than chance.
+    for attempts in 1..=30 {
+        turn_until(&mut client, "another attempt", |client| {
+            failures(client) >= attempts
+        });
+        let pause = client.next_timeout().unwrap();
+        assert!(
+            pause <= pause_max + ms(1),
+            "a pause of {pause:?} after {attempts} attempts"
+        );
+    }
+    let listener = TcpListener::bind(address).unwrap();
+    let tried_in_vain = failures(&client);
+    turn_until(&mut client, "the connection", |client| {
+        client.upstream_stats(upstream).unwrap().open == 1
+    });
+    assert_eq!(failures(&client), tried_in_vain, "the first attempt stands");
+    drop(listener);
+}
+
 #[test]
 fn a_full_backlog_ends_at_the_connect_deadline_and_not_before() {
     let (address, _listener, _waiting) = black_hole();
