@@ -13,7 +13,7 @@ use crate::conn::Conn;
 use crate::error::{Error, Limit, Phase, Source};
 use crate::event::{ConnectionId, RequestId, UpstreamId};
 use crate::frame::Framing;
-use crate::kernel::{Kernel, TcpInfo};
+use crate::kernel::{Kernel, Peeked, TcpInfo};
 use crate::time::Time;
 use crate::upstream::{InFlight, Service, Upstream, UpstreamStats, split_target};
 
@@ -325,17 +325,31 @@ impl<K: Kernel> Core<K> {
         self.slot(id)?.peer
     }
 
-    /// Raw connections that the program has not closed; only those on which nothing is under way, if asked so.
-    pub(crate) fn open_connections(&self, quiet: bool) -> Vec<ConnectionId> {
-        let fits = |slot: &Slot<K::Socket>| match quiet {
-            true => slot.conn.is_quiet() && !slot.readable && !slot.in_ready,
-            false => !slot.conn.is_closed(),
-        };
-        self.slots
-            .iter()
-            .filter(|(_, slot)| fits(slot))
-            .map(|(_, slot)| slot.id)
+    /// Raw connections that have not ended.
+    pub(crate) fn open_connections(&self) -> Vec<ConnectionId> {
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        slots
+            .filter(|slot| !slot.conn.is_closed())
+            .map(|slot| slot.id)
             .collect()
+    }
+
+    /// Raw connections on which nothing is under way. A look at the line tells what the loop was not told yet.
+    pub(crate) fn quiet_connections(&mut self) -> Vec<ConnectionId> {
+        let mut quiet = Vec::new();
+        for (_, slot) in &mut self.slots {
+            let seems = slot.conn.is_quiet() && !slot.readable && !slot.in_ready;
+            let Some(socket) = slot.socket.as_ref().filter(|_| seems) else {
+                continue;
+            };
+            match self.kernel.peek(socket) {
+                Peeked::Nothing | Peeked::Fin => quiet.push(slot.id),
+                Peeked::Data => {}
+                // Told once: it is kept for the edge that comes.
+                Peeked::Failed(error) => slot.conn.handle_error(Source::of(&error)),
+            }
+        }
+        quiet
     }
 
     pub(crate) fn connections(&self) -> usize {

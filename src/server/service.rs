@@ -125,12 +125,15 @@ impl<K: Kernel> Server<K> {
             return;
         };
         let force = self.kernel().now() >= until;
-        for connection in self.engine.core.open_connections(!force) {
-            // It may have ended meanwhile: then there is nothing left to do.
-            if force {
-                self.stats.forced += u64::from(self.engine.core.abort(connection).is_ok());
-            } else {
-                let _ = self.engine.core.close(connection);
+        let core = &mut self.engine.core;
+        // One that has ended meanwhile is done with already.
+        if force {
+            for connection in core.open_connections() {
+                self.stats.forced += u64::from(core.abort(connection).is_ok());
+            }
+        } else {
+            for connection in core.quiet_connections() {
+                let _ = core.close(connection);
             }
         }
         // No frame is held here, and the last connection to go must not wait for another turn.
