@@ -124,6 +124,8 @@ impl<K: Kernel> Server<K> {
         let Some(until) = self.drain_until else {
             return;
         };
+        // The last answer leaves now: when it has, nothing else may come to say that the connection is quiet.
+        self.engine.core.flush();
         let force = self.kernel().now() >= until;
         let core = &mut self.engine.core;
         // One that has ended meanwhile is done with already.
