@@ -61,15 +61,27 @@ impl SendQueue {
         }
     }
 
-    /// Takes a payload out again of which the kernel has nothing yet. What is behind it moves forward.
-    pub(crate) fn withdraw(&mut self, range: Range<u64>) {
-        debug_assert!(
-            range.start >= self.written && range.end <= self.queued_bytes(),
-            "withdrew what has left"
-        );
-        let from = self.head + (range.start - self.written) as usize;
-        let to = self.head + (range.end - self.written) as usize;
-        self.bytes.drain(from..to);
+    /// Takes payloads out again of which the kernel has nothing yet, in the order of the stream. What is behind each
+    /// moves forward, once for all of them: half of a long queue may go in one tick.
+    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
+        let (written, queued) = (self.written, self.queued_bytes());
+        let place = |offset: u64| self.head + (offset - written) as usize;
+        // Bytes up to `kept` stay, those from `behind` on are not looked at yet.
+        let mut gap: Option<(usize, usize)> = None;
+        for range in ranges {
+            debug_assert!(
+                range.start >= written && range.start <= range.end && range.end <= queued,
+                "withdrew what has left"
+            );
+            let (from, to) = (place(range.start), place(range.end));
+            let (kept, behind) = gap.unwrap_or((from, from));
+            debug_assert!(behind <= from, "out of order");
+            self.bytes.copy_within(behind..from, kept);
+            gap = Some((kept + (from - behind), to));
+        }
+        if let Some((kept, behind)) = gap {
+            self.bytes.drain(kept..behind);
+        }
     }
 
     /// Drops what waits; gives the storage back.
@@ -143,8 +155,25 @@ mod tests {
         let b = queue.push(b"bbb", &mut pool).unwrap();
         queue.push(b"ccc", &mut pool);
         queue.written(1, &mut pool);
-        queue.withdraw(b);
+        queue.withdraw(std::iter::once(b));
         assert_eq!(queue.pending(), b"aaccc");
         assert_eq!(queue.queued_bytes(), 6);
+    }
+
+    #[test]
+    fn payloads_withdrawn_together_leave_those_between_them_in_order() {
+        // Each choice of 7 payloads, the first byte having left already.
+        for chosen in 0..1_u32 << 7 {
+            let (mut queue, mut pool) = (SendQueue::new(100), Pool::new(16, 1 << 20));
+            queue.push(b"-", &mut pool);
+            let payloads = ["a", "bb", "ccc", "d", "eeee", "f", "gg"];
+            let ranges = payloads.map(|it| queue.push(it.as_bytes(), &mut pool).unwrap());
+            queue.written(1, &mut pool);
+            let goes = |n: &usize| chosen >> n & 1 == 1;
+            queue.withdraw((0..7).filter(goes).map(|n| ranges[n].clone()));
+            let stays: String = (0..7).filter(|n| !goes(n)).map(|n| payloads[n]).collect();
+            assert_eq!(queue.pending(), stays.as_bytes(), "{chosen:b}");
+            assert_eq!(queue.queued_bytes(), 1 + stays.len() as u64);
+        }
     }
 }

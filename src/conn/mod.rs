@@ -315,10 +315,10 @@ impl Conn {
         self.wants_writable = true;
     }
 
-    /// Takes back bytes of which none has been written. What a failed write has dropped is gone already.
-    pub(crate) fn withdraw(&mut self, range: Range<u64>) {
+    /// Takes back bytes of which none has been written, in their order. What a failed write has dropped is gone already.
+    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
         if self.broken.is_none() {
-            self.queue.withdraw(range);
+            self.queue.withdraw(ranges);
         }
     }
 

@@ -79,9 +79,9 @@ impl<K: Kernel> Core<K> {
         let progress = self.progress(index);
         self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
         let slot = &mut self.slots[index as usize];
-        for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
-            slot.conn.withdraw(request.range.clone());
-        }
+        let unsent = expired.iter().filter(|(_, sent)| *sent == Sent::No);
+        slot.conn
+            .withdraw(unsent.map(|(request, _)| request.range.clone()));
         for (request, sent) in expired {
             let whole = request.range.end <= progress.written;
             let phase = if whole { Phase::Read } else { Phase::Write };

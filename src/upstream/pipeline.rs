@@ -123,7 +123,7 @@ impl Pipeline {
     }
 
     /// Takes the requests whose deadline has passed: those of which nothing was written leave the pipeline (and the
-    /// caller withdraws their bytes, last one first), the others leave a tombstone.
+    /// caller withdraws their bytes), the others leave a tombstone.
     pub(super) fn expire(
         &mut self,
         now: Time,
