@@ -48,6 +48,30 @@ fn a_connection_that_had_to_be_forced_makes_exit_1() {
     assert!(ended.err.contains("--drain"), "{ended:?}");
 }
 
+/// Answers that nobody has read yet, and a line in its midst: both are finished before the process ends.
+#[test]
+fn a_drain_finishes_answers_that_wait_and_a_line_that_has_begun() {
+    const LINES: usize = 4_000;
+    let serving = Serving::start(&["shout", "--drain", "1h", "--idle-timeout", "1h"]);
+    let (mut busy, mut midway) = (connect(&serving), connect(&serving));
+    let asked = "a line that is shouted back\n".repeat(LINES);
+    busy.get_mut().write_all(asked.as_bytes()).unwrap();
+    let mut first = String::new();
+    busy.read_line(&mut first).unwrap();
+    assert_eq!(ask(&mut midway, b"a\nbegun "), "A\n");
+
+    signal(serving.pid(), "TERM");
+    let mut rest = String::new();
+    busy.read_to_string(&mut rest).unwrap();
+    assert_eq!((first + &rest).lines().count(), LINES);
+    drop(busy);
+    assert_eq!(ask(&mut midway, b"and ended\n"), "BEGUN AND ENDED\n");
+    assert_eq!(midway.read(&mut [0; 1]).unwrap(), 0);
+    drop(midway);
+    let ended = serving.end();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
 #[test]
 fn a_second_signal_aborts_a_drain() {
     let serving = Serving::start(&["shout", "--drain", "1h", "--idle-timeout", "1h"]);
