@@ -64,6 +64,56 @@ fn replies_are_matched_by_the_id_they_carry_and_a_frame_without_one_is_a_push() 
     server.join().unwrap();
 }
 
+/// Every order of five replies, in one segment and byte by byte: each request gets the reply that carries its id.
+#[test]
+fn replies_in_every_order_find_their_requests() {
+    let orders = permutations(&[1, 2, 3, 4, 5]);
+    let served = orders.clone();
+    let (address, server) = serve(move |mut stream| {
+        for (n, order) in served.into_iter().enumerate() {
+            read_exactly(&mut stream, 5 * 3);
+            let replies: Vec<u8> = order
+                .iter()
+                .flat_map(|&id| [0, 2, id, id + n as u8])
+                .collect();
+            let bytes = if n % 2 == 0 { replies.len() } else { 1 };
+            for part in replies.chunks(bytes) {
+                stream.write_all(part).unwrap();
+            }
+        }
+    });
+    let mut client = client();
+    let upstream = standing(&mut client, by_id(address).depth(5));
+    for (n, order) in orders.into_iter().enumerate() {
+        for id in [1, 2, 3, 4, 5] {
+            ask(&mut client, upstream, id, far());
+        }
+        for id in order {
+            match next(&mut client) {
+                (Event::Reply { tag, .. }, bytes) => {
+                    assert_eq!((tag, bytes), (id.into(), vec![id, id + n as u8]));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let stats = client.upstream_stats(upstream).unwrap();
+    assert_eq!((stats.connects, stats.in_flight), (1, 0));
+    server.join().unwrap();
+}
+
+fn permutations(ids: &[u8]) -> Vec<Vec<u8>> {
+    if ids.is_empty() {
+        return vec![Vec::new()];
+    }
+    let first = |n: usize| {
+        let rest: Vec<u8> = [&ids[..n], &ids[n + 1..]].concat();
+        let begun = move |order: Vec<u8>| [vec![ids[n]], order].concat();
+        permutations(&rest).into_iter().map(begun)
+    };
+    (0..ids.len()).flat_map(first).collect()
+}
+
 #[test]
 fn where_replies_carry_ids_a_timeout_costs_neither_the_connection_nor_its_neighbours() {
     let (address, server) = serve(|mut stream| {
