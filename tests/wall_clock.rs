@@ -204,9 +204,7 @@ fn path_text(path: &Path) -> &str {
 fn a_load_whose_wall_clock_jumps_all_the_time_measures_the_same() {
     let dial = Dial::new("wall-clock-load");
     let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
-    command.args([
-        "load", "-c", "4", "-d", "1s", "-r", "2k", "--format", "json",
-    ]);
+    command.args(["load", "-c", "4", "-d", "1s", "--format", "json"]);
     dial.rule(&mut command);
     let running = command
         .stdout(std::process::Stdio::piped())
@@ -227,10 +225,8 @@ fn a_load_whose_wall_clock_jumps_all_the_time_measures_the_same() {
         (Some(0), Some(0)),
         "{document}"
     );
-    for latency in ["response", "service", "lag"] {
-        let max_ns = document["latency_ns"][latency]["max"].as_u64().unwrap();
-        assert!(u128::from(max_ns) < PATIENCE.as_nanos(), "{document}");
-    }
+    let max_ns = document["latency_ns"]["service"]["max"].as_u64().unwrap();
+    assert!(u128::from(max_ns) < PATIENCE.as_nanos(), "{document}");
     let duration_ns = document["duration_ns"].as_u64().unwrap();
     assert!(
         (900_000_000..PATIENCE.as_nanos() as u64).contains(&duration_ns),
