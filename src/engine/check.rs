@@ -1,8 +1,24 @@
 //! What must hold between any two turns, for tests that look into the engine.
 
+use std::net::SocketAddr;
+
 use super::Engine;
 use super::slot::Owner;
 use crate::kernel::Kernel;
+
+/// A connection that has a socket.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) local: Option<SocketAddr>,
+    /// It does not stand, or no longer.
+    pub(crate) is_reset: bool,
+    pub(crate) peer_has_shut: bool,
+    /// Our FIN is out.
+    pub(crate) has_shut: bool,
+    /// Bytes handed to the kernel, and received by it, the peer's FIN counted as one.
+    pub(crate) written: u64,
+    pub(crate) received: u64,
+}
 
 impl<K: Kernel> Engine<K> {
     /// Panics when an invariant of the loop is broken.
@@ -53,5 +69,26 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn held_bytes(&self) -> (usize, usize) {
         let queued = self.core.slots.iter().map(|(_, slot)| slot.conn.queued());
         (self.inbox.held_bytes(), queued.sum())
+    }
+
+    /// What the kernel and the loop know of each connection that has a socket.
+    pub(crate) fn standing(&mut self) -> Vec<Standing> {
+        let core = &mut self.core;
+        let mut standing = Vec::new();
+        for (_, slot) in &core.slots {
+            let Some(socket) = &slot.socket else { continue };
+            let is_draining = !slot.conn.can_send() && !slot.conn.is_closed();
+            let has_left = slot.conn.queued() == 0 && !slot.conn.is_broken();
+            let info = core.kernel.info(socket).unwrap_or_default();
+            standing.push(Standing {
+                local: core.kernel.local_addr(socket).ok(),
+                is_reset: core.kernel.peer_addr(socket).is_err(),
+                peer_has_shut: core.kernel.peer_has_shut(socket),
+                has_shut: is_draining && has_left && !slot.conn.poll_shutdown(),
+                written: slot.conn.written_bytes(),
+                received: info.bytes_received,
+            });
+        }
+        standing
     }
 }

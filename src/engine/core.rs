@@ -56,6 +56,8 @@ pub(crate) struct Core<K: Kernel> {
     dirty_spare: Vec<u32>,
     pub(super) pulled: Vec<u32>,
     pub(super) readiness: Vec<Readiness>,
+    /// The last wait failed: what it had found by then is still to be looked at, and it may have taken a wake.
+    pub(super) wait_failed: bool,
     pub(super) send_pool: Pool,
     pub(super) now: Time,
     pub(super) requests_made: u64,
@@ -91,6 +93,7 @@ impl<K: Kernel> Core<K> {
             dirty_spare: Vec::new(),
             pulled: Vec::new(),
             readiness: Vec::new(),
+            wait_failed: false,
             now,
             requests_made: 0,
             failed: Vec::new(),
@@ -236,7 +239,8 @@ impl<K: Kernel> Core<K> {
 
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.dirty.is_empty() || self.listeners.any_ready() {
+        let has_more = !self.ready.is_empty() || !self.dirty.is_empty();
+        if has_more || self.listeners.any_ready() || self.wait_failed {
             return Some(Duration::ZERO);
         }
         if self.lacks_slots && !self.pulled.is_empty() {

@@ -90,7 +90,13 @@ impl<K: Kernel> Core<K> {
             .kernel
             .listen(at, u64::from(LISTENER | index))
             .map_err(os)?;
-        let address = self.kernel.listener_addr(&listener).map_err(os)?;
+        let address = match self.kernel.listener_addr(&listener) {
+            Ok(address) => address,
+            Err(error) => {
+                self.kernel.close_listener(listener);
+                return Err(os(error));
+            }
+        };
         let timer = self.wheel.insert(TimerOwner::Listener(index));
         let (listener, profile) = (Some(listener), Arc::new(profile));
         self.listeners.list.push(Listening {

@@ -5,7 +5,7 @@
 //! After whatever happened to a connection, `Core::settle` asks it for all it wants; nothing else acts on its behalf.
 
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod commands;
 mod core;
 mod dial;
@@ -71,13 +71,12 @@ impl<K: Kernel> Engine<K> {
         };
         let timeout = [timeout, core.next_work()].into_iter().flatten().min();
         let spin = core.config.spin;
-        let woken = core
-            .kernel
-            .wait(timeout, spin, &mut core.readiness)
-            .map_err(|error| Error::os(Phase::Idle, &error))?;
+        let woken = core.kernel.wait(timeout, spin, &mut core.readiness);
+        let has_missed = std::mem::replace(&mut core.wait_failed, woken.is_err());
+        let woken = woken.map_err(|error| Error::os(Phase::Idle, &error))?;
         core.mark();
         core.now = core.kernel.now();
-        if woken.by_waker {
+        if woken.by_waker || has_missed {
             core.take_resolved();
             core.take_submissions();
         }

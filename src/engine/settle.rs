@@ -7,7 +7,7 @@ use super::core::Core;
 use super::slot::Owner;
 use super::tick_of;
 use crate::conn::ConnEvent;
-use crate::error::{Error, Phase, Source};
+use crate::error::{Class, Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::time::Time;
@@ -163,6 +163,8 @@ fn resets(error: &Error) -> bool {
     match error.source {
         Source::Timeout(_) => error.phase != Phase::Idle,
         Source::Deadline | Source::Closed => true,
+        // This machine failed, and the peer must not take what it was told for all of it.
+        Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
         _ => false,
     }
 }

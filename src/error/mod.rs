@@ -214,8 +214,7 @@ impl Source {
     pub fn class(&self) -> Class {
         match self {
             Source::Os(errno) | Source::Resolve(ResolveError::Os(errno)) => class_of_errno(*errno),
-            // Another try sets the same option on the same system.
-            Source::Option { .. } => Class::Persistent,
+            Source::Option { errno, .. } => class_of_option(*errno),
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
             Source::Truncated { .. }
             | Source::Oversize { .. }
@@ -260,11 +259,22 @@ fn class_of_errno(errno: i32) -> Class {
     match errno {
         errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM => Class::Resource,
         errno::EADDRNOTAVAIL | errno::EADDRINUSE | errno::EAGAIN => Class::Resource,
+        // epoll_ctl(2): fs.epoll.max_user_watches.
+        errno::ENOSPC => Class::Resource,
         errno::EAFNOSUPPORT | errno::EPROTONOSUPPORT | errno::EPROTOTYPE => Class::Persistent,
         errno::EACCES | errno::EPERM | errno::ENOPROTOOPT | errno::EOPNOTSUPP => Class::Persistent,
         errno::EBADF | errno::EFAULT | errno::EINVAL | errno::ENOTSOCK => Class::Local,
         errno::EISCONN | errno::EALREADY => Class::Local,
         _ => Class::Transient,
+    }
+}
+
+/// How a refused option should be met: another try sets the same option on the same system, and is refused likewise,
+/// unless the system only lacked something. (To bind, the address is an option: one that this machine does not have.)
+fn class_of_option(errno: i32) -> Class {
+    match class_of_errno(errno) {
+        Class::Resource if errno != errno::EADDRNOTAVAIL => Class::Resource,
+        _ => Class::Persistent,
     }
 }
 
@@ -300,6 +310,7 @@ mod tests {
                     errno::ENOMEM,
                     errno::EADDRNOTAVAIL,
                     errno::EADDRINUSE,
+                    errno::ENOSPC,
                 ],
             ),
             (Class::Local, &[errno::EBADF, errno::EINVAL]),
@@ -309,5 +320,14 @@ mod tests {
                 assert_eq!(class_of_errno(errno), expected, "errno {errno}");
             }
         }
+    }
+    #[test]
+    fn a_refused_option_is_refused_again_unless_the_system_lacked_something() {
+        let of = |name, errno| Source::Option { name, errno }.class();
+        assert_eq!(of("mark", errno::EPERM), Class::Persistent);
+        assert_eq!(of("keepalive", errno::EINVAL), Class::Persistent);
+        assert_eq!(of("bind", errno::EADDRNOTAVAIL), Class::Persistent);
+        assert_eq!(of("bind", errno::EADDRINUSE), Class::Resource);
+        assert_eq!(of("send_buffer_bytes", errno::ENOBUFS), Class::Resource);
     }
 }

@@ -1,92 +1,258 @@
-//! What may go wrong in a simulated network, and how often.
+//! What may go wrong in a run, and how often: the probabilities and the mask that a seed draws.
 //!
-//! All of it is what a real kernel or peer does on a bad day, never what it cannot do: a short read
-//! still proves a socket drained, and after a short write an edge still comes.
+//! All of it is what a real kernel, peer or program does on a bad day, never what it cannot do: a
+//! short read still proves a socket drained, and after a short write an edge still comes. Whether a
+//! fault happens at its moment is decided by `weather` alone.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::endpoint::Cut;
 use super::random::{Chance, Random};
 
-/// The weather of a network. [`Faults::NONE`] is a clear day.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What can go wrong; each decision about it is of one of these kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FaultKind {
+    /// For each segment: it is cut at a random byte, reads come in parts.
+    Split,
+    /// For each write: it meets a lack of memory and takes a part or nothing; an edge comes when
+    /// there is room again.
+    ShortWrite,
+    /// For each read, write and wait: a signal interrupts it (EINTR); a wait ends with nothing.
+    Interrupt,
+    /// For each wait: it tells of a socket where nothing has happened.
+    Spurious,
+    /// For each wait: it tells of a socket that has been closed, under its old token.
+    Stale,
+    /// For each call that may fail: it does, for want of memory (ENOMEM).
+    CallFails,
+    /// For each accepted connection: it is cut at a random byte of what its server sends ...
+    Cut,
+    /// ... and for each that is cut: with a RST instead of a FIN.
+    CutResets,
+    /// ... or else with a RST right behind the FIN.
+    CutResetsAfterFin,
+    /// For each accepted connection: its kernel takes no data, a window that stays shut.
+    Mute,
+    /// For each SYN: it is answered with a RST.
+    Refuse,
+    /// For each SYN: it is lost, and sent again after a second.
+    LoseSyn,
+    /// For each segment: its receiver's window shuts behind it, and opens again after a while.
+    ShutWindow,
+    /// For each segment: from here on nothing arrives for a while, in its direction, in the other or
+    /// in both; the kernels send again.
+    Hole,
+    /// The same, until the weather is healed: the kernels give up.
+    HoleStays,
+    /// For each SYN: the SYN-ACK is late.
+    SlowConnect,
+    /// For each connect: no route, no port, not allowed, or a router's ICMP.
+    Unreachable,
+    /// For each connect: all of its SYNs are lost.
+    LoseEverySyn,
+    /// For each SYN: its listener goes, with all that it has not accepted, and comes back.
+    ListenerLeaves,
+    /// For each connect and accept: for a while there are no more descriptors (EMFILE, ENFILE).
+    NoDescriptors,
+    /// For each lookup: it never comes to an end.
+    NameHangs,
+    /// For each lookup: it fails, in one of the ways it can.
+    NameFails,
+    /// For each lookup: it takes its time.
+    NameIsLate,
+    /// For each lookup: some of its addresses refuse, or are silent.
+    NameHasDead,
+    /// For each request that the server's program is told of: it ends the connection, with a part of
+    /// the answer ...
+    ServerEnds,
+    /// ... and for each such end: with a RST instead of a FIN.
+    ServerResets,
+    /// For each round: the client's loop is not turned for a while.
+    ClientStalls,
+    /// For each round: the server's loop is not turned for a while.
+    ServerStalls,
+    /// For each round: the client's program does not pull.
+    ClientLags,
+}
+
+impl FaultKind {
+    pub(crate) const ALL: [FaultKind; 29] = [
+        FaultKind::Split,
+        FaultKind::ShortWrite,
+        FaultKind::Interrupt,
+        FaultKind::Spurious,
+        FaultKind::Stale,
+        FaultKind::CallFails,
+        FaultKind::Cut,
+        FaultKind::CutResets,
+        FaultKind::CutResetsAfterFin,
+        FaultKind::Mute,
+        FaultKind::Refuse,
+        FaultKind::LoseSyn,
+        FaultKind::ShutWindow,
+        FaultKind::Hole,
+        FaultKind::HoleStays,
+        FaultKind::SlowConnect,
+        FaultKind::Unreachable,
+        FaultKind::LoseEverySyn,
+        FaultKind::ListenerLeaves,
+        FaultKind::NoDescriptors,
+        FaultKind::NameHangs,
+        FaultKind::NameFails,
+        FaultKind::NameIsLate,
+        FaultKind::NameHasDead,
+        FaultKind::ServerEnds,
+        FaultKind::ServerResets,
+        FaultKind::ClientStalls,
+        FaultKind::ServerStalls,
+        FaultKind::ClientLags,
+    ];
+
+    /// Its probability where it is rare, and where it is frequent: in thousandths of its decisions.
+    fn habit(self) -> (u64, u64) {
+        match self {
+            FaultKind::Split => (200, 950),
+            FaultKind::ShortWrite => (50, 600),
+            FaultKind::Interrupt | FaultKind::Spurious | FaultKind::Stale => (20, 300),
+            FaultKind::CallFails => (1, 5),
+            FaultKind::Cut => (200, 900),
+            FaultKind::CutResets | FaultKind::CutResetsAfterFin | FaultKind::ServerResets => {
+                (300, 700)
+            }
+            FaultKind::Mute => (50, 300),
+            FaultKind::Refuse => (50, 400),
+            FaultKind::LoseSyn | FaultKind::ServerEnds => (20, 200),
+            FaultKind::ClientStalls | FaultKind::ServerStalls => (5, 50),
+            FaultKind::ClientLags => (50, 500),
+            FaultKind::ShutWindow | FaultKind::Hole => (5, 50),
+            FaultKind::HoleStays => (2, 20),
+            FaultKind::SlowConnect => (100, 500),
+            FaultKind::Unreachable | FaultKind::LoseEverySyn => (50, 300),
+            FaultKind::ListenerLeaves | FaultKind::NoDescriptors => (20, 200),
+            FaultKind::NameHangs | FaultKind::NameFails => (50, 400),
+            FaultKind::NameIsLate | FaultKind::NameHasDead => (100, 600),
+        }
+    }
+
+    /// Whether a patient client has its reply in spite of it.
+    fn is_benign(self) -> bool {
+        match self {
+            FaultKind::Split
+            | FaultKind::ShortWrite
+            | FaultKind::Interrupt
+            | FaultKind::Spurious
+            | FaultKind::Stale
+            | FaultKind::ShutWindow
+            | FaultKind::SlowConnect
+            | FaultKind::ClientStalls
+            | FaultKind::ServerStalls
+            | FaultKind::ClientLags => true,
+            FaultKind::CallFails
+            | FaultKind::Cut
+            | FaultKind::CutResets
+            | FaultKind::CutResetsAfterFin
+            | FaultKind::Mute
+            | FaultKind::Refuse
+            | FaultKind::LoseSyn
+            | FaultKind::Hole
+            | FaultKind::HoleStays
+            | FaultKind::Unreachable
+            | FaultKind::LoseEverySyn
+            | FaultKind::ListenerLeaves
+            | FaultKind::NoDescriptors
+            | FaultKind::NameHangs
+            | FaultKind::NameFails
+            | FaultKind::NameIsLate
+            | FaultKind::NameHasDead
+            | FaultKind::ServerEnds
+            | FaultKind::ServerResets => false,
+        }
+    }
+}
+
+/// The climate of a run. [`Faults::NONE`] has no bad day.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Faults {
     /// From one kernel to another, in nanoseconds. Drawn anew for each segment; order is kept.
     pub(crate) latency_nanos: RangeInclusive<u64>,
-    /// A segment is cut at a random byte: reads come in parts.
-    pub(crate) split: Chance,
-    /// A write meets a lack of memory: it takes a part or nothing, and an edge comes when there is
-    /// room again.
-    pub(crate) short_write: Chance,
-    /// A call is interrupted by a signal (EINTR), a wait ends with nothing.
-    pub(crate) interrupt: Chance,
-    /// A wait tells of a socket where nothing has happened.
-    pub(crate) spurious: Chance,
-    /// A wait tells of a socket that has been closed, under its old token.
-    pub(crate) stale: Chance,
-    /// An accepted connection is cut at a random byte of what its server sends ...
-    pub(crate) cut: Chance,
-    /// ... of so many ...
+    /// A connection that is cut is so within so many bytes.
     pub(crate) cut_within_bytes: u64,
-    /// ... and then with a RST instead of a FIN.
-    pub(crate) cut_resets: Chance,
-    /// The kernel of an accepted connection takes no data: a window that stays shut.
-    pub(crate) mute: Chance,
-    /// A SYN is answered with a RST.
-    pub(crate) refuse: Chance,
-    /// A SYN is lost; it is sent again after a second.
-    pub(crate) lose_syn: Chance,
+    /// By kind, in the order of [`FaultKind::ALL`]; zero where the mask has it off.
+    chances: [Chance; FaultKind::ALL.len()],
 }
 
 impl Faults {
     pub(crate) const NONE: Faults = Faults {
         latency_nanos: 20_000..=20_000,
-        split: Chance(0),
-        short_write: Chance(0),
-        interrupt: Chance(0),
-        spurious: Chance(0),
-        stale: Chance(0),
-        cut: Chance(0),
-        cut_within_bytes: 0,
-        cut_resets: Chance(0),
-        mute: Chance(0),
-        refuse: Chance(0),
-        lose_syn: Chance(0),
+        cut_within_bytes: 400,
+        chances: [Chance(0); FaultKind::ALL.len()],
     };
 
-    /// Bad weather. Each kind of fault is away, rare or frequent, so that each also comes alone.
+    /// Bad weather. A mask says which kinds may happen, from nearly none to most, so that each also
+    /// comes alone; each has a probability of its own.
     pub(crate) fn drawn(random: &mut Random) -> Faults {
         let fastest = random.within(1_000..=100_000);
         let slowest = fastest * [1, 4, 200][random.within(0..=2) as usize];
-        let mut chance = |rare, frequent| {
-            let choices = [0, 0, rare, frequent];
-            Chance(choices[random.within(0..=3) as usize])
-        };
-        let faults = Faults {
+        let mut faults = Faults {
             latency_nanos: fastest..=slowest,
-            split: chance(200, 950),
-            short_write: chance(50, 600),
-            interrupt: chance(20, 300),
-            spurious: chance(20, 300),
-            stale: chance(20, 300),
-            cut: chance(200, 900),
-            cut_within_bytes: 0,
-            cut_resets: chance(300, 700),
-            mute: chance(50, 300),
-            refuse: chance(50, 400),
-            lose_syn: chance(20, 200),
-        };
-        Faults {
             cut_within_bytes: [40, 400, 10_000][random.within(0..=2) as usize],
-            ..faults
+            ..Faults::NONE
+        };
+        let is_on = Chance([100, 300, 600][random.within(0..=2) as usize]);
+        for kind in FaultKind::ALL {
+            let (rare, frequent) = kind.habit();
+            let chance = match random.within(0..=2) {
+                0 => rare,
+                1 => random.within(rare..=frequent),
+                _ => frequent,
+            };
+            if random.happens(is_on) {
+                faults.chances[kind as usize] = Chance(chance as u32);
+            }
         }
+        faults
     }
 
-    /// The fault that a new connection is born with.
-    pub(super) fn draw_cut(&self, random: &mut Random) -> Option<Cut> {
-        random.happens(self.cut).then(|| Cut {
-            after_bytes: random.within(0..=self.cut_within_bytes),
-            resets: random.happens(self.cut_resets),
-        })
+    /// The same, and one kind more, or oftener or less often.
+    pub(crate) fn with(mut self, kind: FaultKind, chance: Chance) -> Faults {
+        self.chances[kind as usize] = chance;
+        self
+    }
+
+    /// The same without whatever may keep a request from being answered.
+    pub(crate) fn benign(mut self) -> Faults {
+        for kind in FaultKind::ALL {
+            if !kind.is_benign() {
+                self.chances[kind as usize] = Chance(0);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn chance(&self, kind: FaultKind) -> Chance {
+        self.chances[kind as usize]
+    }
+}
+
+/// Only what may happen.
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Faults");
+        shown.field("latency_nanos", &self.latency_nanos);
+        shown.field("cut_within_bytes", &self.cut_within_bytes);
+        for kind in FaultKind::ALL {
+            let Chance(thousandths) = self.chance(kind);
+            if thousandths > 0 {
+                shown.field(&format!("{kind:?}"), &thousandths);
+            }
+        }
+        shown.finish()
+    }
+}
+
+#[test]
+fn every_kind_stands_at_its_own_place() {
+    for (place, kind) in FaultKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, place, "{kind:?}");
     }
 }

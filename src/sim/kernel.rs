@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointKey, Look, State};
-use super::network::{ListeningEnd, Shared};
+use super::faults::FaultKind;
+use super::network::{ListeningEnd, Network, Shared};
 use super::random::Random;
+use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
 use crate::time::Time;
@@ -21,6 +23,7 @@ const BACKLOG_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct SimKernel {
     network: Shared,
+    weather: Weather,
     host: usize,
     /// For the engine's jitter.
     random: Random,
@@ -45,6 +48,7 @@ impl SimKernel {
         let host = inner.add_host();
         SimKernel {
             network: Rc::clone(network),
+            weather: inner.weather.clone(),
             host,
             random,
             calls: 0,
@@ -78,8 +82,16 @@ impl SimKernel {
         }
     }
 
-    /// A call that may fail: it does when it is the one that was asked to.
+    /// A call that may fail: it does when it is the one that was asked to, or in bad weather.
     fn may_fail(&mut self) -> io::Result<()> {
+        self.asked_to_fail()?;
+        match self.weather.happens(FaultKind::CallFails) {
+            true => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+            false => Ok(()),
+        }
+    }
+
+    fn asked_to_fail(&mut self) -> io::Result<()> {
         self.calls += 1;
         match self.fail_at {
             Some((at, errno)) if at == self.calls => Err(io::Error::from_raw_os_error(errno)),
@@ -87,9 +99,16 @@ impl SimKernel {
         }
     }
 
+    /// A call that may send something.
+    fn calls<T>(&mut self, act: impl FnOnce(&mut Network, usize) -> T) -> T {
+        let mut network = self.network.borrow_mut();
+        let outcome = act(&mut network, self.host);
+        network.arrive();
+        outcome
+    }
+
     fn interrupted(&mut self) -> bool {
-        let network = &mut *self.network.borrow_mut();
-        network.random.happens(network.faults.interrupt)
+        self.weather.happens(FaultKind::Interrupt)
     }
 
     fn with<T>(&self, socket: &SimSocket, ask: impl FnOnce(&mut Endpoint) -> T) -> io::Result<T> {
@@ -117,17 +136,18 @@ impl Kernel for SimKernel {
     fn connect(
         &mut self,
         to: SocketAddr,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<SimSocket, Refused> {
         self.may_fail()?;
-        let key = self.network.borrow_mut().connect(self.host, to)?;
+        let key = self.calls(|network, host| network.connect(host, to, options))?;
         self.watch(key, token);
         Ok(SimSocket(key))
     }
 
     fn listen(&mut self, at: SocketAddr, token: u64) -> io::Result<SimListener> {
-        self.may_fail()?;
+        // A server that cannot listen is no run: the weather does not touch it.
+        self.asked_to_fail()?;
         let mut network = self.network.borrow_mut();
         let port = if at.port() == 0 {
             network.next_port()
@@ -139,12 +159,14 @@ impl Kernel for SimKernel {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
         let (host, backlog, has_edge) = (self.host, Default::default(), false);
+        let away_until = Time::ZERO;
         let end = ListeningEnd {
             host,
             token,
             backlog,
             backlog_max: BACKLOG_MAX,
             has_edge,
+            away_until,
         };
         network.listeners.insert(address, end);
         Ok(SimListener(address))
@@ -163,10 +185,11 @@ impl Kernel for SimKernel {
     fn register(
         &mut self,
         socket: &mut SimSocket,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<(), Refused> {
         self.may_fail()?;
+        self.with(socket, |end| end.set(options))?;
         self.watch(socket.0, token);
         Ok(())
     }
@@ -194,10 +217,8 @@ impl Kernel for SimKernel {
         let Some(end) = network.listeners.remove(&listener.0) else {
             return;
         };
-        for key in end.backlog {
-            network.hosts[self.host].descriptors += 1;
-            network.close(key, true);
-        }
+        network.drop_backlog(self.host, end.backlog);
+        network.arrive();
     }
 
     fn read(&mut self, socket: &SimSocket, into: &mut [u8]) -> io::Result<usize> {
@@ -205,7 +226,7 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.network.borrow_mut().read(socket.0, into)
+        self.calls(|network, _| network.read(socket.0, into))
     }
 
     fn write(&mut self, socket: &SimSocket, from: &[u8]) -> io::Result<usize> {
@@ -213,7 +234,7 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.network.borrow_mut().write(socket.0, from)
+        self.calls(|network, _| network.write(socket.0, from))
     }
 
     fn peek(&mut self, socket: &SimSocket) -> Peeked {
@@ -235,11 +256,11 @@ impl Kernel for SimKernel {
 
     fn shutdown(&mut self, socket: &SimSocket) -> io::Result<()> {
         self.may_fail()?;
-        self.network.borrow_mut().shut_down(socket.0)
+        self.calls(|network, _| network.shut_down(socket.0))
     }
 
     fn close(&mut self, socket: SimSocket, reset: bool) {
-        self.network.borrow_mut().close(socket.0, reset);
+        self.calls(|network, _| network.close(socket.0, reset));
     }
 
     fn take_error(&self, socket: &SimSocket) -> io::Result<Option<io::Error>> {
@@ -256,7 +277,7 @@ impl Kernel for SimKernel {
     }
 
     fn info(&self, socket: &SimSocket) -> io::Result<TcpInfo> {
-        let latency = *self.network.borrow().faults.latency_nanos.start();
+        let latency = *self.network.borrow().latency_nanos.start();
         let rtt = Duration::from_nanos(2 * latency);
         self.with(socket, |end| TcpInfo {
             rtt,

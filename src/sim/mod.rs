@@ -4,22 +4,31 @@
 //! ```text
 //!   Engine<SimKernel>   Engine<SimKernel>        kernel   the seam's other side
 //!            └───────┬───────┘                   world    turns the engines, moves the clock
-//!                 Network ── Endpoint            network, traffic, endpoint, faults
+//!                 Network ── Endpoint            network, connecting, traffic, loss, names, endpoint,
+//!                                              weather, faults
 //! ```
+//! `failing` is a kernel built on either of both, some of whose calls fail.
+//!
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
 //! `scenarios` runs one script in both worlds, `moments` are single situations, and `storms` runs
 //! many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
+mod connecting;
 mod endpoint;
 // Edges as epoll tells them.
 #[cfg(all(test, target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod facts;
+mod failing;
+#[cfg(test)]
+mod failures;
 mod faults;
 mod kernel;
+mod loss;
 #[cfg(test)]
 mod moments;
+mod names;
 mod network;
 mod random;
 #[cfg(test)]
@@ -27,4 +36,5 @@ mod scenarios;
 #[cfg(test)]
 mod storms;
 mod traffic;
+mod weather;
 mod world;

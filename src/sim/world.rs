@@ -9,9 +9,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::failing::BuiltOn;
 use super::faults::Faults;
 use super::kernel::SimKernel;
 use super::network::{Network, Shared};
+use super::weather::Weather;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -20,6 +22,10 @@ use crate::time::Time;
 /// What one round of turns takes.
 pub(crate) const STEP: Duration = Duration::from_micros(2);
 
+/// In good weather no kernel waits longer than this for what it will not get: what is late is here, and
+/// keepalive (15 s, then every 5 s, 3 times, by default) has found who is gone.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(40);
+
 const NOTES_MAX: usize = 40;
 
 pub(crate) type SimEngine = Engine<SimKernel>;
@@ -27,6 +33,8 @@ pub(crate) type SimEngine = Engine<SimKernel>;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) network: Shared,
+    /// Decides every fault, the programs' too.
+    pub(crate) weather: Weather,
     /// Rounds so far.
     pub(crate) rounds: u64,
     trace: u64,
@@ -36,9 +44,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> World {
-        let network = Rc::new(RefCell::new(Network::new(seed, faults)));
+        World::under(Weather::new(seed, faults))
+    }
+
+    /// A world in which this weather decides what goes wrong.
+    pub(crate) fn under(weather: Weather) -> World {
+        let network = Rc::new(RefCell::new(Network::new(weather.clone())));
         World {
             network,
+            weather,
             rounds: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             notes: VecDeque::new(),
@@ -55,37 +69,47 @@ impl World {
     }
 
     /// One turn of each engine.
-    pub(crate) fn turn(&mut self, engines: &mut [&mut SimEngine]) -> Result<(), Error> {
+    pub(crate) fn turn<K: BuiltOn<SimKernel>>(
+        &mut self,
+        engines: &mut [&mut Engine<K>],
+    ) -> Result<(), Error> {
         for engine in engines.iter_mut() {
             engine.turn(Some(Duration::ZERO))?;
         }
+        self.step();
+        Ok(())
+    }
+
+    /// A round of turns has passed.
+    pub(crate) fn step(&mut self) {
         self.rounds += 1;
         let mut network = self.network.borrow_mut();
         let next = network.now().after(STEP);
         network.advance(next);
-        Ok(())
     }
 
     /// Moves the clock to the next thing that happens, when no engine has anything to do before, and
     /// no further than `until`. False when nothing will ever happen.
-    pub(crate) fn rest(&mut self, engines: &[&mut SimEngine], until: Time) -> bool {
-        let mut network = self.network.borrow_mut();
-        let now = network.now();
-        let mut next = network.next_arrival().unwrap_or(Time::NEVER).min(until);
+    pub(crate) fn rest<K: BuiltOn<SimKernel>>(
+        &mut self,
+        engines: &[&mut Engine<K>],
+        until: Time,
+    ) -> bool {
+        let now = self.now();
+        let arrival = self.network.borrow().next_arrival();
+        let mut next = arrival.unwrap_or(Time::NEVER).min(until);
         for engine in engines {
-            if network.is_ready(engine.core.kernel.host()) {
+            let kernel = &engine.core.kernel;
+            if kernel.owes() || self.network.borrow().is_ready(kernel.base().host()) {
                 return true;
             }
-            // The engine asks its kernel for the time.
-            drop(network);
             let timeout = engine.core.next_timeout();
-            network = self.network.borrow_mut();
             next = next.min(timeout.map_or(Time::NEVER, |timeout| now.after(timeout)));
         }
         if next.is_never() {
             return false;
         }
-        network.advance(next.max(now));
+        self.network.borrow_mut().advance(next.max(now));
         true
     }
 

@@ -6,6 +6,7 @@
 
 mod edges;
 mod endings;
+mod links;
 
 use std::io;
 use std::net::SocketAddr;

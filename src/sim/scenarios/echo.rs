@@ -72,7 +72,7 @@ fn requests_are_answered_alike_in_both_worlds_and_in_order_on_each_connection() 
 fn lines_and_a_close<S: Stage>(stage: S) -> [Vec<Vec<String>>; 2] {
     let mut script = Script::new(stage);
     let at = script.listen(Framing::line(), true);
-    let serve = |engine: &mut crate::engine::Engine<S::Kernel>, event: &crate::event::Event| {
+    let serve = |engine: &mut crate::engine::Engine<S::Base>, event: &crate::event::Event| {
         if let crate::event::Event::Frame { connection, frame } = event {
             let mut line = engine.bytes(frame).unwrap().to_vec();
             line.push(b'\n');

@@ -1,6 +1,7 @@
 //! Peers that refuse, end within a frame, or end while nothing is under way.
 
-use super::{Log, Script, Stage, echo, in_both_worlds};
+use super::log::Log;
+use super::{Script, Stage, echo, in_both_worlds};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::frame::Framing;

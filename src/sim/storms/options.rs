@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::{Config, Limits, Peek, Timeouts};
-use crate::sim::faults::Faults;
+use crate::sim::faults::{FaultKind, Faults};
 use crate::sim::random::{Chance, Random};
 use crate::sim::world::STEP;
 
@@ -24,16 +24,8 @@ pub(super) struct Options {
     pub(super) burst: RangeInclusive<u64>,
     pub(super) client: Config,
     pub(super) server: Config,
-    /// For each line: the server ends its connection, with or without an answer, with FIN or RST.
-    pub(super) server_ends: Chance,
-    /// For each round: a loop is not turned for a while.
-    pub(super) client_stalls: Chance,
-    pub(super) server_stalls: Chance,
+    /// How long a loop is not turned that stalls.
     pub(super) stall_nanos: RangeInclusive<u64>,
-    /// For each round: the client's program does not pull.
-    pub(super) client_lags: Chance,
-    /// The call of the client's kernel that fails, by number, for want of memory.
-    pub(super) fails_at: Option<u64>,
     /// Nothing in this run may keep a request from being answered.
     pub(super) is_benign: bool,
 }
@@ -42,22 +34,8 @@ impl Options {
     pub(super) fn drawn(random: &mut Random) -> Options {
         let is_benign = random.happens(Chance(300));
         let mut faults = Faults::drawn(random);
-        let mut chance = |rare, frequent| {
-            let choices = [0, 0, rare, frequent];
-            Chance(choices[random.within(0..=3) as usize])
-        };
-        let (mut server_ends, client_stalls) = (chance(20, 200), chance(5, 50));
-        let (server_stalls, client_lags) = (chance(5, 50), chance(50, 500));
         if is_benign {
-            server_ends = Chance(0);
-            let none = Chance(0);
-            faults = Faults {
-                cut: none,
-                mute: none,
-                refuse: none,
-                lose_syn: none,
-                ..faults
-            };
+            faults = faults.benign();
         }
         let slowest = *faults.latency_nanos.end();
         let long = 600_000_000_000;
@@ -84,15 +62,7 @@ impl Options {
             burst: 1..=random.within(1..=10),
             client: config(random, is_benign, timeout_min),
             server: config(random, true, timeout_min),
-            server_ends,
-            client_stalls,
-            server_stalls,
             stall_nanos: 1..=slowest * 20,
-            client_lags,
-            fails_at: match !is_benign && random.happens(Chance(500)) {
-                true => Some(random.within(1..=200)),
-                false => None,
-            },
             is_benign,
         }
     }
@@ -108,7 +78,9 @@ impl Options {
 
     /// Whether the client's loop turns and its program pulls whenever there is something to do.
     pub(super) fn is_prompt(&self) -> bool {
-        self.client_stalls == Chance(0) && self.client_lags == Chance(0)
+        [FaultKind::ClientStalls, FaultKind::ClientLags]
+            .iter()
+            .all(|kind| self.faults.chance(*kind) == Chance(0))
     }
 }
 

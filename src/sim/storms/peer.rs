@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::promises::{payload, tag_of};
 use crate::event::{ConnectionId, Event};
-use crate::sim::random::{Chance, Random};
+use crate::sim::faults::FaultKind;
+use crate::sim::weather::Weather;
 use crate::sim::world::SimEngine;
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) ends: Chance,
-    random: Random,
+    weather: Weather,
     /// Tags of the requests that it was told of.
     pub(super) seen: BTreeSet<u64>,
     /// The last one of each connection.
@@ -19,10 +19,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(ends: Chance, random: Random) -> Peer {
+    pub(super) fn new(weather: Weather) -> Peer {
         Peer {
-            ends,
-            random,
+            weather,
             seen: BTreeSet::new(),
             last: BTreeMap::new(),
         }
@@ -58,16 +57,17 @@ impl Peer {
     }
 
     fn answer(&mut self, engine: &mut SimEngine, connection: ConnectionId, line: &[u8]) {
-        if !self.random.happens(self.ends) {
+        if !self.weather.happens(FaultKind::ServerEnds) {
             // A connection that was ended meanwhile takes no answer.
             _ = engine.core.send(connection, line);
             return;
         }
-        let part = self.random.within(0..=line.len() as u64) as usize;
+        let all = line.len() as u64;
+        let part = self.weather.within(FaultKind::ServerEnds, 0..=all) as usize;
         _ = engine.core.send(connection, &line[..part]);
-        match self.random.happens(Chance(500)) {
-            true => _ = engine.core.close(connection),
-            false => _ = engine.core.abort(connection),
+        match self.weather.happens(FaultKind::ServerResets) {
+            true => _ = engine.core.abort(connection),
+            false => _ = engine.core.close(connection),
         }
     }
 }

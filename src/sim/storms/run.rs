@@ -11,8 +11,10 @@ use crate::config::Timeouts;
 use crate::conn::Profile;
 use crate::event::{ConnectionId, UpstreamId};
 use crate::frame::Framing;
+use crate::sim::faults::FaultKind;
 use crate::sim::random::{Chance, Random};
-use crate::sim::world::{SimEngine, World};
+use crate::sim::weather::Weather;
+use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
@@ -38,15 +40,6 @@ pub(super) struct Run {
     pub(super) healed_at: Time,
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let notes: String = self.world.notes.drain(..).collect();
-            eprintln!("the last that happened, by nanoseconds:\n{notes}");
-        }
-    }
-}
-
 /// What came of a run.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Outcome {
@@ -57,16 +50,14 @@ pub(super) struct Outcome {
 }
 
 impl Run {
-    pub(super) fn new(seed: u64, options: Options) -> Run {
-        let mut world = World::new(seed, options.faults.clone());
+    pub(super) fn new(options: Options, weather: Weather) -> Run {
+        let mut random = Random::new(!weather.seed());
+        let mut world = World::under(weather);
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
-        let mut random = Random::new(!seed);
         let (mut client, mut server) = (
             world.engine(options.client.clone()),
             world.engine(options.server.clone()),
         );
-        let fails_at = options.fails_at.map(|call| (call, libc::ENOMEM));
-        client.core.kernel.fail_at = fails_at;
         let profile = Profile {
             timeouts: Timeouts {
                 idle: Duration::MAX,
@@ -87,7 +78,7 @@ impl Run {
             .connections(options.connections)
             .depth(options.depth);
         let upstream = client.core.add(upstream).unwrap();
-        let peer = Peer::new(options.server_ends, random.fork());
+        let peer = Peer::new(world.weather.clone());
         Run {
             options,
             world,
@@ -105,7 +96,7 @@ impl Run {
         }
     }
 
-    pub(super) fn finish(mut self) -> Outcome {
+    pub(super) fn finish(&mut self) -> Outcome {
         self.storm();
         self.heal();
         self.everything_ends();
@@ -150,7 +141,6 @@ impl Run {
     fn heal(&mut self) {
         self.healed_at = self.world.now();
         self.world.network.borrow_mut().heal();
-        self.peer.ends = Chance(0);
         (self.client_stalls_until, self.server_stalls_until) = (Time::ZERO, Time::ZERO);
     }
 
@@ -202,7 +192,8 @@ impl Run {
         let stats = self.client.core.upstream_stats(self.upstream).unwrap();
         assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
-        self.pass(self.options.client.timeouts.idle * 2 + self.options.client.timeouts.connect);
+        let timeouts = self.options.client.timeouts;
+        self.pass(timeouts.idle * 2 + timeouts.connect + SETTLED_AFTER);
         // Slots are reaped at the start of a turn.
         self.round(self.world.now());
         assert_eq!(self.client.core.connections(), 0, "client: slots are left");
@@ -262,10 +253,8 @@ impl Run {
             "it spins: {ROUNDS_MAX} rounds"
         );
         let now = self.world.now();
-        if !self.is_healed() {
-            self.stall(now);
-        }
-        let lags = !self.is_healed() && self.random.happens(self.options.client_lags);
+        self.stall(now);
+        let lags = self.world.weather.happens(FaultKind::ClientLags);
         let mut engines = Vec::new();
         let mut until = until;
         for (engine, stalls_until) in [
@@ -306,18 +295,16 @@ impl Run {
         );
     }
 
-    fn is_healed(&self) -> bool {
-        !self.healed_at.is_never()
-    }
-
     fn stall(&mut self, now: Time) {
-        let nanos = self.random.within(self.options.stall_nanos.clone());
-        let until = now.after(Duration::from_nanos(nanos));
-        if self.random.happens(self.options.client_stalls) {
-            self.client_stalls_until = until;
-        }
-        if self.random.happens(self.options.server_stalls) {
-            self.server_stalls_until = until;
+        for (kind, stalls_until) in [
+            (FaultKind::ClientStalls, &mut self.client_stalls_until),
+            (FaultKind::ServerStalls, &mut self.server_stalls_until),
+        ] {
+            if self.world.weather.happens(kind) {
+                let nanos = self.options.stall_nanos.clone();
+                let nanos = self.world.weather.within(kind, nanos);
+                *stalls_until = now.after(Duration::from_nanos(nanos));
+            }
         }
     }
 }
