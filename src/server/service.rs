@@ -125,6 +125,8 @@ impl<K: Kernel> Server<K> {
             return;
         };
         let force = self.kernel().now() >= until;
+        // The answers of this turn leave now: their connections are quiet then, and nothing else might wake the loop.
+        self.engine.core.flush();
         for connection in self.engine.core.open_connections(!force) {
             // It may have ended meanwhile: then there is nothing left to do.
             if force {
