@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use support::*;
-use taut::{
-    Class, Client, Config, Event, Framing, Phase, Resolve, ResolveError, Sent, Source, Upstream,
-};
+use taut::{Class, Client, Config, Event, Framing, Phase, Sent, Source, Upstream};
 
 /// A port at which nobody listens.
 fn closed_port() -> SocketAddr {
@@ -40,14 +38,6 @@ fn black_hole() -> (SocketAddr, Socket, Vec<Socket>) {
         if !stands {
             return (address.as_socket().unwrap(), listener, waiting);
         }
-    }
-}
-
-struct Addresses(Vec<SocketAddr>);
-
-impl Resolve for Addresses {
-    fn resolve(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, ResolveError> {
-        Ok(self.0.clone())
     }
 }
 

@@ -95,6 +95,7 @@ fn what_the_resolver_says_is_what_the_error_says() {
     for (said, class) in [
         (ResolveError::NotFound, Class::Persistent),
         (ResolveError::TryAgain, Class::Transient),
+        (ResolveError::Os(libc::EMFILE), Class::Resource),
         (ResolveError::Failed(-4), Class::Persistent),
     ] {
         let connection = client.connect("a.name:4242", Framing::line()).unwrap();

@@ -121,24 +121,25 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// `take_error`, then `peer_addr`: an edge alone proves neither success nor failure.
+    /// `peer_addr`, then `take_error`: an edge alone proves neither success nor failure. In this order, for SO_ERROR also
+    /// tells what ICMP said of a connection that stands, which is not its end.
     fn look(&self, socket: &K::Socket) -> Look {
-        match self.kernel.take_error(socket) {
-            Ok(None) => {}
-            Ok(Some(error)) | Err(error) => return Look::Failed(Error::os(Phase::Connect, &error)),
-        }
-        match self.kernel.peer_addr(socket) {
+        let not_connected = match self.kernel.peer_addr(socket) {
             Ok(peer)
                 if self
                     .kernel
                     .local_addr(socket)
                     .is_ok_and(|local| local == peer) =>
             {
-                Look::Failed(Error::new(Phase::Connect, Source::SelfConnect))
+                return Look::Failed(Error::new(Phase::Connect, Source::SelfConnect));
             }
-            Ok(peer) => Look::Connected(peer),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Look::Waiting,
-            Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
+            Ok(peer) => return Look::Connected(peer),
+            Err(error) => error,
+        };
+        match self.kernel.take_error(socket) {
+            Ok(Some(error)) | Err(error) => Look::Failed(Error::os(Phase::Connect, &error)),
+            Ok(None) if not_connected.kind() == io::ErrorKind::NotConnected => Look::Waiting,
+            Ok(None) => Look::Failed(Error::os(Phase::Connect, &not_connected)),
         }
     }
 

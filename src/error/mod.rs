@@ -84,6 +84,8 @@ pub enum ResolveError {
     NotFound,
     /// The name server did not answer for now (EAI_AGAIN).
     TryAgain,
+    /// The lookup could not be made: an `errno`, such as EMFILE.
+    Os(i32),
     /// The lookup failed otherwise, with getaddrinfo's code (`EAI_*`, 0 when there is none).
     Failed(i32),
 }
@@ -194,7 +196,9 @@ impl Error {
     /// The `errno`, when the kernel was the cause.
     pub fn errno(&self) -> Option<i32> {
         match self.source {
-            Source::Os(errno) | Source::Option { errno, .. } => Some(errno),
+            Source::Os(errno)
+            | Source::Option { errno, .. }
+            | Source::Resolve(ResolveError::Os(errno)) => Some(errno),
             _ => None,
         }
     }
@@ -209,7 +213,7 @@ impl Source {
     /// How an error of this cause should be met (the table in `docs/errors.md`).
     pub fn class(&self) -> Class {
         match self {
-            Source::Os(errno) => class_of_errno(*errno),
+            Source::Os(errno) | Source::Resolve(ResolveError::Os(errno)) => class_of_errno(*errno),
             // Another try sets the same option on the same system.
             Source::Option { .. } => Class::Persistent,
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,

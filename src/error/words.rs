@@ -91,6 +91,10 @@ impl fmt::Display for Source {
             Source::Resolve(ResolveError::TryAgain) => {
                 f.write_str("the name server does not answer for now")
             }
+            Source::Resolve(ResolveError::Os(errno)) => {
+                let why = io::Error::from_raw_os_error(*errno);
+                write!(f, "the name could not be looked up: {why}")
+            }
             Source::Resolve(ResolveError::Failed(code)) => {
                 write!(f, "the lookup of the name failed (EAI {code})")
             }

@@ -1,6 +1,7 @@
 //! getaddrinfo(3), called directly, for std hides the code that tells "no such name" from "try again".
 
 use std::ffi::CString;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::ResolveError;
@@ -13,10 +14,16 @@ pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveEr
     hints.ai_socktype = libc::SOCK_STREAM;
     hints.ai_family = libc::AF_UNSPEC;
     let mut list = std::ptr::null_mut();
+    forget_errno();
     // SAFETY: a C string, valid hints, and a place for the list, which is freed below.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), std::ptr::null(), &hints, &mut list) };
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     match code {
         0 => {}
+        libc::EAI_SYSTEM => return Err(ResolveError::Os(errno)),
+        libc::EAI_MEMORY => return Err(ResolveError::Os(libc::ENOMEM)),
+        // Without a descriptor glibc can neither read /etc/hosts nor ask a server, and calls every name unknown.
+        _ if cfg!(target_os = "linux") && is_want(errno) => return Err(ResolveError::Os(errno)),
         libc::EAI_NONAME | libc::EAI_NODATA => return Err(ResolveError::NotFound),
         libc::EAI_AGAIN => return Err(ResolveError::TryAgain),
         code => return Err(ResolveError::Failed(code)),
@@ -34,6 +41,23 @@ pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveEr
         true => Err(ResolveError::NotFound),
         false => Ok(addresses),
     }
+}
+
+/// What errno says after a lookup is then of that lookup.
+fn forget_errno() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the place of this thread's errno, which is always there.
+    unsafe {
+        *libc::__errno_location() = 0;
+    }
+}
+
+/// This machine ran out of something.
+fn is_want(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM
+    )
 }
 
 fn address_of(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {

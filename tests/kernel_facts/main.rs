@@ -1,7 +1,8 @@
 //! What the engine takes for granted about Linux sockets and mio (docs/sockets.md), a test a fact.
 //!
 //! Nothing here uses taut's own code: these tests pin the kernel and mio, so that a system that
-//! differs says so here and not in a lost line. Everything happens on loopback. A test that says
+//! differs says so here and not in a lost line. Everything happens on loopback, or (where root is
+//! needed, `-- --ignored`) in network namespaces. A test that says
 //! "nothing more comes" first learns from `TCP_INFO` that the thing itself has happened, and no
 //! test asserts how fast anything is. Facts that hold on one of mio's two Linux backends alone
 //! carry a `cfg`; run both:
@@ -27,3 +28,4 @@ mod readiness;
 mod support;
 mod sys;
 mod tcp_info;
+mod unreachable;

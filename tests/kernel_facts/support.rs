@@ -3,6 +3,9 @@
 //! A wait is always for a condition, with a deadline that only a failure reaches. Sockets of a
 //! pair are std's, nonblocking; `Watch` is what the engine sees of them through mio.
 
+#[path = "../support/namespaces.rs"]
+pub(crate) mod namespaces;
+
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -64,7 +67,7 @@ pub(crate) fn narrow_pair() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-fn connect_to(listener: &TcpListener) -> (TcpStream, TcpStream) {
+pub(crate) fn connect_to(listener: &TcpListener) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, from) = listener.accept().unwrap();
     assert_eq!(from, client.local_addr().unwrap());

@@ -7,8 +7,11 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 mod ledger;
+#[cfg(target_os = "linux")]
+pub(crate) mod namespaces;
 mod peers;
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -45,6 +48,21 @@ pub(crate) fn client_with(change: impl FnOnce(&mut Config)) -> Client {
 
 // Waiting.
 
+thread_local! {
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// One turn, counted.
+pub(crate) fn turn(client: &mut Client, timeout: Duration) {
+    TURNS.set(TURNS.get() + 1);
+    client.turn(Some(timeout)).unwrap();
+}
+
+/// Turns that this thread has made so far in the waits of this file: a loop that spins makes many.
+pub(crate) fn turns() -> u64 {
+    TURNS.get()
+}
+
 /// Waits until the condition holds, without turning any client.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -75,7 +93,7 @@ pub(crate) fn client_until<T>(
             }
         }
         assert!(Instant::now() < deadline, "the event never came");
-        client.turn(Some(TURN)).unwrap();
+        turn(client, TURN);
     }
 }
 
@@ -89,7 +107,7 @@ pub(crate) fn turn_until(
     let deadline = Instant::now() + PATIENCE;
     while !condition(client) {
         assert!(Instant::now() < deadline, "never came: {what}");
-        client.turn(Some(ms(5))).unwrap();
+        turn(client, ms(5));
         assert_eq!(
             client.next_event(),
             None,

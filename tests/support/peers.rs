@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
+use taut::{Resolve, ResolveError};
 
 use super::{PATIENCE, eventually};
 
@@ -16,8 +17,13 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new() -> Peer {
+        Peer::at(([127, 0, 0, 1], 0))
+    }
+
+    /// A peer at this address, in the network of this thread.
+    pub(crate) fn at(address: impl Into<SocketAddr>) -> Peer {
         Peer {
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            listener: TcpListener::bind(address.into()).unwrap(),
         }
     }
 
@@ -71,6 +77,15 @@ pub(crate) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
+}
+
+/// The addresses of whatever name, in this order.
+pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
+
+impl Resolve for Addresses {
+    fn resolve(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+        Ok(self.0.clone())
+    }
 }
 
 /// Runs a peer in a thread of its own: one call of `speak` a connection, one after the other, `connections` times.

@@ -1,0 +1,161 @@
+//! What the families share: a server at the far end, filters, and what must hold whatever was done: few turns while
+//! nothing happens, and sockets, connections and timers back where they began.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use taut::server::{Server, ServerConfig, Service, Stopper};
+use taut::{Client, Config, Error};
+
+use crate::support::namespaces::{Link, Namespace};
+use crate::support::{ms, turn_until, turns};
+use crate::sys;
+
+/// The port of every server; each test has networks of its own.
+pub(crate) const PORT: u16 = 7000;
+
+/// The server's address at the far end of a link.
+pub(crate) fn server() -> SocketAddr {
+    SocketAddr::from((Link::FAR, PORT))
+}
+
+/// No segment of the server's port arrives in this namespace, whichever way it goes.
+#[track_caller]
+pub(crate) fn black_hole(namespace: &Namespace) {
+    namespace.filter_input(&format!("tcp dport {PORT} drop\ntcp sport {PORT} drop"));
+}
+
+/// The bundled server in a thread of its own in a namespace; it ends when dropped.
+pub(crate) struct Serving {
+    stopper: Stopper,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Serving {
+    pub(crate) fn at(namespace: &Namespace, at: SocketAddr, service: Service) -> Serving {
+        let config = ServerConfig {
+            service,
+            drain_timeout: ms(50),
+            linger_timeout: ms(50),
+            connections_max: 50_000,
+            ..ServerConfig::default()
+        };
+        let mut server = namespace.within(|| Server::bind(at, config)).unwrap();
+        let stopper = server.stopper();
+        let thread = namespace.spawn(move || server.run());
+        Serving {
+            stopper,
+            thread: Some(thread),
+        }
+    }
+
+    /// At [`server`], sending back what it reads.
+    pub(crate) fn echo(link: &Link) -> Serving {
+        Serving::at(&link.far, server(), Service::Echo)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        let ended = self.thread.take().unwrap().join();
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+/// Few turns are made from here on.
+pub(crate) struct Calm {
+    since: Instant,
+    turns: u64,
+}
+
+impl Calm {
+    pub(crate) fn begins() -> Calm {
+        Calm {
+            since: Instant::now(),
+            turns: turns(),
+        }
+    }
+
+    pub(crate) fn lasts(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// No more turns than the waits of `support` make by themselves (every 5 ms at most), and a few for each of so many
+    /// things that happened. A loop that spins makes thousands a second.
+    #[track_caller]
+    pub(crate) fn ends(&self, happened: usize) {
+        let (turns, millis) = (turns() - self.turns, self.lasts().as_millis() as u64);
+        let turns_max = millis / 5 + 8 * happened as u64 + 40;
+        assert!(turns <= turns_max, "{turns} turns in {millis} ms");
+    }
+}
+
+/// A timeout of the engine's own has passed when it is told, and not long ago: a busy machine may be late, nobody by as
+/// much as that.
+#[track_caller]
+pub(crate) fn assert_in_time(calm: &Calm, timeout: Duration) {
+    assert_late_by(calm, timeout, Duration::from_secs(1));
+}
+
+/// The same of TCP_USER_TIMEOUT, which the kernel judges when it sends again, and from when it first did so: 600 ms are
+/// 820 to 1,020.
+#[track_caller]
+pub(crate) fn assert_in_the_kernels_time(calm: &Calm, timeout: Duration) {
+    assert_late_by(calm, timeout, Duration::from_secs(2));
+}
+
+#[track_caller]
+fn assert_late_by(calm: &Calm, timeout: Duration, late_max: Duration) {
+    let after = calm.lasts();
+    println!("told {after:?} after it began, for a timeout of {timeout:?}");
+    assert!(after >= timeout, "{:?} early", timeout - after);
+    assert!(after < timeout + late_max, "{:?} late", after - timeout);
+}
+
+/// Sockets of this process that were made in a namespace and are not closed, whatever state they are in.
+pub(crate) fn sockets_of(namespace: &Namespace) -> usize {
+    let wanted = std::fs::metadata(namespace.path()).unwrap().ino();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    descriptors
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|descriptor| sys::namespace_of_socket(descriptor).ok())
+        .filter(|it| it.metadata().unwrap().ino() == wanted)
+        .count()
+}
+
+/// One of a namespace's counters of a protocol, as netstat(8) shows them.
+pub(crate) fn counter(namespace: &Namespace, protocol: &str, name: &str) -> u64 {
+    let table = namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+    let mut lines = table
+        .lines()
+        .filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(": "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(it, _)| *it == name).unwrap();
+    value.parse().unwrap()
+}
+
+/// A client after everything: it tells nothing more, and has as many sockets as connections; when those are none, its
+/// timers run out (the wheel takes back a cleared one when its time comes). It is dropped, and then no socket is left.
+#[track_caller]
+pub(crate) fn assert_nothing_is_left(mut client: Client, near: &Namespace) {
+    turn_until(&mut client, "a socket a connection", |client| {
+        sockets_of(near) == client.connections()
+    });
+    turn_until(&mut client, "no timer without an owner", |client| {
+        client.connections() > 0 || client.next_timeout().is_none()
+    });
+    drop(client);
+    assert_eq!(sockets_of(near), 0, "sockets after the client is gone");
+}
+
+/// A client whose names have these addresses.
+pub(crate) fn client_with_addresses(addresses: &[SocketAddr], config: Config) -> Client {
+    let resolver = crate::support::Addresses(addresses.to_vec());
+    Client::with_resolver(config, std::sync::Arc::new(resolver)).unwrap()
+}
