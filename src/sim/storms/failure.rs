@@ -17,7 +17,7 @@ use crate::sim::faults::FaultKind;
 use crate::sim::random::Random;
 use crate::sim::weather::{Happening, Weather};
 
-/// What shrinking one failure may cost.
+/// What shrinking one failure may cost; `TAUT_SIM_TRIALS` sets other trials.
 const TRIALS_MAX: u32 = 2_000;
 const TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -77,7 +77,8 @@ impl Trial<'_> {
 
     /// The faults without which this run would not fail as it did, and the same with fewer requests.
     pub(super) fn shrunk(&mut self, failed: &Panicked, schedule: Vec<Happening>) -> Shrunk {
-        let mut budget = Budget::of(TRIALS_MAX, TIME_MAX);
+        let trials_max = super::number("TAUT_SIM_TRIALS").unwrap_or(TRIALS_MAX.into());
+        let mut budget = Budget::of(trials_max as u32, TIME_MAX);
         let fails = |trial: &Self, schedule: &[Happening]| {
             let outcome = trial.run(Some(schedule)).outcome;
             outcome.is_err_and(|panicked| panicked.place == failed.place)
