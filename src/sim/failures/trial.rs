@@ -166,7 +166,7 @@ impl<S: Stage> Trial<S> {
 
     /// The server ends all its connections.
     pub(super) fn server_aborts(&mut self) {
-        for connection in self.script.server.core.open_connections(false) {
+        for connection in self.script.server.core.open_connections() {
             _ = self.script.server.core.abort(connection);
         }
     }

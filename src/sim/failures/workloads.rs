@@ -126,7 +126,7 @@ impl<S: Stage> Trial<S> {
         let upstream = self.upstream.expect("it was added");
         self.until("both know of the same connections", |it| {
             let client = it.script.client.core.connections_of(upstream);
-            client.count() == it.script.server.core.open_connections(false).len()
+            client.count() == it.script.server.core.open_connections().len()
         });
         let lost: Vec<_> = self.script.client.core.connections_of(upstream).collect();
         self.server_aborts();
