@@ -257,6 +257,26 @@ fn a_drain_closes_idle_connections_and_waits_for_unfinished_lines() {
     assert_eq!((stats.forced, stats.lines), (0, 2));
 }
 
+/// No timer of the server comes to its help within the test's patience.
+#[test]
+fn a_drain_closes_a_connection_as_soon_as_its_last_answer_has_left() {
+    let never = 60 * PATIENCE;
+    let server = Running::start(ServerConfig {
+        idle_timeout: never,
+        write_stall_timeout: never,
+        drain_timeout: never,
+        ..shout()
+    });
+    let mut busy = server.connect();
+    busy.write_all(b"first\nunfin").unwrap();
+    let mut line = String::new();
+    BufReader::new(&busy).read_line(&mut line).unwrap();
+    server.stopper.stop();
+    busy.write_all(b"ished\n").unwrap();
+    assert_eq!(rest(busy), b"UNFINISHED\n");
+    assert_eq!(server.stop().forced, 0);
+}
+
 #[test]
 fn a_drain_resets_what_is_left_when_its_time_is_over() {
     let server = Running::start(ServerConfig {
