@@ -62,7 +62,11 @@ struct Crowd {
 impl Crowd {
     fn new() -> Crowd {
         Crowd {
-            client: client_with(|it| it.limits.pool_bytes_max = 256 << 10),
+            client: client_with(|it| {
+                it.limits.pool_bytes_max = 256 << 10;
+                // A busy machine serves thousands of ends one after the other.
+                it.timeouts.linger = Duration::from_secs(30);
+            }),
             target: server().to_string(),
             lives: BTreeMap::new(),
             begun: 0,

@@ -10,7 +10,7 @@ use taut::server::{Server, ServerConfig, Service, Stopper};
 use taut::{Client, Config, Error};
 
 use crate::support::namespaces::{Link, Namespace};
-use crate::support::{ms, turn_until, turns};
+use crate::support::{eventually, ms, turn_until, turns};
 use crate::sys;
 
 /// The port of every server; each test has networks of its own.
@@ -60,9 +60,11 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.stopper.stop();
-        let ended = self.thread.take().unwrap().join();
+        // A test that has failed already may have left it nothing to end by.
         if !std::thread::panicking() {
-            ended.unwrap().unwrap();
+            let thread = self.thread.take().unwrap();
+            eventually("the server's end", || thread.is_finished());
+            thread.join().unwrap().unwrap();
         }
     }
 }

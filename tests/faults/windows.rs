@@ -40,7 +40,7 @@ fn piece(number: u32) -> Vec<u8> {
 /// Sends pieces until the queue is full and nothing moves any more: the peer's window is shut. How many were taken.
 fn send_until_shut(client: &mut Client, connection: ConnectionId, mut number: u32) -> u32 {
     let (mut still, mut written) = (0, 0);
-    while still < 20 {
+    while still < 10 {
         match client.send(connection, &piece(number)) {
             Ok(()) => number += 1,
             Err(error) => {
@@ -69,7 +69,7 @@ fn a_peer_that_never_reads_fills_the_bound_and_meets_the_write_stall() {
     let link = Link::new("never-reads");
     let _inside = link.near.enter();
     let (mut client, connection, stream) =
-        to_a_peer_that_does_not_read(&link, |it| it.timeouts.write_stall = ms(400));
+        to_a_peer_that_does_not_read(&link, |it| it.timeouts.write_stall = ms(1_200));
     let taken = send_until_shut(&mut client, connection, 0);
     let queued = client.queued(connection).unwrap();
     let calm = Calm::begins();
@@ -87,7 +87,7 @@ fn a_peer_that_never_reads_fills_the_bound_and_meets_the_write_stall() {
             Class::Transient,
             Phase::Write,
             Sent::Maybe,
-            Source::Timeout(ms(400))
+            Source::Timeout(ms(1_200))
         )
     );
     assert_silent(&mut client);
@@ -104,7 +104,7 @@ fn a_user_timeout_shorter_than_the_stall_ends_a_live_peer_that_holds_its_window_
     let _inside = link.near.enter();
     let (mut client, connection, _stream) = to_a_peer_that_does_not_read(&link, |it| {
         it.timeouts.write_stall = Duration::from_secs(30);
-        it.socket.user_timeout = Some(ms(700));
+        it.socket.user_timeout = Some(ms(1_200));
     });
     send_until_shut(&mut client, connection, 0);
     let calm = Calm::begins();
