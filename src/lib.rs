@@ -48,6 +48,9 @@ mod errno;
 mod error;
 mod event;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod kernel;
 mod net;

@@ -19,7 +19,7 @@ impl Time {
     /// Later than every deadline.
     pub(crate) const NEVER: Time = Time(u64::MAX);
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn from_nanos(nanos: u64) -> Time {
         Time(nanos)
     }

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["engine"],
     &["handle"],
     &["client", "server"],
-    &["sim"],
+    &["sim", "fuzz"],
 ];
 
 /// Rooms without a socket, a clock, a thread, randomness of their own or a log line.

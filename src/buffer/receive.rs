@@ -104,7 +104,7 @@ impl ReceiveBuffer {
         self.unpulled
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn capacity(&self) -> usize {
         self.storage.capacity()
     }

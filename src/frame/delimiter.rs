@@ -5,7 +5,7 @@
 //! as soon as that is certain, whether or not its end ever comes.
 
 use super::find::find;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 use super::find::meter;
 use super::{Codec, Decoded, FrameError};
 
@@ -56,7 +56,7 @@ impl Delimiter {
         while let Some(index) = find(&bytes[from..], mark[0]) {
             let place = from + index;
             let here = &bytes[place..bytes.len().min(place + mark.len())];
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             meter::add(here.len());
             if here == mark {
                 return Ok(place);

@@ -39,7 +39,7 @@ fn search(
             .position(|&byte| is_hit(byte))
             .map(|index| words.len() * 8 + index)
     });
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     meter::add(found.map_or(bytes.len(), |index| index + 1));
     found
 }
@@ -54,8 +54,8 @@ const fn zero_bytes(word: u64) -> u64 {
 }
 
 /// How many bytes the codecs of this thread have looked at: what the tests of linear work count.
-#[cfg(test)]
-pub(super) mod meter {
+#[cfg(any(test, fuzzing))]
+pub(crate) mod meter {
     use std::cell::Cell;
 
     thread_local!(static LOOKED_AT: Cell<usize> = const { Cell::new(0) });

@@ -24,6 +24,8 @@ mod tests;
 use std::fmt;
 
 pub use decoder::Decoder;
+#[cfg(any(test, fuzzing))]
+pub(crate) use find::meter;
 pub use framing::Framing;
 pub(crate) use framing::{FRAME_BYTES_MAX, IdOf};
 pub use length::LengthPrefix;

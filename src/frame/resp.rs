@@ -7,7 +7,7 @@
 //! The bound of 32 levels is for whoever reads the payload by recursion; the codec itself needs none.
 
 use super::find::find_either;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 use super::find::meter;
 use super::{Codec, Decoded, FrameError};
 
@@ -181,7 +181,7 @@ impl Resp {
             magnitude = magnitude * 10 + i128::from(digit - b'0');
             length += 1;
         }
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         meter::add(length + 1);
 
         self.line_fits(start + length)?;

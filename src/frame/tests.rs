@@ -9,10 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Codec, Decoded, FrameError, Framing, LengthPrefix};
+use crate::fuzz::feed::{self, Cut, Fed};
 use resp::reply;
-
-/// The most bytes that stand around a payload in the framings tested here.
-const AROUND_BYTES_MAX: usize = 16;
 
 /// What a stream came to: its payloads, which of them were pushes, its error, and how many bytes were left over.
 #[derive(Debug, PartialEq)]
@@ -35,104 +33,39 @@ fn clean(payloads: &[Vec<u8>]) -> Outcome {
     }
 }
 
-/// Feeds the stream in pieces, the sizes of which go round in `pieces`, as a connection would, and checks each answer.
-fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
-    let mut decoder = framing.decoder(limit);
-    let mut pieces = pieces.iter().cycle();
-    let (mut start, mut received, mut wanted_before) = (0, 0, 0);
-    let (mut payloads, mut pushes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    loop {
-        let bytes = &stream[start..received];
-        let decoded = decoder.decode(bytes);
-        if let Ok(Decoded::Push { .. }) = decoded {
-            pushes.push(payloads.len());
-        }
-        match decoded {
-            Ok(
-                Decoded::Frame {
-                    start: from,
-                    end,
-                    consumed,
-                }
-                | Decoded::Push {
-                    start: from,
-                    end,
-                    consumed,
-                },
-            ) => {
-                assert!(from <= end && end <= consumed && consumed <= bytes.len() && consumed > 0);
-                assert!(end - from <= limit, "no frame is over the limit");
-                assert!(
-                    wanted_before <= bytes.len(),
-                    "no frame with fewer bytes than were wanted"
-                );
-                payloads.push(bytes[from..end].to_vec());
-                (start, wanted_before) = (start + consumed, 0);
+impl Outcome {
+    fn of(fed: Fed, stream: &[u8]) -> Outcome {
+        let mut outcome = Outcome {
+            payloads: Vec::new(),
+            pushes: Vec::new(),
+            skipped: Vec::new(),
+            error: fed.error,
+            left_over: fed.left_over,
+        };
+        for cut in fed.cuts {
+            let told = outcome.payloads.len();
+            match cut {
+                Cut::Skip { claimed, .. } => outcome.skipped.push((told, claimed)),
+                Cut::Push { .. } => outcome.pushes.push(told),
+                Cut::Frame { .. } => {}
             }
-            Ok(Decoded::Skip {
-                limit: over,
-                claimed,
-                consumed,
-            }) => {
-                assert!(over == limit && claimed > limit as u64 && consumed >= claimed);
-                assert!(wanted_before <= bytes.len());
-                if consumed > (stream.len() - start) as u64 {
-                    return Outcome {
-                        payloads,
-                        pushes,
-                        skipped,
-                        error: None,
-                        left_over: stream.len() - start,
-                    };
-                }
-                skipped.push((payloads.len(), claimed));
-                (start, wanted_before) = (start + consumed as usize, 0);
-                received = received.max(start);
-            }
-            Ok(Decoded::Incomplete { wanted }) => {
-                assert!(wanted > bytes.len() && wanted <= limit + AROUND_BYTES_MAX);
-                assert!(
-                    wanted >= wanted_before,
-                    "what was wanted is never taken back"
-                );
-                wanted_before = wanted;
-                if received == stream.len() {
-                    return Outcome {
-                        payloads,
-                        pushes,
-                        skipped,
-                        error: None,
-                        left_over: bytes.len(),
-                    };
-                }
-                received = stream.len().min(received + pieces.next().unwrap_or(&1));
-            }
-            Err(error) => {
-                for bytes in [bytes, b"", b"+OK\r\n", &[0; 8]] {
-                    assert_eq!(decoder.decode(bytes), Err(error), "an error is sticky");
-                }
-                return Outcome {
-                    payloads,
-                    pushes,
-                    skipped,
-                    error: Some(error),
-                    left_over: 0,
-                };
+            if let Cut::Frame { start, end } | Cut::Push { start, end } = cut {
+                outcome.payloads.push(stream[start..end].to_vec());
             }
         }
+        outcome
     }
+}
+
+/// Feeds the stream in pieces, the sizes of which go round in `pieces`.
+fn feed(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
+    Outcome::of(feed::feed(framing, limit, stream, pieces), stream)
 }
 
 /// The same stream whole, byte by byte and in pieces comes to the same.
 fn feed_every_way(framing: &Framing, limit: usize, stream: &[u8], pieces: &[usize]) -> Outcome {
-    let whole = feed(framing, limit, stream, &[stream.len().max(1)]);
-    assert_eq!(feed(framing, limit, stream, &[1]), whole, "byte by byte");
-    assert_eq!(
-        feed(framing, limit, stream, pieces),
-        whole,
-        "in pieces of {pieces:?}"
-    );
-    whole
+    let fed = feed::feed_every_way(framing, limit, stream, pieces);
+    Outcome::of(fed, stream)
 }
 
 /// A codec as a user would write it: one length byte, then the payload.
