@@ -174,7 +174,13 @@ impl Run {
             self.release();
         }
         let mut rest = bytes;
-        while !rest.is_empty() && self.may_read() && !self.is_dead {
+        while !rest.is_empty() {
+            if !self.is_cut {
+                self.pump(usize::MAX);
+            }
+            if !self.may_read() || self.is_dead {
+                return;
+            }
             let wanted = self.conn.wanted();
             let pool = &mut self.receive_pool;
             let space = self.buffer.space(wanted, READ_BYTES, pool);
@@ -186,7 +192,7 @@ impl Run {
             self.buffer.trim(pool);
             self.ledger.received(self.now, &rest[..n]);
             rest = &rest[n..];
-            self.pump(usize::MAX);
+            self.is_cut = false;
         }
     }
 

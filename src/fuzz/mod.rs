@@ -20,6 +20,8 @@ mod plain;
 mod resp;
 mod service;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use codecs::codecs;
 pub use connection::connection;

@@ -1,0 +1,36 @@
+//! The seeds of each target, run without a fuzzer: what was once a finding stays one.
+
+use std::path::Path;
+
+type Target = (&'static str, fn(&[u8]));
+
+/// Runs every seed of a target and says how many there were.
+fn replay(target: &str, run: fn(&[u8])) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz/seeds")
+        .join(target);
+    let entries = std::fs::read_dir(&folder).expect("the seeds are part of the repository");
+    let mut seeds = 0;
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let data = std::fs::read(&path).unwrap();
+        let result = std::panic::catch_unwind(|| run(&data));
+        assert!(result.is_ok(), "the seed {} of {target}", path.display());
+        seeds += 1;
+    }
+    seeds
+}
+
+#[test]
+fn every_seed_of_every_target_keeps_every_promise() {
+    let targets: [Target; 4] = [
+        ("codecs", super::codecs),
+        ("resp", super::resp),
+        ("connection", super::connection),
+        ("service", super::service),
+    ];
+    for (target, run) in targets {
+        let seeds = replay(target, run);
+        assert!(seeds >= 50, "only {seeds} seeds of {target}");
+    }
+}
