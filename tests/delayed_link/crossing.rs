@@ -220,7 +220,7 @@ fn a_way_that_goes_dark_with_requests_in_flight_fails_them_as_maybe_sent() {
             it.answer_all();
         });
         link.near(|| {
-            let patience = ms(120);
+            let patience = ms(400);
             let mut client = client_with(|it| it.timeouts.first_byte = patience);
             let mut asked = Asked::default();
             let upstream = taut::Upstream::new(server.address().to_string()).depth(8);

@@ -144,7 +144,7 @@ fn a_drip_faster_than_the_read_stall_is_borne_until_the_requests_deadline() {
         client.add(Upstream::new(proxy.target())).unwrap(),
         Ledger::default(),
     );
-    let deadline = Instant::now() + ms(200);
+    let deadline = Instant::now() + ms(800);
     let request = ledger.request(&mut client, upstream, b"ping\n", Deadline::at(deadline));
     client.turn(Some(ms(100))).unwrap();
     let mut stream = peer.accept();
