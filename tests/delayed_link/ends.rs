@@ -111,6 +111,7 @@ fn a_reset_behind_a_fin_changes_nothing_of_what_is_told() {
                 (error.sent, error.source, told.written),
                 (Sent::Maybe, Source::Eof, 5)
             );
+            assert_eq!(told.frames, [b"bye"]);
             link.release(Back);
             assert_silent(&mut client);
         });
@@ -127,10 +128,12 @@ fn a_write_after_a_fin_and_a_reset_says_broken_pipe_and_after_a_reset_alone_says
             let connection = match fin_first {
                 true => written_into_a_fin(link, &mut client, &peer),
                 false => {
-                    let (connection, stream) = connected(&mut client, &peer, Framing::line());
+                    let (connection, mut stream) = connected(&mut client, &peer, Framing::line());
                     client.send(connection, b"ping\n").unwrap();
                     client.flush();
                     link.until_left(Out, "our bytes", |it| it.payload_bytes == 5);
+                    stream.write_all(b"bye\n").unwrap();
+                    link.until_left(Back, "its last words", |it| it.payload_bytes == 4);
                     reset(stream);
                     connection
                 }
@@ -150,15 +153,18 @@ fn a_write_after_a_fin_and_a_reset_says_broken_pipe_and_after_a_reset_alone_says
                 (error.phase, error.sent, error.errno(), told.written),
                 (Phase::Write, Sent::Maybe, Some(errno), 5)
             );
+            assert_eq!(told.frames, [b"bye"], "its words come first");
             assert_silent(&mut client);
         });
     }
 }
 
-/// A raw connection that has written while the peer's FIN was on its way. FIN and reset are kept on the wire.
+/// A raw connection that has written, behind the peer's last words, while the peer's FIN was on its way. FIN and reset are kept on the wire.
 fn written_into_a_fin(link: &Link, client: &mut Client, peer: &Peer) -> ConnectionId {
-    let (connection, stream) = connected(client, peer, Framing::line());
+    let (connection, mut stream) = connected(client, peer, Framing::line());
     link.hold(Back, |packet| packet.fin || packet.rst);
+    stream.write_all(b"bye\n").unwrap();
+    link.until_left(Back, "its last words", |it| it.payload_bytes == 4);
     drop(stream);
     link.until_entered(Back, "the FIN on its way", |it| it.fin == 1);
     client.send(connection, b"ping\n").unwrap();
