@@ -62,9 +62,9 @@ fn shout(stream: &TcpStream) {
 #[test]
 fn slow_lorises_harm_nobody_and_go_when_they_fall_silent() {
     const LORISES: u64 = 20;
-    const BYTES: u64 = 250;
+    const BYTES: u64 = 300;
     let server = Running::start(ServerConfig {
-        idle_timeout: ms(500),
+        idle_timeout: ms(1_000),
         ..ServerConfig::default()
     });
     server

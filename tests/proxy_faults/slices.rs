@@ -11,16 +11,18 @@ use crate::support::*;
 /// A millisecond between two bytes, so that each is read by itself.
 const BYTE_BY_BYTE: Option<(usize, Duration)> = Some((1, Duration::from_millis(1)));
 
+type Frames = &'static [&'static [u8]];
+
 /// Bytes leave one a write too: the program sends each by itself.
 #[test]
 fn one_byte_at_a_time_each_way_gives_the_same_frames_in_every_framing() {
-    let resp: &[&[u8]] = &[
+    let resp: Frames = &[
         b"+\r\n",
         b"$4\r\n\r\n\r\n\r\n",
         b"*2\r\n:-1\r\n$-1\r\n",
         b"$-1\r\n",
     ];
-    let cases: [(Framing, &[&[u8]], &[&[u8]]); 5] = [
+    let cases: [(Framing, Frames, Frames); 5] = [
         (
             Framing::line(),
             &[b"\n", b"a\r\n", b"bc\n", b"\xff\0\r.\n"],
@@ -142,7 +144,7 @@ fn a_drip_faster_than_the_read_stall_is_borne_until_the_requests_deadline() {
         client.add(Upstream::new(proxy.target())).unwrap(),
         Ledger::default(),
     );
-    let deadline = Instant::now() + ms(200);
+    let deadline = Instant::now() + ms(800);
     let request = ledger.request(&mut client, upstream, b"ping\n", Deadline::at(deadline));
     client.turn(Some(ms(100))).unwrap();
     let mut stream = peer.accept();

@@ -34,6 +34,7 @@ fn scene(change: impl FnOnce(&mut Config), shape: impl FnOnce(Upstream) -> Upstr
 fn comes_back_soon(config: &mut Config) {
     config.reconnect.first_pause_max = ms(2);
     config.reconnect.pause_max = ms(5);
+    config.timeouts.wait = PATIENCE;
 }
 
 /// Nothing of this loses a byte, so nothing may fail: each is set and lifted while 16 requests are in flight.
@@ -91,7 +92,7 @@ fn requests_in_flight_outlast_a_stall_of_either_way_and_get_their_own_replies() 
 
 #[test]
 fn a_stall_longer_than_the_first_byte_may_take_fails_what_is_in_flight_and_the_next_is_answered() {
-    let patience = ms(60);
+    let patience = ms(400);
     for stall_replies in [false, true] {
         let mut scene = scene(|it| it.timeouts.first_byte = patience, |it| it.depth(4));
         let (asked, client) = (&mut scene.asked, &mut scene.client);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use taut::{Client, Deadline, RequestId, Sent, UpstreamId};
 
-use crate::support::{Ended, Ledger, eventually, patient};
+use crate::support::{Ended, Ledger, client_until, eventually, patient};
 
 #[derive(Default)]
 struct Notes {
@@ -207,6 +207,17 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Turns until fewer than so many are under way.
+    #[track_caller]
+    pub(crate) fn until_fewer(&mut self, client: &mut Client, under_way: usize) {
+        while self.ledger.open() >= under_way {
+            client_until(client, |client, event| {
+                self.ledger.book(client, event);
+                Some(())
+            });
+        }
+    }
+
     /// Makes the next request.
     #[track_caller]
     pub(crate) fn ask(
@@ -235,12 +246,7 @@ impl Asked {
     ) {
         for n in 0..requests {
             at(n);
-            while self.ledger.open() >= under_way {
-                crate::support::client_until(client, |client, event| {
-                    self.ledger.book(client, event);
-                    Some(())
-                });
-            }
+            self.until_fewer(client, under_way);
             self.ask(client, upstream, Deadline::after(Duration::from_secs(60)));
             client.flush();
         }

@@ -10,15 +10,15 @@
 mod pipe;
 mod relay;
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mio::{Poll, Waker};
-
 use super::support::{End, PATIENCE};
-use relay::{Relay, WAKER};
+use relay::Relay;
 
 /// What is wrong with the way in one direction. The default is: nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,27 +91,26 @@ struct Shared {
 pub(crate) struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    waker: Waker,
+    bell: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
     /// A proxy without faults in front of this server.
     pub(crate) fn new(server: SocketAddr) -> Proxy {
-        let poll = Poll::new().unwrap();
-        let waker = Waker::new(poll.registry(), WAKER).unwrap();
+        let (bell, rings) = UnixStream::pair().unwrap();
         let shared = Arc::new(Shared {
             desk: Mutex::default(),
             done: Condvar::new(),
         });
-        let mut relay = Relay::new(poll, server);
+        let mut relay = Relay::new(rings, server);
         let address = relay.address();
         let seen = shared.clone();
         let thread = std::thread::spawn(move || relay.run(&seen));
         Proxy {
             address,
             shared,
-            waker,
+            bell,
             thread: Some(thread),
         }
     }
@@ -144,12 +143,18 @@ impl Proxy {
         self.shared.lock().counts
     }
 
+    /// A byte stays in the line until it is read. (mio's `Waker` can be lost on its poll(2) backend: while another thread
+    /// registers a source, which acknowledges the wake in its stead.)
+    fn ring(&self) {
+        (&self.bell).write_all(&[0]).unwrap();
+    }
+
     fn ask(&self, order: impl FnOnce(&mut Desk)) {
         let mut desk = self.shared.lock();
         order(&mut desk);
         desk.asked += 1;
         let number = desk.asked;
-        self.waker.wake().unwrap();
+        self.ring();
         let (desk, outcome) = self
             .shared
             .done
@@ -163,7 +168,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().stop = true;
-        self.waker.wake().unwrap();
+        self.ring();
         let ended = self.thread.take().unwrap().join();
         assert!(
             ended.is_ok() || std::thread::panicking(),

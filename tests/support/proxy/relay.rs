@@ -3,11 +3,11 @@
 //! With a handful of connections every one is looked at in every turn, so no readiness need be remembered. When a
 //! turn has moved something the next one does not wait.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -15,7 +15,7 @@ use super::pipe::{Pipe, Step};
 use super::{Counts, Faults, Shared};
 use crate::support::End;
 
-pub(super) const WAKER: Token = Token(0);
+const BELL: Token = Token(0);
 const LISTENER: Token = Token(1);
 const STREAMS: Token = Token(2);
 
@@ -31,6 +31,8 @@ struct Pair {
 
 pub(super) struct Relay {
     poll: Poll,
+    /// A byte for each change that was asked for.
+    rings: UnixStream,
     server: SocketAddr,
     /// Keeps the port while nobody listens.
     placeholder: Socket,
@@ -40,10 +42,18 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(poll: Poll, server: SocketAddr) -> Relay {
+    pub(super) fn new(rings: std::os::unix::net::UnixStream, server: SocketAddr) -> Relay {
+        let poll = Poll::new().unwrap();
+        rings.set_nonblocking(true).unwrap();
+        let mut rings = UnixStream::from_std(rings);
+        let readable = Interest::READABLE;
+        poll.registry()
+            .register(&mut rings, BELL, readable)
+            .unwrap();
         let placeholder = bound_to(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut relay = Relay {
             poll,
+            rings,
             server,
             placeholder,
             listener: None,
@@ -67,6 +77,7 @@ impl Relay {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 outcome => outcome.unwrap(),
             }
+            while matches!(self.rings.read(&mut [0; 64]), Ok(1..)) {}
             let mut desk = shared.lock();
             let (faults, cut, asked) = (desk.faults, desk.cut.take(), desk.asked);
             if desk.stop {
