@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::hand::Hand;
 use super::stage::{Real, Stage};
+use super::{AN_HOUR, like_loopback};
 use crate::config::{Config, Peek, Reconnect, Timeouts};
 use crate::frame::Framing;
-use crate::sim::faults::Faults;
 use crate::sim::random::{Chance, Random};
 use crate::sim::world::World;
 use crate::upstream::Upstream;
@@ -65,7 +65,7 @@ struct Drawn {
 impl Drawn {
     fn new(seed: u64) -> Drawn {
         let mut random = Random::new(seed);
-        let long = Duration::from_secs(3600);
+        let long = AN_HOUR;
         let connections = random.within(1..=2);
         // Made again at once, or never: pauses are random. Of two that are made again at once, one
         // would always be under way, and requests would wait for it.
@@ -225,13 +225,6 @@ fn merged(told: &[String]) -> Vec<String> {
         }
     }
     all
-}
-
-/// What is sent has arrived when the call returns.
-fn like_loopback() -> Faults {
-    let mut faults = Faults::NONE;
-    faults.latency_nanos = 0..=0;
-    faults
 }
 
 fn number(name: &str) -> Option<u64> {
