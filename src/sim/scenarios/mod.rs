@@ -178,7 +178,7 @@ fn worlds() -> impl Iterator<Item = World> {
 }
 
 /// What is sent has arrived when the call returns.
-fn like_loopback() -> Faults {
+pub(super) fn like_loopback() -> Faults {
     let mut faults = Faults::NONE;
     faults.latency_nanos = 0..=0;
     faults
