@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::hand::Hand;
-use super::like_loopback;
 use super::stage::{Real, Stage};
+use super::{like_loopback, on_loopback_and_like_it};
 use crate::config::{Config, Peek};
 use crate::frame::Framing;
 use crate::sim::world::World;
@@ -95,12 +95,16 @@ fn places() -> impl Iterator<Item = Place> {
 }
 
 fn act<S: Stage>(hand: &mut Hand<S>, act: Act) {
+    act_on(hand, 0, act);
+}
+
+fn act_on<S: Stage>(hand: &mut Hand<S>, number: usize, act: Act) {
     if matches!(act, Act::Send | Act::SendClose) {
-        hand.send(0, b"words\n");
+        hand.send(number, b"words\n");
     }
     match act {
-        Act::Close | Act::SendClose => hand.close(0),
-        Act::Abort => hand.abort(0),
+        Act::Close | Act::SendClose => hand.close(number),
+        Act::Abort => hand.abort(number),
         Act::Nothing | Act::Send => {}
     }
     hand.flush();
@@ -245,5 +249,41 @@ fn an_end_means_what_came_before_it_and_what_was_sent() {
     ] {
         let told = told(place);
         assert!(told.contains(meaning), "{place:?}: {told}");
+    }
+}
+
+/// Our own end before the connection stands: while its name is looked up, while it connects, and when
+/// that has come about but was not looked at.
+fn own_ends<S: Stage>(mut stage: S) -> Vec<String> {
+    stage.name("silent.test", &[]);
+    let (full, _full) = stage.full();
+    let mut hand = Hand::new(stage, Config::default());
+    let targets = [
+        String::from("silent.test:9"),
+        full.to_string(),
+        hand.at.to_string(),
+    ];
+    for target in targets {
+        for after in [Act::Close, Act::SendClose, Act::Abort] {
+            let number = hand.connections.len();
+            hand.connect_to(&target, &Framing::line());
+            hand.settle();
+            act_on(&mut hand, number, after);
+            hand.turn();
+        }
+    }
+    hand.log.connections.concat()
+}
+
+#[test]
+fn our_own_end_before_it_stands_is_told_once_and_nothing_is_sent() {
+    let told = on_loopback_and_like_it!(own_ends);
+    let closed: Vec<_> = told.iter().filter(|it| it.starts_with("closed")).collect();
+    assert_eq!(closed.len(), 9);
+    for (number, closed) in closed.into_iter().enumerate() {
+        let phase = if number < 3 { "Resolve" } else { "Connect" };
+        let meaning = format!("phase: {phase}, sent: No, source: Closed");
+        assert!(closed.starts_with("closed after 0"), "{closed}");
+        assert!(closed.contains(&meaning), "{closed}");
     }
 }
