@@ -89,6 +89,12 @@ impl SendQueue {
         self.len() == 0
     }
 
+    /// Storage that it has borrowed.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The bound.
     pub(crate) fn bytes_max(&self) -> usize {
         self.bytes_max
