@@ -4,6 +4,7 @@
 
 mod connecting;
 mod links;
+mod storage;
 
 use std::net::SocketAddr;
 use std::time::Duration;
