@@ -30,3 +30,17 @@ fn a_skipped_reply_leaves_no_storage_behind() {
     assert_eq!(bench.events(ms(1)), []);
     assert_eq!(bench.engine.borrowed_bytes(), 0);
 }
+
+/// The queue kept its storage when the last of it was taken back instead of written.
+#[test]
+fn a_request_that_is_taken_back_leaves_no_storage_behind() {
+    let mut bench = Bench::new(Config::default());
+    let (upstream, _socket) = bench.upstream(1);
+    bench.ask(upstream, 1, ms(1));
+    bench.stall(ms(2));
+    let events = bench.events(ms(1));
+    assert_eq!(events.first().and_then(failed), Some((1, Source::Deadline)));
+    // The next turn gives up what this one used.
+    assert_eq!(bench.events(ms(1)), []);
+    assert_eq!(bench.engine.borrowed_bytes(), 0);
+}
