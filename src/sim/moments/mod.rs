@@ -5,6 +5,7 @@
 mod connecting;
 mod links;
 mod storage;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::time::Duration;
