@@ -209,15 +209,14 @@ impl Run {
 
     /// When nothing is asked any more, everything is given back.
     fn rests(&mut self) {
-        self.pass(self.options.late_max());
-        for upstream in &self.upstreams {
-            let stats = self.client.core.upstream_stats(*upstream).unwrap();
-            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
-        }
         let timeouts = self.options.client.timeouts;
         self.pass(timeouts.idle * 2 + timeouts.connect.min(HEALED_WITHIN) + SETTLED_AFTER);
         // Slots are reaped at the start of a turn.
         self.round(self.world.now());
+        for upstream in &self.upstreams {
+            let stats = self.client.core.upstream_stats(*upstream).unwrap();
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+        }
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
         assert_eq!(self.client.borrowed_bytes(), 0, "storage is held");
         assert!(
