@@ -35,6 +35,7 @@ mod random;
 mod scenarios;
 #[cfg(test)]
 mod storms;
+mod tap;
 mod traffic;
 mod weather;
 mod world;

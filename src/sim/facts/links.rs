@@ -5,17 +5,15 @@
 //! loopback device: each fact runs this test program again inside one.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::namespace::{drop_rules, is_inside, nft, runs_inside};
 use super::{Pair, holds, real, simulated};
 use crate::kernel::{Kernel, Readiness};
 use crate::sim::connecting::Unreachable;
 use crate::socket_options::{Keepalive, SocketOptions};
 use crate::time::Time;
 
-/// Set for the process inside the namespace.
-const INSIDE: &str = "TAUT_SIM_FACT_INSIDE";
 const SECOND: Duration = Duration::from_secs(1);
 /// What came before it is taken for the beginning, and a real kernel's timers are late by its tick and
 /// by the first sending again.
@@ -24,52 +22,6 @@ const LATE_MAX: Duration = Duration::from_millis(900);
 
 /// Of a hundredth of a second each.
 const WAITS_MAX: u32 = 1_000;
-
-/// A namespace that is gone at the end.
-struct Namespace(String);
-
-impl Namespace {
-    fn new(test: &str) -> Namespace {
-        let end = test.rsplit("::").next().unwrap();
-        let name = format!("fact-{}-{}", &end[..end.len().min(40)], std::process::id());
-        run("ip", &["netns", "add", &name]);
-        let namespace = Namespace(name);
-        run("ip", &["-n", &namespace.0, "link", "set", "lo", "up"]);
-        namespace
-    }
-
-    fn runs(&self, test: &str) {
-        let program = std::env::current_exe().unwrap();
-        let status = Command::new("ip")
-            .args(["netns", "exec", &self.0])
-            .arg(program)
-            .args([test, "--exact", "--ignored", "--nocapture"])
-            .env(INSIDE, "1")
-            .status()
-            .unwrap();
-        assert!(status.success(), "{test}, in its namespace");
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let gone = Command::new("ip").args(["netns", "del", &self.0]).status();
-        assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let mut command = Command::new(program);
-    let output = command.args(arguments).stderr(Stdio::inherit()).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}");
-}
-
-/// Adds a rule for what comes in on loopback.
-fn nft(rule: &str) {
-    let chain = "add table ip fact; add chain ip fact input { type filter hook input priority 0; }";
-    run("nft", &[&format!("{chain}; add rule ip fact input {rule}")]);
-}
 
 impl<K: Kernel> Pair<K> {
     /// The same again with a connection that has these options, at its near end.
@@ -111,7 +63,7 @@ impl<K: Kernel> Pair<K> {
     fn close_holes(&mut self) {
         match &self.network {
             Some(network) => network.borrow_mut().fill_holes(),
-            None => run("nft", &["delete table ip fact"]),
+            None => drop_rules(),
         }
     }
 
@@ -226,8 +178,8 @@ macro_rules! holds_on_a_link {
             }
             let path = concat!(module_path!(), "::", stringify!($name));
             let test = path.split_once("::").unwrap().1;
-            if std::env::var_os(INSIDE).is_none() {
-                return Namespace::new(test).runs(test);
+            if !is_inside() {
+                return runs_inside(test);
             }
             assert_eq!(calls(simulated()), calls(real()));
         }

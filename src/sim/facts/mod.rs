@@ -7,6 +7,7 @@
 mod edges;
 mod endings;
 mod links;
+mod namespace;
 
 use std::io;
 use std::net::SocketAddr;

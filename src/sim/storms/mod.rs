@@ -3,15 +3,23 @@
 //!
 //! `TAUT_SIM_SEEDS` sets how many seeds are run (2,000), `TAUT_SIM_FIRST` where they begin (0).
 //! `TAUT_SIM_SEED` runs a single one, with `TAUT_SIM_FAULTS` in the weather of a schedule as a failure
-//! names it. A failing seed is printed with what it expands to and the faults that it needs.
+//! names it. A failing seed is printed with what it expands to and the faults that it needs
+//! (`TAUT_SIM_TRIALS=0`: all that there were).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod dialect;
 mod failure;
+mod host;
 mod options;
 mod peer;
 mod promises;
+mod round;
 mod run;
+mod settings;
 mod shrink;
+mod streams;
+mod tape;
+mod wire;
 
 use std::env;
 use std::io::Write;
