@@ -225,6 +225,8 @@ fn calls_fail_for_a_while<S: Stage>(stage: impl Fn() -> S, workload: Workload, n
 fn both_worlds_tell_alike(workload: Workload) {
     let mut tries = Tries::default();
     let all = rows();
+    // Of several connections at once the kernel may tell in whatever order which is lost.
+    let one_at_a_time = !matches!(workload, Workload::Pipelined | Workload::Warm);
     let of_connecting = |row: &&Row| {
         use Operation::{Accept, Connect, Register, Resolve, TakeError};
         let operation = row.operation;
@@ -234,6 +236,7 @@ fn both_worlds_tell_alike(workload: Workload) {
         .iter()
         .filter(of_connecting)
         .flat_map(|row| [(row, Side::Client), (row, Side::Server)])
+        .filter(|(_, side)| *side == Side::Client || one_at_a_time)
     {
         let failures = vec![failure(row, 1, Span::Calls(1))];
         tries.one((workload, side, row), || {

@@ -3,33 +3,19 @@
 use std::time::Duration;
 
 use super::hand::Hand;
-use super::on_loopback_and_like_it;
 use super::stage::Stage;
+use super::{on_loopback_and_like_it, patient};
 use crate::config::{Config, Timeouts};
 use crate::frame::Framing;
 use crate::sim::world::World;
 use crate::time::Time;
 use crate::upstream::Upstream;
 
-const SHORT: Duration = Duration::from_millis(30);
+const SHORT: Duration = Duration::from_millis(200);
 
 /// Everything is patient but what a script shortens.
 fn config(shorten: impl FnOnce(&mut Timeouts)) -> Config {
-    let long = Duration::from_secs(600);
-    let mut config = Config::default();
-    config.timeouts = Timeouts {
-        resolve: long,
-        connect: long,
-        connect_address: long,
-        first_byte: long,
-        read_stall: long,
-        write_stall: long,
-        request: long,
-        wait: long,
-        idle: long,
-        linger: long,
-        ..Timeouts::default()
-    };
+    let mut config = patient();
     shorten(&mut config.timeouts);
     config
 }
@@ -80,7 +66,7 @@ fn resolve<S: Stage>(mut stage: S) -> String {
 fn a_lookup_that_hangs() {
     let told = on_loopback_and_like_it!(resolve);
     assert!(
-        told.contains("phase: Resolve, sent: No, source: Timeout(30ms)"),
+        told.contains("phase: Resolve, sent: No, source: Timeout(200ms)"),
         "{told}"
     );
 }
@@ -97,7 +83,7 @@ fn connect<S: Stage>(mut stage: S) -> String {
 fn a_backlog_that_is_full() {
     let told = on_loopback_and_like_it!(connect);
     assert!(
-        told.contains("phase: Connect, sent: No, source: Timeout(30ms)"),
+        told.contains("phase: Connect, sent: No, source: Timeout(200ms)"),
         "{told}"
     );
 }
@@ -110,7 +96,7 @@ fn idle<S: Stage>(stage: S) -> String {
 fn a_connection_that_is_idle() {
     let told = on_loopback_and_like_it!(idle);
     assert!(
-        told.contains("phase: Idle, sent: No, source: Timeout(30ms)"),
+        told.contains("phase: Idle, sent: No, source: Timeout(200ms)"),
         "{told}"
     );
 }
@@ -125,7 +111,7 @@ fn read_stall<S: Stage>(stage: S) -> String {
 fn a_frame_that_does_not_go_on() {
     let told = on_loopback_and_like_it!(read_stall);
     assert!(
-        told.contains("phase: Read, sent: No, source: Timeout(30ms)"),
+        told.contains("phase: Read, sent: No, source: Timeout(200ms)"),
         "{told}"
     );
 }
@@ -133,7 +119,7 @@ fn a_frame_that_does_not_go_on() {
 fn write_stall<S: Stage>(stage: S) -> bool {
     let mut hand = standing(stage, config(|it| it.write_stall = SHORT));
     hand.send_until_full(0);
-    closed(hand).contains("phase: Write, sent: Maybe, source: Timeout(30ms)")
+    closed(hand).contains("phase: Write, sent: Maybe, source: Timeout(200ms)")
 }
 
 #[test]
@@ -152,7 +138,7 @@ fn linger<S: Stage>(stage: S) -> String {
 fn a_peer_that_does_not_close() {
     let told = on_loopback_and_like_it!(linger);
     assert!(
-        told.contains("phase: Drain, sent: Maybe, source: Timeout(30ms)"),
+        told.contains("phase: Drain, sent: Maybe, source: Timeout(200ms)"),
         "{told}"
     );
 }
@@ -165,7 +151,7 @@ fn first_byte<S: Stage>(stage: S) -> Vec<String> {
 fn a_reply_that_does_not_come() {
     let told = on_loopback_and_like_it!(first_byte);
     assert!(
-        told[0].contains("phase: Read, sent: Maybe, source: Timeout(30ms)"),
+        told[0].contains("phase: Read, sent: Maybe, source: Timeout(200ms)"),
         "{told:?}"
     );
 }
@@ -183,7 +169,7 @@ fn a_connection_that_does_not_come_free() {
     let told = on_loopback_and_like_it!(wait);
     assert_eq!(told[0], "reply in time");
     assert!(
-        told[1].contains("phase: Connect, sent: No, source: Timeout(30ms)"),
+        told[1].contains("phase: Connect, sent: No, source: Timeout(200ms)"),
         "{told:?}"
     );
 }

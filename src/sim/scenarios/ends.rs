@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::hand::Hand;
 use super::stage::{Real, Stage};
-use super::{like_loopback, on_loopback_and_like_it};
+use super::{like_loopback, on_loopback_and_like_it, patient};
 use crate::config::{Config, Peek};
 use crate::frame::Framing;
 use crate::sim::world::World;
@@ -127,7 +127,7 @@ fn raw<S: Stage>(stage: S, place: Place) -> [Vec<String>; 2] {
     let config = Config {
         peek: place.peek,
         half_close: place.half_close,
-        ..Config::default()
+        ..patient()
     };
     let mut hand = Hand::new(stage, config);
     hand.connect(&Framing::line());
@@ -156,7 +156,7 @@ fn raw<S: Stage>(stage: S, place: Place) -> [Vec<String>; 2] {
 fn requests<S: Stage>(stage: S, place: Place) -> [Vec<String>; 2] {
     let config = Config {
         peek: place.peek,
-        ..Config::default()
+        ..patient()
     };
     let mut hand = Hand::new(stage, config);
     let upstream = Upstream::new(hand.at.to_string());
@@ -257,7 +257,7 @@ fn an_end_means_what_came_before_it_and_what_was_sent() {
 fn own_ends<S: Stage>(mut stage: S) -> Vec<String> {
     stage.name("silent.test", &[]);
     let (full, _full) = stage.full();
-    let mut hand = Hand::new(stage, Config::default());
+    let mut hand = Hand::new(stage, patient());
     let targets = [
         String::from("silent.test:9"),
         full.to_string(),

@@ -2,8 +2,8 @@
 //! lag behind.
 
 use super::hand::Hand;
-use super::on_loopback_and_like_it;
 use super::stage::Stage;
+use super::{on_loopback_and_like_it, patient};
 use crate::config::{Config, Limits};
 use crate::error::{Limit, Source};
 use crate::frame::Framing;
@@ -21,7 +21,7 @@ fn standing<S: Stage>(stage: S, config: Config, framing: &Framing) -> Hand<S> {
 
 /// The peer reads nothing until the queue is full, and then everything.
 fn a_window_that_shuts_and_opens<S: Stage>(stage: S) -> (bool, Vec<String>) {
-    let mut hand = standing(stage, Config::default(), &Framing::line());
+    let mut hand = standing(stage, patient(), &Framing::line());
     let sent = hand.send_until_full(0);
     let mut read = 0;
     hand.until_read(0, sent, &mut read);
@@ -48,7 +48,7 @@ fn what_was_queued_before_a_shut_window_arrives_when_it_opens_and_room_is_told_o
 
 /// The bounds of a client, each met by name.
 fn bounds<S: Stage>(stage: S) -> Vec<Source> {
-    let mut config = Config::default();
+    let mut config = patient();
     config.limits = Limits {
         connections_max: 2,
         waiting_requests_max: 2,
@@ -90,7 +90,7 @@ fn each_bound_is_met_by_its_name() {
 /// A peer that says much to a program that pulls nothing: it is not read beyond the bound, and all of
 /// it comes in order once it is pulled.
 fn a_program_that_lags<S: Stage>(stage: S) -> (bool, Vec<String>) {
-    let mut config = Config::default();
+    let mut config = patient();
     config.limits.unpulled_bytes_max = 200;
     config.limits.read_bytes = 64;
     let mut hand = standing(stage, config, &Framing::line());

@@ -144,6 +144,27 @@ impl<S: Stage, K: BuiltOn<S::Base>> Script<S, K> {
     }
 }
 
+/// Nothing is ever late, however slow the machine is.
+pub(super) fn patient() -> Config {
+    let timeouts = Timeouts {
+        resolve: AN_HOUR,
+        connect: AN_HOUR,
+        connect_address: AN_HOUR,
+        first_byte: AN_HOUR,
+        read_stall: AN_HOUR,
+        write_stall: AN_HOUR,
+        request: AN_HOUR,
+        wait: AN_HOUR,
+        idle: AN_HOUR,
+        linger: AN_HOUR,
+        ..Timeouts::default()
+    };
+    Config {
+        timeouts,
+        ..Config::default()
+    }
+}
+
 /// Sends back whatever comes, and ends what the peer has ended.
 fn echo<K: Kernel>(engine: &mut Engine<K>, event: &Event) {
     match event {
