@@ -28,15 +28,22 @@ pub(super) fn client(
         config.timeouts = patient();
         return config;
     }
-    if random.happens(Chance(300)) {
+    let is_hasty = random.happens(Chance(300));
+    if is_hasty {
         config.timeouts = hasty(random, timeout_min);
     }
+    // Where connections end at once when idle and nobody may wait, nothing is ever served.
+    let (none, nothing) = if is_hasty {
+        (1, payload_max + 1)
+    } else {
+        (0, 0)
+    };
     if random.happens(Chance(300)) {
         let limits = &mut config.limits;
         limits.connections_max = connections_min + pick(random, &[0, 1, 4]);
         limits.send_queue_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
-        limits.waiting_requests_max = pick(random, &[1, 2, 10]);
-        limits.waiting_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
+        limits.waiting_requests_max = pick(random, &[none, 1, 10]);
+        limits.waiting_bytes_max = pick(random, &[nothing, payload_max + 1, 4_000]);
         limits.submissions_max = pick(random, &[1, 5]);
     }
     config
