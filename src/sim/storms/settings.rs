@@ -13,13 +13,15 @@ const AROUND_BYTES: usize = 64;
 /// Nothing is longer than this.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Of the client: small limits, and timeouts that are met.
+/// Of the client: small limits, and timeouts that are met. `ends_idle`: a server ends what is idle
+/// before the client's program asks again.
 pub(super) fn client(
     random: &mut Random,
     is_benign: bool,
     timeout_min: Duration,
     payload_max: usize,
     connections_min: usize,
+    ends_idle: bool,
 ) -> Config {
     let mut config = config(random);
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
@@ -33,7 +35,7 @@ pub(super) fn client(
         config.timeouts = hasty(random, timeout_min);
     }
     // Where connections end at once when idle and nobody may wait, nothing is ever served.
-    let (none, nothing) = if is_hasty {
+    let (none, nothing) = if is_hasty || ends_idle {
         (1, payload_max + 1)
     } else {
         (0, 0)
