@@ -59,8 +59,11 @@ impl<K: Kernel> Engine<K> {
             if let Owner::Service { service, member } = slot.owner {
                 deadline = deadline.min(core.services[service as usize].next_deadline(member));
             }
+            let tick = core.wheel.deadline(slot.timer);
+            if deadline.is_never() && !slot.in_ready {
+                assert_eq!(tick, None, "{} has a timer for nothing", slot.id);
+            }
             if !deadline.is_never() && !slot.in_ready && !slot.is_stalled {
-                let tick = core.wheel.deadline(slot.timer);
                 let latest = deadline.tick_ceil().max(core.now.tick_floor() + 1);
                 assert!(
                     tick.is_some_and(|tick| tick <= latest),
@@ -85,7 +88,7 @@ impl<K: Kernel> Engine<K> {
             };
             // Its queue was too full, and it is served when that has drained to half.
             let conn = &core.slots[index as usize].conn;
-            let is_to_drain = conn.is_to_tell_writable() && conn.queued() > 0;
+            let is_to_drain = conn.is_to_tell_writable() && conn.queued() > 0 || conn.is_broken();
             assert!(
                 is_to_drain,
                 "a request waits although a connection can take it"

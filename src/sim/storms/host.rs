@@ -1,5 +1,6 @@
 //! A server of a run, scripted or bundled: turned like a client's loop, unless it stalls.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::options::Party;
@@ -11,10 +12,10 @@ use crate::frame::Framing;
 use crate::server::{GenericServer, ServerConfig};
 use crate::sim::faults::FaultKind;
 use crate::sim::kernel::SimKernel;
+use crate::sim::random::Random;
 use crate::sim::weather::Weather;
 use crate::sim::world::{SimEngine, World};
 use crate::time::Time;
-use std::net::SocketAddr;
 
 pub(super) struct Host {
     what: What,
@@ -44,8 +45,7 @@ impl Host {
             read_bytes_max: u64::MAX,
         };
         let any = engine.core.kernel.address(0);
-        let framing = || Framing::raw();
-        let (_, address) = insist(|| engine.core.listen(any, framing(), profile.clone()));
+        let (_, address) = engine.core.listen(any, Framing::raw(), profile).unwrap();
         Host {
             what: What::Scripted(Box::new((engine, peer))),
             address,
@@ -54,11 +54,9 @@ impl Host {
     }
 
     pub(super) fn bundled(world: &mut World, config: &ServerConfig) -> Host {
-        let server = insist(|| {
-            let kernel = SimKernel::new(&world.network);
-            let any = kernel.address(0);
-            GenericServer::bind(kernel, any, config.clone())
-        });
+        let kernel = SimKernel::new(&world.network);
+        let any = kernel.address(0);
+        let server = GenericServer::bind(kernel, any, config.clone()).unwrap();
         Host {
             address: server.local_addr(),
             what: What::Bundled(Box::new(server)),
@@ -66,12 +64,13 @@ impl Host {
         }
     }
 
+    /// The server of an upstream.
     pub(super) fn of_party(
         world: &mut World,
         config: &Config,
         party: &Party,
         frame_bytes_max: usize,
-        random: crate::sim::random::Random,
+        random: Random,
     ) -> Host {
         if let Some(bundled) = &party.bundled {
             return Host::bundled(world, bundled);
@@ -171,16 +170,6 @@ impl Host {
         match &self.what {
             What::Scripted(_) => true,
             What::Bundled(server) => server.is_drained(),
-        }
-    }
-}
-
-/// A call of the kernel may fail by the weather: again, then.
-fn insist<T>(mut ask: impl FnMut() -> Result<T, Error>) -> T {
-    loop {
-        match ask() {
-            Ok(it) => return it,
-            Err(error) => assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}"),
         }
     }
 }

@@ -167,8 +167,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
     for kind in FaultKind::ALL {
-        let (decisions, faults) = totals.faults[kind as usize];
-        assert!(faults > 0 || decisions == 0, "{kind:?} never happens");
+        assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }
 }
 

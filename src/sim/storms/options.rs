@@ -116,8 +116,16 @@ impl Options {
         let streams = Streams::drawn(random, slowest);
         let made_at_once = parties.iter().map(Party::made_at_once).sum::<usize>();
         let connections_min = made_at_once + 1;
+        let ends_idle = parties.iter().any(Party::ends_idle);
         Options {
-            client: settings::client(random, is_benign, timeout_min, payload_max, connections_min),
+            client: settings::client(
+                random,
+                is_benign,
+                timeout_min,
+                payload_max,
+                connections_min,
+                ends_idle,
+            ),
             server: settings::server(random),
             faults,
             buffer_bytes,
@@ -203,6 +211,12 @@ impl Party {
             // who has gone and was not noticed yet.
             Some(server) => u64::from(server.connections_max >= 100),
         }
+    }
+
+    /// Whether its server ends what is idle sooner than a program that asks now and then asks again.
+    fn ends_idle(&self) -> bool {
+        let server = self.bundled.as_ref();
+        server.is_some_and(|server| server.idle_timeout < Duration::from_secs(1))
     }
 
     /// Connections that are made when it is added.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::run::Run;
 use super::wire::{delivered, no_edge_is_lost};
+use crate::error::Error;
 use crate::event::Event;
 use crate::sim::faults::FaultKind;
 use crate::sim::world::SimEngine;
@@ -23,8 +24,7 @@ impl Run {
             self.turn_client();
         }
         for host in self.hosts.iter_mut().filter(|host| host.is_turned(now)) {
-            let turned = host.turn(now);
-            may_lack_memory(turned.map_err(|error| error.errno()));
+            may_lack_memory(host.turn(now));
         }
         // A step of time for all of it.
         self.world.step();
@@ -60,8 +60,7 @@ impl Run {
         let host = self.client.core.kernel.host();
         let here = delivered(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
-        let turned = self.client.turn(Some(Duration::ZERO));
-        may_lack_memory(turned.map_err(|error| error.errno()));
+        may_lack_memory(self.client.turn(Some(Duration::ZERO)));
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
                 self.was_not_here(*tag, error, &here);
@@ -121,8 +120,8 @@ impl Run {
 }
 
 /// A turn fails when the wait does, which the weather may make fail.
-fn may_lack_memory(turned: Result<(), Option<i32>>) {
-    if let Err(errno) = turned {
-        assert_eq!(errno, Some(libc::ENOMEM));
+fn may_lack_memory(turned: Result<(), Error>) {
+    if let Err(error) = turned {
+        assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
     }
 }

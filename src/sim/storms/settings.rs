@@ -13,13 +13,15 @@ const AROUND_BYTES: usize = 64;
 /// Nothing is longer than this.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Of the client: small limits, and timeouts that are met.
+/// Of the client: small limits, and timeouts that are met. `ends_idle`: a server ends what is idle
+/// before the client's program asks again.
 pub(super) fn client(
     random: &mut Random,
     is_benign: bool,
     timeout_min: Duration,
     payload_max: usize,
     connections_min: usize,
+    ends_idle: bool,
 ) -> Config {
     let mut config = config(random);
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
@@ -28,15 +30,22 @@ pub(super) fn client(
         config.timeouts = patient();
         return config;
     }
-    if random.happens(Chance(300)) {
+    let is_hasty = random.happens(Chance(300));
+    if is_hasty {
         config.timeouts = hasty(random, timeout_min);
     }
+    // Where connections end at once when idle and nobody may wait, nothing is ever served.
+    let (none, nothing) = if is_hasty || ends_idle {
+        (1, payload_max + 1)
+    } else {
+        (0, 0)
+    };
     if random.happens(Chance(300)) {
         let limits = &mut config.limits;
         limits.connections_max = connections_min + pick(random, &[0, 1, 4]);
         limits.send_queue_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
-        limits.waiting_requests_max = pick(random, &[1, 2, 10]);
-        limits.waiting_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
+        limits.waiting_requests_max = pick(random, &[none, 1, 10]);
+        limits.waiting_bytes_max = pick(random, &[nothing, payload_max + 1, 4_000]);
         limits.submissions_max = pick(random, &[1, 5]);
     }
     config
