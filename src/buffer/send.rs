@@ -63,7 +63,7 @@ impl SendQueue {
 
     /// Takes payloads out again of which the kernel has nothing yet, in the order of the stream. What is behind each
     /// moves forward, once for all of them: half of a long queue may go in one tick.
-    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
+    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>, pool: &mut Pool) {
         let (written, queued) = (self.written, self.queued_bytes());
         let place = |offset: u64| self.head + (offset - written) as usize;
         // Bytes up to `kept` stay, those from `behind` on are not looked at yet.
@@ -82,6 +82,9 @@ impl SendQueue {
         if let Some((kept, behind)) = gap {
             self.bytes.drain(kept..behind);
         }
+        if self.is_empty() {
+            self.clear(pool);
+        }
     }
 
     /// Drops what waits; gives the storage back.
@@ -99,6 +102,12 @@ impl SendQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Storage that it has borrowed.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The bound.
@@ -155,7 +164,7 @@ mod tests {
         let b = queue.push(b"bbb", &mut pool).unwrap();
         queue.push(b"ccc", &mut pool);
         queue.written(1, &mut pool);
-        queue.withdraw(std::iter::once(b));
+        queue.withdraw(std::iter::once(b), &mut pool);
         assert_eq!(queue.pending(), b"aaccc");
         assert_eq!(queue.queued_bytes(), 6);
     }
@@ -170,7 +179,7 @@ mod tests {
             let ranges = payloads.map(|it| queue.push(it.as_bytes(), &mut pool).unwrap());
             queue.written(1, &mut pool);
             let goes = |n: &usize| chosen >> n & 1 == 1;
-            queue.withdraw((0..7).filter(goes).map(|n| ranges[n].clone()));
+            queue.withdraw((0..7).filter(goes).map(|n| ranges[n].clone()), &mut pool);
             let stays: String = (0..7).filter(|n| !goes(n)).map(|n| payloads[n]).collect();
             assert_eq!(queue.pending(), stays.as_bytes(), "{chosen:b}");
             assert_eq!(queue.queued_bytes(), 1 + stays.len() as u64);

@@ -303,9 +303,9 @@ impl Conn {
     }
 
     /// Takes back bytes of which none has been written, in their order. What a failed write has dropped is gone already.
-    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
+    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>, pool: &mut Pool) {
         if self.broken.is_none() {
-            self.queue.withdraw(ranges);
+            self.queue.withdraw(ranges, pool);
         }
     }
 

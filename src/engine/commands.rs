@@ -191,8 +191,9 @@ impl<K: Kernel> Core<K> {
                 }
             }
             None => {
-                it.wait(now, request, tag, asked.deadline, payload)?;
+                let waits = it.wait(now, request, tag, asked.deadline, payload);
                 self.connect_members(upstream.0);
+                waits?;
             }
         }
         self.requests_made += 1;

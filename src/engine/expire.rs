@@ -85,8 +85,10 @@ impl<K: Kernel> Core<K> {
         self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
         let slot = &mut self.slots[index as usize];
         let unsent = expired.iter().filter(|(_, sent)| *sent == Sent::No);
-        slot.conn
-            .withdraw(unsent.map(|(request, _)| request.range.clone()));
+        slot.conn.withdraw(
+            unsent.map(|(request, _)| request.range.clone()),
+            &mut self.send_pool,
+        );
         for (request, sent) in expired {
             let whole = request.range.end <= progress.written;
             let phase = if whole { Phase::Read } else { Phase::Write };

@@ -290,7 +290,8 @@ impl Run {
 
     fn withdraw(&mut self) {
         if let Some(range) = self.ledger.withdrawn() {
-            self.conn.withdraw(std::iter::once(range));
+            self.conn
+                .withdraw(std::iter::once(range), &mut self.send_pool);
         }
     }
 

@@ -12,6 +12,7 @@ use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
 use super::network::{ListeningEnd, Network, Shared};
 use super::random::Random;
+use super::tap::{Ended, Tap};
 use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
@@ -27,9 +28,8 @@ pub(crate) struct SimKernel {
     host: usize,
     /// For the engine's jitter.
     random: Random,
-    /// For a test of what fails when: calls that may fail, counted, and the one that does.
-    calls: u64,
-    pub(crate) fail_at: Option<(u64, i32)>,
+    /// Listens in, where a test wants to know.
+    pub(crate) tap: Option<Tap>,
 }
 
 /// A socket of a simulated kernel.
@@ -51,8 +51,7 @@ impl SimKernel {
             weather: inner.weather.clone(),
             host,
             random,
-            calls: 0,
-            fail_at: None,
+            tap: None,
         }
     }
 
@@ -82,20 +81,16 @@ impl SimKernel {
         }
     }
 
-    /// A call that may fail: it does when it is the one that was asked to, or in bad weather.
+    /// Another thread asks for attention.
+    pub(crate) fn wake(&self) {
+        self.network.borrow_mut().hosts[self.host].is_woken = true;
+    }
+
+    /// A call that may fail: it does in bad weather. (A chosen one fails in `failing`.)
     fn may_fail(&mut self) -> io::Result<()> {
-        self.asked_to_fail()?;
         match self.weather.happens(FaultKind::CallFails) {
             true => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
             false => Ok(()),
-        }
-    }
-
-    fn asked_to_fail(&mut self) -> io::Result<()> {
-        self.calls += 1;
-        match self.fail_at {
-            Some((at, errno)) if at == self.calls => Err(io::Error::from_raw_os_error(errno)),
-            _ => Ok(()),
         }
     }
 
@@ -142,12 +137,14 @@ impl Kernel for SimKernel {
         self.may_fail()?;
         let key = self.calls(|network, host| network.connect(host, to, options))?;
         self.watch(key, token);
+        if let (Some(tap), Some(end)) = (&mut self.tap, self.network.borrow().ends.get(&key)) {
+            tap.opened(token, end.local);
+        }
         Ok(SimSocket(key))
     }
 
     fn listen(&mut self, at: SocketAddr, token: u64) -> io::Result<SimListener> {
         // A server that cannot listen is no run: the weather does not touch it.
-        self.asked_to_fail()?;
         let mut network = self.network.borrow_mut();
         let port = if at.port() == 0 {
             network.next_port()
@@ -190,6 +187,7 @@ impl Kernel for SimKernel {
     ) -> Result<(), Refused> {
         self.may_fail()?;
         self.with(socket, |end| end.set(options))?;
+        self.network.borrow_mut().doubt_who_is_gone(socket.0);
         self.watch(socket.0, token);
         Ok(())
     }
@@ -234,7 +232,14 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.calls(|network, _| network.write(socket.0, from))
+        let mut network = self.network.borrow_mut();
+        let token = network.ends.get(&socket.0).and_then(|end| end.token);
+        let taken = network.write(socket.0, from)?;
+        if let (Some(tap), Some(token)) = (&mut self.tap, token) {
+            tap.wrote(token, &from[..taken]);
+        }
+        network.arrive();
+        Ok(taken)
     }
 
     fn peek(&mut self, socket: &SimSocket) -> Peeked {
@@ -260,7 +265,20 @@ impl Kernel for SimKernel {
     }
 
     fn close(&mut self, socket: SimSocket, reset: bool) {
-        self.calls(|network, _| network.close(socket.0, reset));
+        let mut network = self.network.borrow_mut();
+        let end = network.ends.get(&socket.0);
+        if let (Some(tap), Some(end)) = (&mut self.tap, end)
+            && let Some(token) = end.token
+        {
+            let ended = Ended {
+                delivered_bytes: end.received_bytes,
+                unread_bytes: end.received.len(),
+                has_fin: end.fin_received,
+            };
+            tap.closed(token, ended);
+        }
+        network.close(socket.0, reset);
+        network.arrive();
     }
 
     fn take_error(&self, socket: &SimSocket) -> io::Result<Option<io::Error>> {
@@ -313,7 +331,8 @@ impl Kernel for SimKernel {
         ready: &mut Vec<Readiness>,
     ) -> io::Result<Woken> {
         self.may_fail()?;
-        if self.interrupted() {
+        // A signal ends a wait in which there is nothing to tell (ep_poll looks for events first).
+        if !self.network.borrow().is_ready(self.host) && self.interrupted() {
             return Ok(Woken::default());
         }
         let mut network = self.network.borrow_mut();

@@ -9,6 +9,9 @@
 //! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only while no open member can
 //! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
 
+#[cfg(test)]
+mod check;
+
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
@@ -55,6 +58,8 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
+    /// A request could not even wait, and no connection was begun since.
+    turned_away: bool,
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
@@ -78,6 +83,7 @@ impl Service {
             members: (0..options.connections.max).map(member).collect(),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
             stats: UpstreamStats::default(),
@@ -93,6 +99,7 @@ impl Service {
         let member = &mut self.members[member as usize];
         member.state = State::Connecting;
         member.connection = connection;
+        self.turned_away = false;
         self.stats.connecting += 1;
     }
 
@@ -251,7 +258,7 @@ impl Service {
         self.place(member);
     }
 
-    /// No member can take it now: it waits.
+    /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
     pub(crate) fn wait(
         &mut self,
         now: Time,
@@ -260,13 +267,12 @@ impl Service {
         deadline: Time,
         payload: &[u8],
     ) -> Result<(), Error> {
-        self.waiting.push(
-            request,
-            tag,
-            deadline,
-            now.after(self.timeouts.wait),
-            payload,
-        )?;
+        let wait_until = now.after(self.timeouts.wait);
+        let waits = self
+            .waiting
+            .push(request, tag, deadline, wait_until, payload);
+        self.turned_away |= waits.is_err();
+        waits?;
         self.ids.put(tag, Place::Waiting);
         Ok(())
     }
@@ -290,32 +296,16 @@ impl Service {
             return Some(self.warmed - 1);
         }
         let due = |member: &Member| matches!(member.state, State::Absent { until } if until <= now);
-        let candidates = if !self.lacks_connections() {
-            0
-        } else if self.waiting.len() > self.stats.connecting && self.balance.least().is_none() {
-            self.members.len()
-        } else {
-            self.options.connections.warm
-        };
-        let found = self.members[..candidates].iter().position(due);
+        let found = self.wanted().iter().position(due);
         found.map(|member| member as u32)
     }
 
     /// When to call `handle_timeout` and `poll_connect` again.
     pub(crate) fn poll_timeout(&self) -> Time {
         let mut next = self.waiting.next_deadline();
-        if self.lacks_connections() {
-            let warm = self.options.connections.warm;
-            let none_serves = self.balance.least().is_none();
-            let wanted = if none_serves && self.waiting.len() > self.stats.connecting {
-                self.members.len()
-            } else {
-                warm
-            };
-            for member in &self.members[..wanted] {
-                if let State::Absent { until } = member.state {
-                    next = next.min(until);
-                }
+        for member in self.wanted() {
+            if let State::Absent { until } = member.state {
+                next = next.min(until);
             }
         }
         next
@@ -376,11 +366,14 @@ impl Service {
         }
     }
 
-    /// Whether any member has no connection and may get one.
-    fn lacks_connections(&self) -> bool {
-        let some_wanted =
-            self.options.connections.warm > 0 || self.waiting.len() > self.stats.connecting;
-        some_wanted && self.members.len() > self.stats.open + self.stats.connecting
+    /// Members that are to have a connection: the warm ones, and any when nobody can take what is asked.
+    fn wanted(&self) -> &[Member] {
+        let asking = self.waiting.len().max(usize::from(self.turned_away));
+        match asking > self.stats.connecting && self.balance.least().is_none() {
+            _ if self.members.len() == self.stats.open + self.stats.connecting => &[],
+            true => &self.members,
+            false => &self.members[..self.options.connections.warm],
+        }
     }
 
     /// Offers the member by its load, unless it may take nothing.

@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::failing::{Failure, Operation, Span};
 use super::faults::Faults;
 use super::random::{Chance, Random};
+use super::scenarios::like_loopback;
 use super::scenarios::stage::{Real, Stage};
 use super::world::World;
 use judge::{Course, course};
@@ -219,6 +220,43 @@ fn calls_fail_for_a_while<S: Stage>(stage: impl Fn() -> S, workload: Workload, n
     tries.end();
 }
 
+/// What the client is told is the same in both worlds: when nothing fails, and when the first call of
+/// a kind does.
+fn both_worlds_tell_alike(workload: Workload) {
+    let mut tries = Tries::default();
+    let all = rows();
+    // Of several connections at once the kernel may tell in whatever order which is lost.
+    let one_at_a_time = !matches!(workload, Workload::Pipelined | Workload::Warm);
+    let of_connecting = |row: &&Row| {
+        use Operation::{Accept, Connect, Register, Resolve, TakeError};
+        let operation = row.operation;
+        matches!(operation, Connect | TakeError | Resolve | Register | Accept)
+    };
+    for (row, side) in all
+        .iter()
+        .filter(of_connecting)
+        .flat_map(|row| [(row, Side::Client), (row, Side::Server)])
+        .filter(|(_, side)| *side == Side::Client || one_at_a_time)
+    {
+        let failures = vec![failure(row, 1, Span::Calls(1))];
+        tries.one((workload, side, row), || {
+            let world = World::new(0, like_loopback());
+            let (simulated, failed) = told(world, workload, side, &failures);
+            let (real, _) = told(Real::default(), workload, side, &failures);
+            assert_eq!(simulated, real, "simulated, and over loopback");
+            failed
+        });
+    }
+    tries.end();
+}
+
+fn told<S: Stage>(stage: S, workload: Workload, side: Side, failures: &[Failure]) -> (Course, u64) {
+    let mut trial = Trial::new(stage, side);
+    trial.set_failures(failures.to_vec());
+    workload.work(&mut trial);
+    (course(&trial), trial.kernel().failed())
+}
+
 /// Which part of all is tried: one in so many, or all of it when that is asked for.
 fn sample(nth: usize) -> usize {
     let asked_for_all = std::env::var("TAUT_FAILURES").is_ok_and(|which| which == "all");
@@ -283,4 +321,12 @@ for_each_workload! { for_a_while_in_both:
     lookups_survive_a_while_of_failures => Named,
     warm_connections_survive_a_while_of_failures => Warm,
     connections_that_drain_survive_a_while_of_failures => Drained,
+}
+
+for_each_workload! { both_worlds_tell_alike:
+    raw_connections_are_told_alike_in_both_worlds => Raw,
+    pipelined_requests_are_told_alike_in_both_worlds => Pipelined,
+    lookups_are_told_alike_in_both_worlds => Named,
+    warm_connections_are_told_alike_in_both_worlds => Warm,
+    connections_that_drain_are_told_alike_in_both_worlds => Drained,
 }

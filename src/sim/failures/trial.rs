@@ -16,8 +16,8 @@ use crate::event::{ConnectionId, Event, UpstreamId};
 use crate::frame::Framing;
 use crate::kernel::Kernel;
 use crate::sim::failing::{Failing, Failure};
-use crate::sim::scenarios::Script;
 use crate::sim::scenarios::stage::Stage;
+use crate::sim::scenarios::{Script, patient};
 use crate::upstream::Upstream;
 
 /// Rounds that one step may take. A loop that spins through a pause takes more.
@@ -51,7 +51,7 @@ impl<S: Stage> Trial<S> {
         let config = Config {
             timeouts: Timeouts {
                 accept_pause: S::PAUSE,
-                ..Timeouts::default()
+                ..patient().timeouts
             },
             reconnect: Reconnect {
                 first_pause_max: S::PAUSE,
@@ -100,7 +100,7 @@ impl<S: Stage> Trial<S> {
             return true;
         }
         let profile = Profile {
-            timeouts: Timeouts::default(),
+            timeouts: patient().timeouts,
             half_close: true,
             reads_pause_above_bytes: usize::MAX,
             send_queue_bytes_max: 1 << 20,

@@ -104,7 +104,9 @@ fn what_was_lost_in_a_hole_is_answered_when_it_has_closed() {
 #[test]
 fn bytes_in_a_hole_that_stays_end_the_connection_at_the_user_timeout() {
     for (to_peer, from_peer) in [(true, false), (false, true)] {
-        let mut bench = Bench::new(patient());
+        let mut config = patient();
+        config.socket.keepalive = None;
+        let mut bench = Bench::new(config);
         let (upstream, end) = bench.upstream(1);
         bench.hole(&end, to_peer, from_peer, None);
         bench.ask(upstream, 1, Duration::from_secs(60));

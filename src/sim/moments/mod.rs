@@ -5,7 +5,9 @@
 mod connecting;
 mod links;
 mod stalls;
+mod storage;
 mod taken_for_another;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::time::Duration;

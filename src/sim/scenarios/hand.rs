@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::AN_HOUR;
 use super::log::Log;
 use super::stage::Stage;
 use crate::config::Config;
@@ -22,6 +23,8 @@ use crate::upstream::Upstream;
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 /// Turns in a row that tell nothing, after which a client is quiet.
 const QUIET_TURNS: u32 = 3;
+/// More than a script sends without being held back.
+const HELD_BACK_BYTES: u64 = 10_000;
 const TURNS_MAX: u32 = 10_000;
 
 /// The peer's end of a connection.
@@ -38,7 +41,7 @@ struct End<S> {
 
 /// A client, and a peer in the hand.
 pub(super) struct Hand<S: Stage> {
-    stage: S,
+    pub(super) stage: S,
     pub(super) client: Engine<S::Base>,
     pub(super) log: Log,
     /// The client's raw connections, in order.
@@ -81,7 +84,11 @@ impl<S: Stage> Hand<S> {
     // What the client does.
 
     pub(super) fn connect(&mut self, framing: &Framing) {
-        let connection = self.client.core.connect(&self.at.to_string(), framing);
+        self.connect_to(&self.at.to_string(), framing);
+    }
+
+    pub(super) fn connect_to(&mut self, target: &str, framing: &Framing) {
+        let connection = self.client.core.connect(target, framing);
         let connection = connection.unwrap();
         self.log.begin(connection);
         self.connections.push(connection);
@@ -90,6 +97,23 @@ impl<S: Stage> Hand<S> {
     pub(super) fn send(&mut self, number: usize, bytes: &[u8]) {
         let outcome = self.client.core.send(self.connections[number], bytes);
         self.log.say_of(number, format!("sends: {outcome:?}"));
+    }
+
+    /// As much as the kernels and the queue take; how much that is.
+    pub(super) fn send_until_full(&mut self, number: usize) -> usize {
+        let mut sent = 0;
+        while self
+            .client
+            .core
+            .send(self.connections[number], &[b'x'; 10_000])
+            .is_ok()
+        {
+            sent += 10_000;
+            self.client.turn(Some(Duration::ZERO)).unwrap();
+            // A window that is shut keeps back what was written.
+            self.stage.settle();
+        }
+        sent
     }
 
     pub(super) fn close(&mut self, number: usize) {
@@ -118,11 +142,15 @@ impl<S: Stage> Hand<S> {
 
     /// Makes a request of the upstream, if there is one.
     pub(super) fn request(&mut self) {
+        self.request_within(AN_HOUR);
+    }
+
+    pub(super) fn request_within(&mut self, time: Duration) {
         let Some(upstream) = self.upstream else {
             return;
         };
         let line = format!("request {}\n", self.requests);
-        let deadline = |now: Time, _: &_, _: &_| now.after(Duration::from_secs(3600));
+        let deadline = |now: Time, _: &_, _: &_| now.after(time);
         let core = &mut self.client.core;
         let made = core.request(upstream, line.as_bytes(), self.requests, deadline);
         made.unwrap();
@@ -150,6 +178,29 @@ impl<S: Stage> Hand<S> {
             }
         }
         panic!("the client is never quiet:\n{:#?}", self.log);
+    }
+
+    /// Turns, and time passes, until something holds.
+    pub(super) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..TURNS_MAX {
+            if holds(self) {
+                return;
+            }
+            let [outcome] = self.stage.turn([&mut self.client]);
+            outcome.unwrap();
+            self.pull();
+            self.client.check();
+        }
+        panic!("it never came to that: {what}\n{:#?}", self.log);
+    }
+
+    /// One turn alone: a connection that is lost is not made again yet.
+    pub(super) fn first_turn(&mut self) {
+        self.settle();
+        self.client.turn(Some(Duration::ZERO)).unwrap();
+        self.pull();
+        self.client.check();
+        self.settle();
     }
 
     fn pull(&mut self) -> usize {
@@ -213,6 +264,31 @@ impl<S: Stage> Hand<S> {
         self.settle();
     }
 
+    /// Turns while the peer reads so much, in whatever parts.
+    pub(super) fn until_read(&mut self, number: usize, bytes: usize, read: &mut usize) {
+        for _ in 0..TURNS_MAX {
+            *read += self.peer_reads_all(number);
+            if *read >= bytes {
+                return;
+            }
+            self.turn();
+        }
+        panic!("{read} of {bytes} bytes come");
+    }
+
+    /// All that there is by now; how much that is. It is not told, for it comes in parts.
+    pub(super) fn peer_reads_all(&mut self, number: usize) -> usize {
+        let end = &mut self.ends[number];
+        let mut into = vec![0; 1 << 16];
+        let mut all = 0;
+        while let Some(Ok(n @ 1..)) = end.socket.as_ref().map(|it| self.peer.read(it, &mut into)) {
+            all += n;
+            self.stage.settle();
+        }
+        end.read += all as u64;
+        all
+    }
+
     pub(super) fn peer_shuts(&mut self, number: usize) {
         let end = &mut self.ends[number];
         let Some(socket) = &end.socket else { return };
@@ -267,7 +343,10 @@ impl<S: Stage> Hand<S> {
             (Some(client), Some(socket)) => {
                 let is_reset = client.is_reset || self.peer.peer_addr(socket).is_err();
                 let at_client = client.received >= end.written + u64::from(end.is_shut);
-                let at_peer = self.peer.info(socket).unwrap().bytes_received >= client.written;
+                let received = self.peer.info(socket).unwrap().bytes_received;
+                // More than that is on its way only when the peer's window is shut.
+                let is_held_back = received + HELD_BACK_BYTES < client.written;
+                let at_peer = received >= client.written || is_held_back;
                 let fin = !client.has_shut || self.peer.peer_has_shut(socket);
                 !(is_reset || at_client && at_peer && fin)
             }

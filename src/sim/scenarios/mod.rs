@@ -5,11 +5,15 @@
 //! also when calls are cut short, interrupted or led astray, for none of that may be seen.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod deadlines;
 mod drawn;
 mod echo;
 mod endings;
+mod ends;
+mod flow;
 mod hand;
 pub(super) mod log;
+mod matching;
 pub(super) mod stage;
 
 use std::net::SocketAddr;
@@ -32,6 +36,8 @@ use stage::Stage;
 
 /// Rounds after which a script has failed; a real one may wait for 2 ms.
 const ROUNDS_MAX: u32 = 10_000;
+/// A deadline that does not pass.
+const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// A client and a server, each with its log.
 pub(super) struct Script<S: Stage, K: BuiltOn<S::Base> = <S as Stage>::Base> {
@@ -138,6 +144,27 @@ impl<S: Stage, K: BuiltOn<S::Base>> Script<S, K> {
     }
 }
 
+/// Nothing is ever late, however slow the machine is.
+pub(super) fn patient() -> Config {
+    let timeouts = Timeouts {
+        resolve: AN_HOUR,
+        connect: AN_HOUR,
+        connect_address: AN_HOUR,
+        first_byte: AN_HOUR,
+        read_stall: AN_HOUR,
+        write_stall: AN_HOUR,
+        request: AN_HOUR,
+        wait: AN_HOUR,
+        idle: AN_HOUR,
+        linger: AN_HOUR,
+        ..Timeouts::default()
+    };
+    Config {
+        timeouts,
+        ..Config::default()
+    }
+}
+
 /// Sends back whatever comes, and ends what the peer has ended.
 fn echo<K: Kernel>(engine: &mut Engine<K>, event: &Event) {
     match event {
@@ -171,6 +198,13 @@ fn worlds() -> impl Iterator<Item = World> {
     })
 }
 
+/// What is sent has arrived when the call returns.
+pub(super) fn like_loopback() -> Faults {
+    let mut faults = Faults::NONE;
+    faults.latency_nanos = 0..=0;
+    faults
+}
+
 /// Runs a script over loopback and in many simulated worlds; the outcome of all of them.
 macro_rules! in_both_worlds {
     ($script:ident) => {{
@@ -186,3 +220,14 @@ macro_rules! in_both_worlds {
     }};
 }
 use in_both_worlds;
+
+/// The same for a script whose peer is driven call by call, and makes each call once.
+macro_rules! on_loopback_and_like_it {
+    ($script:ident) => {{
+        let real = $script($crate::sim::scenarios::stage::Real::default());
+        let world = World::new(0, $crate::sim::scenarios::like_loopback());
+        assert_eq!($script(world), real, "simulated, and over loopback");
+        real
+    }};
+}
+use on_loopback_and_like_it;

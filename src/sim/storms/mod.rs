@@ -7,12 +7,19 @@
 //! (`TAUT_SIM_TRIALS=0`: all that there were).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod dialect;
 mod failure;
+mod host;
 mod options;
 mod peer;
 mod promises;
+mod round;
 mod run;
+mod settings;
 mod shrink;
+mod streams;
+mod tape;
+mod wire;
 
 use std::env;
 use std::io::Write;
@@ -160,8 +167,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
     for kind in FaultKind::ALL {
-        let (decisions, faults) = totals.faults[kind as usize];
-        assert!(faults > 0 || decisions == 0, "{kind:?} never happens");
+        assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }
 }
 

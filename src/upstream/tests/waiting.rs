@@ -72,3 +72,20 @@ fn the_waiting_fail_at_once_when_their_last_hope_fails_to_connect() {
     assert_eq!(failed, [(RequestId(1), 1, REFUSED)]);
     assert_eq!(service.stats().connect_failures, 2);
 }
+
+/// Where nobody may wait, a connection that was lost was never made again, and every request was refused for ever.
+#[test]
+fn a_request_that_may_not_even_wait_has_a_lost_connection_made_again_after_the_pause() {
+    let mut service = connected(1, 1);
+    let (lost, pause) = (progress(0, false), at(101));
+    service.handle_closed(at(1), 0, u64::MAX, lost, REFUSED, &mut vec![]);
+    assert_eq!(service.poll_connect(pause), None, "nobody asked");
+    let too_long = b"12345678901";
+    let refused = service.wait(at(2), RequestId(1), 1, at(5_000), too_long);
+    assert_eq!(refused, Err(Error::full(Limit::WaitingBytes)));
+    assert_eq!(service.poll_connect(at(2)), None, "the pause is kept");
+    assert!(service.poll_timeout() <= pause);
+    assert_eq!(service.poll_connect(pause), Some(0));
+    service.handle_connecting(0, 0);
+    assert_eq!(service.poll_connect(pause), None, "once");
+}
