@@ -25,10 +25,12 @@ pub(crate) struct Standing {
 /// A header of 10 digits and what ends it, before and behind the longest payload.
 const AROUND_BYTES_MAX: usize = 32;
 
-/// A connection, and which edges it waits for.
+/// A connection, what it takes its peer for, and which edges it waits for.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) token: u64,
+    /// Its peer has shut its half, as far as it was told.
+    pub(crate) is_read_closed: bool,
     pub(crate) to_read: bool,
     pub(crate) to_write: bool,
 }
@@ -159,15 +161,16 @@ impl<K: Kernel> Engine<K> {
     /// Connections that wait for the kernel to say something.
     pub(crate) fn waiting_for_edges(&self) -> impl Iterator<Item = Waiting> {
         let slots = self.core.slots.iter().map(|(_, slot)| slot);
-        let standing = slots.filter(|slot| slot.socket.is_some() && !slot.in_ready);
+        let standing = slots.filter(|slot| slot.socket.is_some());
         standing.map(|slot| {
             let is_gone = slot.read_closed && !slot.conn.sends_to_half_closed();
             let reads = slot.conn.wants_read() || is_gone && slot.conn.wants_end();
             let writes = !slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown();
             Waiting {
                 token: slot.id.token(),
-                to_read: !slot.readable && reads,
-                to_write: !slot.writable && (writes || slot.conn.is_connecting()),
+                is_read_closed: slot.read_closed,
+                to_read: !slot.in_ready && !slot.readable && reads,
+                to_write: !slot.in_ready && !slot.writable && (writes || slot.conn.is_connecting()),
             }
         })
     }

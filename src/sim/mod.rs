@@ -7,7 +7,8 @@
 //!                 Network ── Endpoint            network, connecting, traffic, loss, names, endpoint,
 //!                                              weather, faults
 //! ```
-//! `failing` is a kernel built on either of both, some of whose calls fail.
+//! `failing` is a kernel built on either of both, some of whose calls fail; `tap` listens to what a
+//! kernel does for its program.
 //!
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,

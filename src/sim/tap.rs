@@ -12,6 +12,8 @@ pub(crate) struct Tap {
     pub(crate) streams: BTreeMap<u64, Stream>,
     /// Tokens of streams that have grown, for whoever reads along; in no order, and perhaps twice.
     pub(crate) grown: Vec<u64>,
+    /// How sockets ended, for whoever takes them.
+    pub(crate) ended: Vec<Ended>,
 }
 
 /// What one connection wrote, and how it ended.
@@ -57,6 +59,7 @@ impl Tap {
     pub(super) fn closed(&mut self, token: u64, ended: Ended) {
         if let Some(stream) = self.streams.get_mut(&token) {
             stream.ended = Some(ended);
+            self.ended.push(ended);
         }
     }
 }

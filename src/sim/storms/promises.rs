@@ -303,6 +303,22 @@ impl Run {
         assert!(!is_here, "{tag} was answered by then: {error}");
     }
 
+    /// What ended with its connection's end in peace did so in this turn, and there was a FIN.
+    pub(super) fn was_ended_so(&self, tag: u64, error: &Error) {
+        let is_eof = error.source == Source::Eof && !self.has_rude_peer(tag);
+        let Some(tap) = self.client.core.kernel.tap.as_ref().filter(|_| is_eof) else {
+            return;
+        };
+        let has_fin = tap.ended.iter().any(|ended| ended.has_fin);
+        assert!(has_fin, "{tag}: nobody ended it: {error}");
+    }
+
+    /// Parting words of whom it is not known which connection they were said on.
+    fn has_rude_peer(&self, tag: u64) -> bool {
+        let peer = self.hosts[self.asked[tag as usize].party].peer();
+        peer.is_none_or(|peer| !peer.rude_to.is_empty())
+    }
+
     /// What was said not to have been sent must not turn up later either, and what went out on one
     /// connection went in the order in which it was asked.
     pub(super) fn kept_its_word(&self) {

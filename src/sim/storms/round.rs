@@ -11,7 +11,8 @@ use crate::sim::faults::FaultKind;
 use crate::sim::world::SimEngine;
 use crate::time::Time;
 
-const ROUNDS_MAX: u64 = 400_000;
+/// Many times what a run takes that goes on.
+const ROUNDS_MAX: u64 = 200_000;
 
 impl Run {
     /// A turn of each loop that is not stalled; then the clock moves, to `until` at most.
@@ -60,10 +61,14 @@ impl Run {
         let host = self.client.core.kernel.host();
         let here = delivered(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
+        if let Some(tap) = &mut self.client.core.kernel.tap {
+            tap.ended.clear();
+        }
         may_lack_memory(self.client.turn(Some(Duration::ZERO)));
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
                 self.was_not_here(*tag, error, &here);
+                self.was_ended_so(*tag, error);
             }
         }
         no_edge_is_lost(&self.world.network.borrow(), host, &self.client);

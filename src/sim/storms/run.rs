@@ -194,7 +194,9 @@ impl Run {
                 let bytes = *self.options.payload_bytes.start() as usize;
                 self.ask(party, bytes, Duration::from_secs(5));
                 while self.open > 0 {
-                    self.round(Time::NEVER);
+                    // No further: when it has ended, the next thing to happen may be minutes away.
+                    let soon = self.world.now().after(Duration::from_millis(100));
+                    self.round(soon);
                 }
                 let ended = self.asked.last().and_then(|asked| asked.ended);
                 answered = if ended == Some(Ok(())) {

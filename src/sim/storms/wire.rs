@@ -100,18 +100,21 @@ pub(super) fn delivered(network: &Network, host: usize) -> BTreeMap<u16, u64> {
         .collect()
 }
 
-/// An edge that was told is not told again: whoever still waits for one has lost it.
+/// An edge that was told is not told again: whoever still waits for one has lost it. And nobody takes
+/// what was told of another for his own.
 pub(super) fn no_edge_is_lost(network: &Network, host: usize, engine: &SimEngine) {
     for waiting in engine.waiting_for_edges() {
         let of_token = |end: &&Endpoint| end.host == host && end.token == Some(waiting.token);
         let Some(end) = network.ends.values().find(of_token) else {
             panic!("a socket that the kernel does not know: {waiting:?}");
         };
+        let has_ended = end.fin_received || end.state == State::Dead;
+        let is_misled = waiting.is_read_closed && !has_ended;
+        assert!(!is_misled, "told of an end that is another's: {waiting:?}");
         if end.has_edge || end.state == State::Connecting {
             continue;
         }
-        let is_dead = end.state == State::Dead;
-        let is_readable = !end.received.is_empty() || end.fin_received || is_dead;
+        let is_readable = !end.received.is_empty() || has_ended;
         assert!(
             !(waiting.to_read && is_readable),
             "lost an edge: {waiting:?}"
