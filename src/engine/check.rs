@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Engine;
-use super::slot::Owner;
+use super::slot::{Owner, Slot};
 use crate::buffer::ReceiveBuffer;
 use crate::event::Event;
 use crate::kernel::Kernel;
@@ -35,6 +35,14 @@ pub(crate) struct Waiting {
     pub(crate) to_write: bool,
 }
 
+impl<S> Slot<S> {
+    /// Its own, or those of the attempts at it.
+    fn sockets(&self) -> impl Iterator<Item = &S> {
+        let attempts = self.dial.iter().flat_map(|dial| dial.sockets());
+        self.socket.iter().chain(attempts)
+    }
+}
+
 impl<K: Kernel> Engine<K> {
     /// Panics when an invariant of the loop is broken.
     pub(crate) fn check(&self) {
@@ -46,7 +54,7 @@ impl<K: Kernel> Engine<K> {
             assert_eq!(core.is_dirty(index), slot.in_dirty, "{}", slot.id);
             if slot.conn.is_closed() {
                 // A flush that finds the peer gone leaves the end to the next pump.
-                let is_carried_out = slot.in_ready || slot.socket.is_none();
+                let is_carried_out = slot.in_ready || slot.sockets().next().is_none();
                 assert!(is_carried_out, "{} keeps its socket", slot.id);
                 let is_reaped = slot.in_ready || slot.in_pulled || slot.unpulled > 0;
                 assert!(is_reaped, "{} is never reaped", slot.id);
@@ -161,8 +169,8 @@ impl<K: Kernel> Engine<K> {
     /// Connections that wait for the kernel to say something.
     pub(crate) fn waiting_for_edges(&self) -> impl Iterator<Item = Waiting> {
         let slots = self.core.slots.iter().map(|(_, slot)| slot);
-        let standing = slots.filter(|slot| slot.socket.is_some());
-        standing.map(|slot| {
+        let with_sockets = slots.filter(|slot| slot.sockets().next().is_some());
+        with_sockets.map(|slot| {
             let is_gone = slot.read_closed && !slot.conn.sends_to_half_closed();
             let reads = slot.conn.wants_read() || is_gone && slot.conn.wants_end();
             let writes = !slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown();
@@ -175,10 +183,10 @@ impl<K: Kernel> Engine<K> {
         })
     }
 
-    /// Slots that have a socket.
+    /// Sockets of connections, and of attempts at them.
     pub(crate) fn sockets(&self) -> usize {
-        let slots = self.core.slots.iter();
-        slots.filter(|(_, slot)| slot.socket.is_some()).count()
+        let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        slots.flat_map(|slot| slot.sockets()).count()
     }
 
     /// The generation of each slot.
@@ -206,10 +214,8 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn standing(&mut self) -> Vec<Standing> {
         let core = &mut self.core;
         let mut standing = Vec::new();
-        let sockets = core.slots.iter().flat_map(|(_, slot)| {
-            let attempts = slot.dial.iter().flat_map(|dial| dial.sockets());
-            slot.socket.iter().chain(attempts).map(move |it| (slot, it))
-        });
+        let slots = core.slots.iter().map(|(_, slot)| slot);
+        let sockets = slots.flat_map(|slot| slot.sockets().map(move |socket| (slot, socket)));
         for (slot, socket) in sockets {
             let is_draining = !slot.conn.can_send() && !slot.conn.is_closed();
             let has_left = slot.conn.queued() == 0 && !slot.conn.is_broken();

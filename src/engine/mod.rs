@@ -26,6 +26,8 @@ use crate::event::{Event, Frame, RequestId};
 use crate::kernel::Kernel;
 use crate::time::Time;
 
+#[cfg(test)]
+pub(crate) use self::check::Waiting;
 pub(crate) use self::core::Core;
 pub(crate) use inbox::Inbox;
 pub(crate) use listen::ListenerId;

@@ -20,6 +20,8 @@ pub(super) struct Model {
     /// Connections made when the upstream is added, and how many of those have been begun.
     first: usize,
     begun: usize,
+    /// A request could not even wait, and no connection was begun since.
+    turned_away: bool,
     limits: Limits,
     wait: Duration,
     reconnect: Reconnect,
@@ -75,6 +77,7 @@ impl Model {
             warm: upstream.connections.warm,
             first: upstream.connections.first,
             begun: 0,
+            turned_away: false,
             limits,
             wait,
             reconnect,
@@ -100,12 +103,14 @@ impl Model {
         payload: Vec<u8>,
     ) -> Result<(), Error> {
         let bytes: usize = self.waiting.iter().map(|it| it.payload.len()).sum();
+        self.turned_away = true;
         if self.waiting.len() >= self.limits.waiting_requests_max {
             return Err(Error::full(Limit::WaitingRequests));
         }
         if bytes + payload.len() > self.limits.waiting_bytes_max {
             return Err(Error::full(Limit::WaitingBytes));
         }
+        self.turned_away = false;
         self.waiting.push(Waiter {
             request,
             payload,
@@ -130,6 +135,7 @@ impl Model {
         };
         assert!(from <= now);
         self.lines[member].state = State::Connecting;
+        self.turned_away = false;
     }
 
     pub(super) fn connected(&mut self, now: Time, member: usize) {
@@ -142,7 +148,8 @@ impl Model {
     fn wanted(&self) -> usize {
         let connecting = self.count(|state| matches!(state, State::Connecting));
         let serves = |line: &Line| self.room(line).is_some();
-        let is_needed = self.waiting.len() > connecting && !self.lines.iter().any(serves);
+        let asking = self.waiting.len().max(usize::from(self.turned_away));
+        let is_needed = asking > connecting && !self.lines.iter().any(serves);
         if is_needed {
             self.lines.len()
         } else {
