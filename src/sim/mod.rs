@@ -7,8 +7,8 @@
 //!                 Network ── Endpoint            network, connecting, traffic, loss, names, endpoint,
 //!                                              weather, faults
 //! ```
-//! `tap` listens to what the kernels do for their programs. Everything is drawn from one seed: no clock, thread or random source of the system is used. The
-//! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
+//! `tap` listens to what the kernels do for their programs. Everything is drawn from one seed: no clock,
+//! thread or random source of the system is used. The tests that need the private engine are here as well: `facts` hold this kernel to the real one,
 //! `scenarios` runs one script in both worlds, `moments` are single situations, and `storms` runs
 //! many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
