@@ -188,6 +188,9 @@ impl Kernel for SimKernel {
         self.may_fail()?;
         self.with(socket, |end| end.set(options))?;
         self.network.borrow_mut().doubt_who_is_gone(socket.0);
+        if let Some(tap) = &mut self.tap {
+            tap.opened(token, self.network.borrow().ends[&socket.0].local);
+        }
         self.watch(socket.0, token);
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::server::{GenericServer, ServerConfig};
 use crate::sim::faults::FaultKind;
 use crate::sim::kernel::SimKernel;
 use crate::sim::random::Random;
+use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
 use crate::sim::world::{SimEngine, World};
 use crate::time::Time;
@@ -33,6 +34,7 @@ impl Host {
     /// A scripted server, at an address of its own.
     pub(super) fn scripted(world: &mut World, config: &Config, peer: Peer) -> Host {
         let mut engine = world.engine(config.clone());
+        engine.core.kernel.tap = Some(Tap::default());
         let manner = &peer.manner;
         let profile = Profile {
             timeouts: Timeouts {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::dialect::{Dialect, payload, tag_of};
 use super::options::Manner;
 use super::tape::Tape;
+use crate::error::Source;
 use crate::event::{ConnectionId, Event};
 use crate::sim::faults::FaultKind;
 use crate::sim::random::{Chance, Random};
@@ -108,7 +109,16 @@ impl Peer {
                 let at = self.lines[&connection].busy_until.max(now);
                 self.at(at, connection, Act::Close);
             }
-            Event::Closed { connection, .. } => _ = self.lines.remove(&connection),
+            Event::Closed {
+                connection, error, ..
+            } => {
+                self.lines.remove(&connection);
+                let tap = engine.core.kernel.tap.as_ref();
+                let ended = tap.and_then(|tap| tap.streams.get(&connection.token())?.ended);
+                let is_peace = error.is_none_or(|error| error.source == Source::Eof);
+                let has_fin = ended.is_none_or(|ended| ended.has_fin);
+                assert!(!is_peace || has_fin, "{connection} was reset: {error:?}");
+            }
             _ => {}
         }
     }
