@@ -8,8 +8,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use super::loss::Path;
 use crate::kernel::Readiness;
+use crate::socket_options::{Keepalive, SocketOptions};
 use crate::time::Time;
 
 /// Names an end in its network; never used twice.
@@ -57,14 +60,22 @@ pub(super) struct Endpoint {
     pub(super) owes_room: bool,
     /// The pending error, told once.
     pub(super) error: Option<i32>,
+    /// An ICMP has come while it was connecting; POLLERR stays, also when the error was asked for.
+    pub(super) has_soft_error: bool,
     /// When the last thing sent arrives: what is sent later arrives no earlier.
     pub(super) last_arrival: Time,
+    /// When something last came from the peer; while connecting, when that began.
+    pub(super) heard_at: Time,
     pub(super) sent_bytes: u64,
     pub(super) acked_bytes: u64,
     pub(super) received_bytes: u64,
+    pub(super) user_timeout: Option<Duration>,
+    pub(super) keepalive: Option<Keepalive>,
+    /// What it knows of the way to its peer.
+    pub(super) path: Path,
     /// A fault: after so many bytes to the peer this end vanishes.
     pub(super) cut: Option<Cut>,
-    /// A fault: its window stays shut.
+    /// A fault: its window is shut.
     pub(super) is_mute: bool,
 }
 
@@ -74,6 +85,8 @@ pub(crate) struct Cut {
     pub(crate) after_bytes: u64,
     /// With a RST, instead of a FIN.
     pub(crate) resets: bool,
+    /// With a FIN, and a RST right behind it.
+    pub(crate) resets_after_fin: bool,
 }
 
 /// What can be said of bytes that were asked for.
@@ -111,13 +124,24 @@ impl Endpoint {
             fin_acked: false,
             owes_room: false,
             error: None,
+            has_soft_error: false,
             last_arrival: Time::ZERO,
+            heard_at: Time::ZERO,
             sent_bytes: 0,
             acked_bytes: 0,
             received_bytes: 0,
+            user_timeout: None,
+            keepalive: None,
+            path: Path::default(),
             cut: None,
             is_mute: false,
         }
+    }
+
+    /// The options that this kernel minds.
+    pub(super) fn set(&mut self, options: &SocketOptions) {
+        self.user_timeout = options.user_timeout;
+        self.keepalive = options.keepalive;
     }
 
     /// As recv(2). A short read proves it empty, but for a FIN or an error behind the data.
@@ -174,10 +198,13 @@ impl Endpoint {
 
     /// What epoll would say of it now (tcp_poll), as mio reads it.
     pub(super) fn readiness(&mut self, token: u64) -> Readiness {
+        let has_error = self.error.is_some();
         if self.state == State::Connecting {
             return Readiness {
                 token,
-                ..Readiness::default()
+                readable: false,
+                writable: self.has_soft_error,
+                read_closed: self.has_soft_error,
             };
         }
         let is_dead = self.state == State::Dead;
@@ -185,7 +212,6 @@ impl Endpoint {
         if !has_room {
             self.owes_room = true;
         }
-        let has_error = self.error.is_some();
         Readiness {
             token,
             readable: !self.received.is_empty() || self.fin_received || is_dead,
@@ -202,9 +228,15 @@ impl Endpoint {
             State::Established if self.fin_received && !self.is_shut => libc::EPIPE,
             State::Established => libc::ECONNRESET,
         };
+        self.die(errno);
+    }
+
+    /// It is over, and an error is pending.
+    pub(super) fn die(&mut self, errno: i32) {
         self.error = Some(errno);
         self.state = State::Dead;
         self.unsent.clear();
+        self.path = Path::default();
     }
 
     /// The peer's kernel took `n` bytes; whether a waiting writer is to be told of the room.

@@ -29,12 +29,39 @@ pub(crate) enum FaultKind {
     Cut,
     /// ... and for each that is cut: with a RST instead of a FIN.
     CutResets,
+    /// ... or else with a RST right behind the FIN.
+    CutResetsAfterFin,
     /// For each accepted connection: its kernel takes no data, a window that stays shut.
     Mute,
     /// For each SYN: it is answered with a RST.
     Refuse,
     /// For each SYN: it is lost, and sent again after a second.
     LoseSyn,
+    /// For each segment: its receiver's window shuts behind it, and opens again after a while.
+    ShutWindow,
+    /// For each segment: from here on nothing arrives for a while, in its direction, in the other or
+    /// in both; the kernels send again.
+    Hole,
+    /// The same, until the weather is healed: the kernels give up.
+    HoleStays,
+    /// For each SYN: the SYN-ACK is late.
+    SlowConnect,
+    /// For each connect: no route, no port, not allowed, or a router's ICMP.
+    Unreachable,
+    /// For each connect: all of its SYNs are lost.
+    LoseEverySyn,
+    /// For each SYN: its listener goes, with all that it has not accepted, and comes back.
+    ListenerLeaves,
+    /// For each connect and accept: for a while there are no more descriptors (EMFILE, ENFILE).
+    NoDescriptors,
+    /// For each lookup: it never comes to an end.
+    NameHangs,
+    /// For each lookup: it fails, in one of the ways it can.
+    NameFails,
+    /// For each lookup: it takes its time.
+    NameIsLate,
+    /// For each lookup: some of its addresses refuse, or are silent.
+    NameHasDead,
     /// For each request that the server's program is told of: it ends the connection, with a part of
     /// the answer ...
     ServerEnds,
@@ -49,7 +76,7 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
-    pub(crate) const ALL: [FaultKind; 16] = [
+    pub(crate) const ALL: [FaultKind; 29] = [
         FaultKind::Split,
         FaultKind::ShortWrite,
         FaultKind::Interrupt,
@@ -58,9 +85,22 @@ impl FaultKind {
         FaultKind::CallFails,
         FaultKind::Cut,
         FaultKind::CutResets,
+        FaultKind::CutResetsAfterFin,
         FaultKind::Mute,
         FaultKind::Refuse,
         FaultKind::LoseSyn,
+        FaultKind::ShutWindow,
+        FaultKind::Hole,
+        FaultKind::HoleStays,
+        FaultKind::SlowConnect,
+        FaultKind::Unreachable,
+        FaultKind::LoseEverySyn,
+        FaultKind::ListenerLeaves,
+        FaultKind::NoDescriptors,
+        FaultKind::NameHangs,
+        FaultKind::NameFails,
+        FaultKind::NameIsLate,
+        FaultKind::NameHasDead,
         FaultKind::ServerEnds,
         FaultKind::ServerResets,
         FaultKind::ClientStalls,
@@ -76,12 +116,21 @@ impl FaultKind {
             FaultKind::Interrupt | FaultKind::Spurious | FaultKind::Stale => (20, 300),
             FaultKind::CallFails => (1, 5),
             FaultKind::Cut => (200, 900),
-            FaultKind::CutResets | FaultKind::ServerResets => (300, 700),
+            FaultKind::CutResets | FaultKind::CutResetsAfterFin | FaultKind::ServerResets => {
+                (300, 700)
+            }
             FaultKind::Mute => (50, 300),
             FaultKind::Refuse => (50, 400),
             FaultKind::LoseSyn | FaultKind::ServerEnds => (20, 200),
             FaultKind::ClientStalls | FaultKind::ServerStalls => (5, 50),
             FaultKind::ClientLags => (50, 500),
+            FaultKind::ShutWindow | FaultKind::Hole => (5, 50),
+            FaultKind::HoleStays => (2, 20),
+            FaultKind::SlowConnect => (100, 500),
+            FaultKind::Unreachable | FaultKind::LoseEverySyn => (50, 300),
+            FaultKind::ListenerLeaves | FaultKind::NoDescriptors => (20, 200),
+            FaultKind::NameHangs | FaultKind::NameFails => (50, 400),
+            FaultKind::NameIsLate | FaultKind::NameHasDead => (100, 600),
         }
     }
 
@@ -93,15 +142,28 @@ impl FaultKind {
             | FaultKind::Interrupt
             | FaultKind::Spurious
             | FaultKind::Stale
+            | FaultKind::ShutWindow
+            | FaultKind::SlowConnect
             | FaultKind::ClientStalls
             | FaultKind::ServerStalls
             | FaultKind::ClientLags => true,
             FaultKind::CallFails
             | FaultKind::Cut
             | FaultKind::CutResets
+            | FaultKind::CutResetsAfterFin
             | FaultKind::Mute
             | FaultKind::Refuse
             | FaultKind::LoseSyn
+            | FaultKind::Hole
+            | FaultKind::HoleStays
+            | FaultKind::Unreachable
+            | FaultKind::LoseEverySyn
+            | FaultKind::ListenerLeaves
+            | FaultKind::NoDescriptors
+            | FaultKind::NameHangs
+            | FaultKind::NameFails
+            | FaultKind::NameIsLate
+            | FaultKind::NameHasDead
             | FaultKind::ServerEnds
             | FaultKind::ServerResets => false,
         }

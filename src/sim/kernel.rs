@@ -128,11 +128,11 @@ impl Kernel for SimKernel {
     fn connect(
         &mut self,
         to: SocketAddr,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<SimSocket, Refused> {
         self.may_fail()?;
-        let key = self.network.borrow_mut().connect(self.host, to)?;
+        let key = self.network.borrow_mut().connect(self.host, to, options)?;
         self.watch(key, token);
         Ok(SimSocket(key))
     }
@@ -151,12 +151,14 @@ impl Kernel for SimKernel {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
         let (host, backlog, has_edge) = (self.host, Default::default(), false);
+        let away_until = Time::ZERO;
         let end = ListeningEnd {
             host,
             token,
             backlog,
             backlog_max: BACKLOG_MAX,
             has_edge,
+            away_until,
         };
         network.listeners.insert(address, end);
         Ok(SimListener(address))
@@ -175,10 +177,11 @@ impl Kernel for SimKernel {
     fn register(
         &mut self,
         socket: &mut SimSocket,
-        _: &SocketOptions,
+        options: &SocketOptions,
         token: u64,
     ) -> Result<(), Refused> {
         self.may_fail()?;
+        self.with(socket, |end| end.set(options))?;
         self.watch(socket.0, token);
         Ok(())
     }
@@ -206,10 +209,7 @@ impl Kernel for SimKernel {
         let Some(end) = network.listeners.remove(&listener.0) else {
             return;
         };
-        for key in end.backlog {
-            network.hosts[self.host].descriptors += 1;
-            network.close(key, true);
-        }
+        network.drop_backlog(self.host, end.backlog);
     }
 
     fn read(&mut self, socket: &SimSocket, into: &mut [u8]) -> io::Result<usize> {

@@ -4,7 +4,8 @@
 //! ```text
 //!   Engine<SimKernel>   Engine<SimKernel>        kernel   the seam's other side
 //!            └───────┬───────┘                   world    turns the engines, moves the clock
-//!                 Network ── Endpoint            network, traffic, endpoint, weather, faults
+//!                 Network ── Endpoint            network, connecting, traffic, loss, names, endpoint,
+//!                                              weather, faults
 //! ```
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
@@ -12,13 +13,16 @@
 //! many seeds of bad weather.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
+mod connecting;
 mod endpoint;
 #[cfg(all(test, target_os = "linux"))]
 mod facts;
 mod faults;
 mod kernel;
+mod loss;
 #[cfg(test)]
 mod moments;
+mod names;
 mod network;
 mod random;
 #[cfg(test)]

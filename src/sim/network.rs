@@ -10,17 +10,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connecting::Unreachable;
 use super::endpoint::{Endpoint, EndpointKey};
 use super::faults::FaultKind;
+use super::loss::Hole;
+use super::names::Lookup;
 use super::random::Random;
 use super::weather::Weather;
-use crate::error::ResolveError;
 use crate::kernel::{Readiness, Resolved};
 use crate::time::Time;
 
@@ -48,8 +49,11 @@ pub(crate) struct Network {
     pub(super) ends: BTreeMap<EndpointKey, Endpoint>,
     pub(super) listeners: BTreeMap<SocketAddr, ListeningEnd>,
     pub(super) hosts: Vec<Host>,
-    names: BTreeMap<String, (Duration, Lookup)>,
-    black_holes: Vec<SocketAddr>,
+    pub(super) names: BTreeMap<String, (Duration, Lookup)>,
+    pub(super) black_holes: Vec<SocketAddr>,
+    pub(super) unreachable: BTreeMap<SocketAddr, Unreachable>,
+    /// By the direction in which nothing arrives.
+    pub(super) holes: BTreeMap<(SocketAddr, SocketAddr), Hole>,
     next_port: u16,
 }
 
@@ -58,7 +62,7 @@ pub(crate) struct Network {
 pub(super) enum Delivery {
     Syn {
         from: EndpointKey,
-        tries: u32,
+        tries: usize,
     },
     SynAck {
         to: EndpointKey,
@@ -76,23 +80,38 @@ pub(super) enum Delivery {
     Rst {
         to: EndpointKey,
     },
+    /// A connect fails, without its peer.
+    Fails {
+        of: EndpointKey,
+        errno: i32,
+    },
+    /// A connect has an error, and goes on.
+    SoftError {
+        of: EndpointKey,
+        errno: i32,
+    },
     /// The end's own kernel has memory again.
     Room {
+        of: EndpointKey,
+    },
+    /// Its window opens again.
+    Window {
+        of: EndpointKey,
+    },
+    // Timers of an end's own kernel.
+    Resend {
+        of: EndpointKey,
+    },
+    Keepalive {
+        of: EndpointKey,
+    },
+    WindowTimeout {
         of: EndpointKey,
     },
     Name {
         host: usize,
         resolved: Resolved,
     },
-}
-
-/// What asking for a name comes to.
-#[derive(Clone, Debug)]
-pub(crate) enum Lookup {
-    Found(Vec<IpAddr>),
-    Fails(ResolveError),
-    /// The resolver never answers.
-    Hangs,
 }
 
 #[derive(Debug)]
@@ -102,6 +121,8 @@ pub(super) struct ListeningEnd {
     pub(super) backlog: VecDeque<EndpointKey>,
     pub(super) backlog_max: usize,
     pub(super) has_edge: bool,
+    /// Until then nobody listens here.
+    pub(super) away_until: Time,
 }
 
 /// What one kernel keeps.
@@ -115,6 +136,10 @@ pub(super) struct Host {
     pub(super) is_woken: bool,
     pub(super) descriptors: usize,
     pub(super) descriptors_max: usize,
+    /// Until then there are no more than so many, and this is said.
+    pub(super) short_until: Time,
+    pub(super) short_max: usize,
+    pub(super) short_errno: i32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +163,8 @@ impl Network {
             hosts: Vec::new(),
             names: BTreeMap::new(),
             black_holes: Vec::new(),
+            unreachable: BTreeMap::new(),
+            holes: BTreeMap::new(),
             next_port: EPHEMERAL,
         }
     }
@@ -155,31 +182,30 @@ impl Network {
             is_woken: false,
             descriptors: 0,
             descriptors_max: usize::MAX,
+            short_until: Time::ZERO,
+            short_max: usize::MAX,
+            short_errno: 0,
         });
         number
     }
 
-    /// What a name resolves to, and after which delay.
-    pub(crate) fn name(&mut self, host: &str, after: Duration, lookup: Lookup) {
-        self.names.insert(host.to_owned(), (after, lookup));
-    }
-
-    /// SYNs to this address are lost for ever.
-    pub(crate) fn black_hole(&mut self, address: SocketAddr) {
-        self.black_holes.push(address);
-    }
-
-    /// From now on a clear day: shut windows open, connections are no longer to be cut.
+    /// From now on a clear day: shut windows and holes open, listeners are back, connections are no
+    /// longer to be cut. Who was silently left alone finds out by himself, as in life.
     pub(crate) fn heal(&mut self) {
         self.weather.heal();
+        for host in &mut self.hosts {
+            host.short_until = self.now;
+        }
+        for listener in self.listeners.values_mut() {
+            listener.away_until = self.now;
+        }
+        self.fill_holes();
+        self.resend_all();
         let keys: Vec<EndpointKey> = self.ends.keys().copied().collect();
         for key in keys {
-            let Some(end) = self.ends.get_mut(&key) else {
-                continue;
-            };
-            (end.cut, end.is_mute) = (None, false);
-            if let Some(peer) = end.peer {
-                self.transmit(peer);
+            if let Some(end) = self.ends.get_mut(&key) {
+                end.cut = None;
+                self.open_window(key);
             }
         }
     }
@@ -326,44 +352,9 @@ impl Network {
         Some(tokens[self.weather.within(kind, 0..=last as u64) as usize])
     }
 
-    // Descriptors, addresses and names.
-
-    pub(super) fn take_descriptor(&mut self, host: usize) -> io::Result<()> {
-        let host = &mut self.hosts[host];
-        if host.descriptors >= host.descriptors_max {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
-        }
-        host.descriptors += 1;
-        Ok(())
-    }
-
     pub(super) fn next_port(&mut self) -> u16 {
         let port = self.next_port;
         self.next_port = port.checked_add(1).unwrap_or(EPHEMERAL);
         port
-    }
-
-    pub(super) fn is_black_hole(&self, address: SocketAddr) -> bool {
-        self.black_holes.contains(&address)
-    }
-
-    pub(super) fn look_up(&mut self, host: usize, job: u64, name: &str, port: u16) {
-        let unknown = (Duration::ZERO, Lookup::Fails(ResolveError::NotFound));
-        let (after, lookup) = self.names.get(name).cloned().unwrap_or(unknown);
-        let outcome = match lookup {
-            Lookup::Found(addresses) => Ok(addresses
-                .into_iter()
-                .map(|ip| SocketAddr::new(ip, port))
-                .collect()),
-            Lookup::Fails(why) => Err(why),
-            Lookup::Hangs => return,
-        };
-        self.schedule(
-            self.now.after(after),
-            Delivery::Name {
-                host,
-                resolved: (job, outcome),
-            },
-        );
     }
 }

@@ -4,46 +4,18 @@
 //! direction. The connecting side's SYN is tried again after a second, doubling, as Linux does.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::endpoint::{Cut, Endpoint, EndpointKey, State, would_block};
+use super::endpoint::{Endpoint, EndpointKey, State};
 use super::faults::FaultKind;
+use super::loss::Segment;
 use super::network::{Delivery, Network};
 
-const SYN_TRIES_MAX: u32 = 6;
+/// How long a window is shut that opens again.
+const SHUT_NANOS: std::ops::RangeInclusive<u64> = 10_000..=2_000_000_000;
 
 impl Network {
     // What a program does.
-
-    pub(super) fn connect(&mut self, host: usize, to: SocketAddr) -> io::Result<EndpointKey> {
-        self.take_descriptor(host)?;
-        let local = SocketAddr::new(self.hosts[host].address, self.next_port());
-        let key = self.open(Endpoint::new(host, local, to, self.buffer_bytes));
-        self.send(
-            key,
-            Delivery::Syn {
-                from: key,
-                tries: 0,
-            },
-        );
-        Ok(key)
-    }
-
-    pub(super) fn accept(&mut self, host: usize, at: SocketAddr) -> io::Result<EndpointKey> {
-        let waits = self
-            .listeners
-            .get(&at)
-            .is_some_and(|listener| !listener.backlog.is_empty());
-        if !waits {
-            return Err(would_block());
-        }
-        self.take_descriptor(host)?;
-        let listener = self.listeners.get_mut(&at);
-        listener
-            .and_then(|listener| listener.backlog.pop_front())
-            .ok_or_else(would_block)
-    }
 
     /// Ends our half: a FIN follows the last byte.
     pub(super) fn shut_down(&mut self, key: EndpointKey) -> io::Result<()> {
@@ -134,33 +106,29 @@ impl Network {
             };
             end.in_flight += bytes.len();
             end.sent_bytes += bytes.len() as u64;
-            if let Some(to) = end.peer {
-                self.send(
-                    key,
-                    Delivery::Data {
-                        to,
-                        from: key,
-                        bytes,
-                    },
-                );
-            }
+            self.send_segment(key, Segment::Data(bytes));
         }
-        let Some(end) = self.ends.get_mut(&key) else {
+        self.watch_window(key);
+        let Some(end) = self.ends.get(&key) else {
             return;
         };
         let Some(to) = end.peer.filter(|_| end.state == State::Established) else {
             return;
         };
         if let Some(cut) = end.cut.filter(|cut| cut.after_bytes == end.sent_bytes) {
-            match cut.resets {
-                true => self.send(key, Delivery::Rst { to }),
-                false => self.send(key, Delivery::Fin { to, from: key }),
+            if !cut.resets && self.is_open(end.local, end.remote) {
+                self.send(key, Delivery::Fin { to, from: key });
+            }
+            if cut.resets || cut.resets_after_fin {
+                self.reset_peer(key);
             }
             return self.reset(key);
         }
         if end.is_shut && end.unsent.is_empty() && !end.fin_sent {
-            end.fin_sent = true;
-            self.send(key, Delivery::Fin { to, from: key });
+            if let Some(end) = self.ends.get_mut(&key) {
+                end.fin_sent = true;
+            }
+            self.send_segment(key, Segment::Fin);
         }
     }
 
@@ -191,9 +159,24 @@ impl Network {
         Some(self.ends.get_mut(&key)?.unsent.drain(..n).collect())
     }
 
-    fn reset_peer(&mut self, key: EndpointKey) {
-        if let Some(to) = self.ends.get(&key).and_then(|end| end.peer) {
+    /// A RST is sent once; a hole swallows it.
+    pub(super) fn reset_peer(&mut self, key: EndpointKey) {
+        let Some(end) = self.ends.get(&key) else {
+            return;
+        };
+        if let Some(to) = end.peer.filter(|_| self.is_open(end.local, end.remote)) {
             self.send(key, Delivery::Rst { to });
+        }
+    }
+
+    /// What `from` sent to `to` meets nobody.
+    fn refuse_segment(&mut self, to: EndpointKey, from: EndpointKey) {
+        let sender = self.ends.get(&from);
+        if sender.is_some_and(|end| self.is_open(end.remote, end.local)) {
+            self.send(to, Delivery::Rst { to: from });
+        } else {
+            // It is sent again, and finds nobody again.
+            self.await_acknowledgement(from);
         }
     }
 
@@ -206,6 +189,12 @@ impl Network {
             Delivery::Data { to, from, bytes } => self.data(to, from, bytes),
             Delivery::Fin { to, from } => self.fin(to, from),
             Delivery::Rst { to } => self.reset(to),
+            Delivery::Fails { of, errno } => self.connect_fails(of, errno),
+            Delivery::SoftError { of, errno } => self.soft_error(of, errno),
+            Delivery::Window { of } => self.open_window(of),
+            Delivery::Resend { of } => self.resend(of),
+            Delivery::Keepalive { of } => self.keepalive(of),
+            Delivery::WindowTimeout { of } => self.window_timeout(of),
             Delivery::Room { of } => {
                 if self.ends.get_mut(&of).is_some_and(Endpoint::makes_room) {
                     self.wake(of);
@@ -218,90 +207,21 @@ impl Network {
         }
     }
 
-    fn syn(&mut self, from: EndpointKey, tries: u32) {
-        let Some(client) = self.ends.get(&from) else {
-            return;
-        };
-        let (to, client_addr) = (client.remote, client.local);
-        let listener = self.listeners.get(&to);
-        let is_full = listener.is_some_and(|l| l.backlog.len() >= l.backlog_max);
-        if self.is_black_hole(to) || is_full || self.weather.happens(FaultKind::LoseSyn) {
-            if tries < SYN_TRIES_MAX {
-                let at = self.now.after(Duration::from_secs(1 << tries));
-                self.schedule(
-                    at,
-                    Delivery::Syn {
-                        from,
-                        tries: tries + 1,
-                    },
-                );
-            }
-            return;
-        }
-        let refused = self.weather.happens(FaultKind::Refuse);
-        let Some(host) = listener.map(|l| l.host).filter(|_| !refused) else {
-            return self.send(from, Delivery::Rst { to: from });
-        };
-        let mut server = Endpoint::new(host, to, client_addr, self.buffer_bytes);
-        server.state = State::Established;
-        server.peer = Some(from);
-        server.cut = self.draw_cut();
-        server.is_mute = self.weather.happens(FaultKind::Mute);
-        let key = self.open(server);
-        if let Some(listener) = self.listeners.get_mut(&to) {
-            listener.backlog.push_back(key);
-        }
-        self.wake_listener(to);
-        self.send(
-            key,
-            Delivery::SynAck {
-                to: from,
-                from: key,
-            },
-        );
-        // A connection may be cut before its first byte.
-        self.transmit(key);
-    }
-
-    /// The end that a new connection is born with.
-    fn draw_cut(&self) -> Option<Cut> {
-        let within = self.weather.faults().cut_within_bytes;
-        self.weather.happens(FaultKind::Cut).then(|| Cut {
-            after_bytes: self.weather.within(FaultKind::Cut, 0..=within),
-            resets: self.weather.happens(FaultKind::CutResets),
-        })
-    }
-
-    fn syn_ack(&mut self, to: EndpointKey, from: EndpointKey) {
-        match self.ends.get_mut(&to) {
-            Some(client) => {
-                client.state = State::Established;
-                client.peer = Some(from);
-                self.wake(to);
-            }
-            // The client gave up meanwhile.
-            None => self.send(from, Delivery::Rst { to: from }),
-        }
-    }
-
     fn data(&mut self, to: EndpointKey, from: EndpointKey, bytes: Vec<u8>) {
+        let now = self.now;
         let takes = |end: &&mut Endpoint| end.state == State::Established && !end.is_orphan;
         match self.ends.get_mut(&to).filter(takes) {
             Some(end) => {
                 end.received_bytes += bytes.len() as u64;
                 end.received.extend(&bytes);
+                end.heard_at = now;
                 self.wake(to);
-                if self
-                    .ends
-                    .get_mut(&from)
-                    .is_some_and(|end| end.handle_acked(bytes.len()))
-                {
-                    self.wake(from);
-                }
+                self.draw_shut_window(to);
+                self.acknowledge(to, bytes.len(), false);
             }
             None => {
                 // Nobody reads this any more.
-                self.send(to, Delivery::Rst { to: from });
+                self.refuse_segment(to, from);
                 self.drop_end(to);
             }
         }
@@ -313,20 +233,53 @@ impl Network {
             .get_mut(&to)
             .filter(|end| end.state == State::Established)
         else {
-            return self.send(to, Delivery::Rst { to: from });
+            return self.refuse_segment(to, from);
         };
         end.fin_received = true;
         self.wake(to);
-        if let Some(sender) = self.ends.get_mut(&from) {
-            sender.fin_acked = sender.fin_sent;
-        }
+        self.acknowledge(to, 0, true);
         for key in [to, from] {
             self.bury(key);
         }
     }
 
+    /// A window may shut behind what it has just taken.
+    fn draw_shut_window(&mut self, of: EndpointKey) {
+        if !self.weather.happens(FaultKind::ShutWindow) {
+            return;
+        }
+        let nanos = self.weather.within(FaultKind::ShutWindow, SHUT_NANOS);
+        let end = self.ends.get_mut(&of);
+        if let Some(end) = end.filter(|end| !end.is_mute) {
+            end.is_mute = true;
+            let at = self.now.after(Duration::from_nanos(nanos));
+            self.schedule(at, Delivery::Window { of });
+        }
+    }
+
+    /// A window that was shut opens, and its peer is told.
+    pub(super) fn open_window(&mut self, of: EndpointKey) {
+        let Some(end) = self.ends.get_mut(&of) else {
+            return;
+        };
+        end.is_mute = false;
+        if let Some(peer) = end.peer {
+            self.transmit(peer);
+        }
+    }
+
+    /// A kernel ends an end of its own, with an error.
+    pub(super) fn fail(&mut self, key: EndpointKey, errno: i32) {
+        let end = self.ends.get_mut(&key);
+        if let Some(end) = end.filter(|end| end.state != State::Dead) {
+            end.die(errno);
+            self.wake(key);
+            self.bury(key);
+        }
+    }
+
     /// A RST arrives at an end.
-    fn reset(&mut self, key: EndpointKey) {
+    pub(super) fn reset(&mut self, key: EndpointKey) {
         let Some(end) = self.ends.get_mut(&key) else {
             return;
         };
@@ -340,7 +293,7 @@ impl Network {
     }
 
     /// What both sides have ended is dead, and gone when its program has closed it.
-    fn bury(&mut self, key: EndpointKey) {
+    pub(super) fn bury(&mut self, key: EndpointKey) {
         let Some(end) = self.ends.get_mut(&key) else {
             return;
         };
@@ -359,7 +312,7 @@ impl Network {
 
     // Ends.
 
-    fn open(&mut self, end: Endpoint) -> EndpointKey {
+    pub(super) fn open(&mut self, end: Endpoint) -> EndpointKey {
         let key = EndpointKey(self.made);
         self.made += 1;
         self.ends.insert(key, end);

@@ -21,6 +21,10 @@ use crate::time::Time;
 /// What one round of turns takes.
 pub(crate) const STEP: Duration = Duration::from_micros(2);
 
+/// In good weather no kernel waits longer than this for what it will not get: what is late is here, and
+/// keepalive (15 s, then every 5 s, 3 times, by default) has found who is gone.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(40);
+
 const NOTES_MAX: usize = 40;
 
 pub(crate) type SimEngine = Engine<SimKernel>;

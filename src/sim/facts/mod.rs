@@ -6,6 +6,8 @@
 
 mod edges;
 mod endings;
+mod links;
+mod namespace;
 
 use std::io;
 use std::net::SocketAddr;

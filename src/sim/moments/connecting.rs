@@ -9,7 +9,7 @@ use crate::error::{Class, ResolveError, Source};
 use crate::event::Event;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
-use crate::sim::network::Lookup;
+use crate::sim::names::Lookup;
 use crate::socket_options::SocketOptions;
 
 fn closed(events: &[Event]) -> Option<Source> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod connecting;
+mod links;
 mod taken_for_another;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::kernel::{SimKernel, SimListener, SimSocket};
+use super::weather::Weather;
 use super::world::{STEP, SimEngine, World};
 use crate::config::{Config, Timeouts};
 use crate::conn::Profile;
@@ -38,7 +40,13 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Bench {
-        let mut world = World::new(1, Faults::NONE);
+        Bench::under(config, &[])
+    }
+
+    /// In a weather in which exactly these faults happen.
+    fn under(config: Config, faults: &[&str]) -> Bench {
+        let faults: Vec<_> = faults.iter().map(|text| text.parse().unwrap()).collect();
+        let mut world = World::under(Weather::fixed(1, Faults::NONE, &faults));
         let engine = world.engine(config);
         let mut peer = SimKernel::new(&world.network);
         let listener = peer.listen(peer.address(0), 0).unwrap();

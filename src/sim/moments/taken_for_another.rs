@@ -9,7 +9,7 @@ use crate::error::{Error, Sent, Source};
 use crate::event::Event;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
-use crate::sim::network::Lookup;
+use crate::sim::names::Lookup;
 use crate::sim::world::STEP;
 
 fn with_peek(peek: Peek) -> Config {

@@ -14,7 +14,7 @@ use crate::frame::Framing;
 use crate::sim::faults::FaultKind;
 use crate::sim::random::{Chance, Random};
 use crate::sim::weather::Weather;
-use crate::sim::world::{SimEngine, World};
+use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
@@ -192,7 +192,8 @@ impl Run {
         let stats = self.client.core.upstream_stats(self.upstream).unwrap();
         assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
-        self.pass(self.options.client.timeouts.idle * 2 + self.options.client.timeouts.connect);
+        let timeouts = self.options.client.timeouts;
+        self.pass(timeouts.idle * 2 + timeouts.connect + SETTLED_AFTER);
         // Slots are reaped at the start of a turn.
         self.round(self.world.now());
         assert_eq!(self.client.core.connections(), 0, "client: slots are left");
