@@ -62,7 +62,7 @@ impl SendQueue {
     }
 
     /// Takes a payload out again of which the kernel has nothing yet. What is behind it moves forward.
-    pub(crate) fn withdraw(&mut self, range: Range<u64>) {
+    pub(crate) fn withdraw(&mut self, range: Range<u64>, pool: &mut Pool) {
         debug_assert!(
             range.start >= self.written && range.end <= self.queued_bytes(),
             "withdrew what has left"
@@ -70,6 +70,9 @@ impl SendQueue {
         let from = self.head + (range.start - self.written) as usize;
         let to = self.head + (range.end - self.written) as usize;
         self.bytes.drain(from..to);
+        if self.is_empty() {
+            self.clear(pool);
+        }
     }
 
     /// Drops what waits; gives the storage back.
@@ -87,6 +90,12 @@ impl SendQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Storage that it has borrowed.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The bound.
@@ -143,7 +152,7 @@ mod tests {
         let b = queue.push(b"bbb", &mut pool).unwrap();
         queue.push(b"ccc", &mut pool);
         queue.written(1, &mut pool);
-        queue.withdraw(b);
+        queue.withdraw(b, &mut pool);
         assert_eq!(queue.pending(), b"aaccc");
         assert_eq!(queue.queued_bytes(), 6);
     }

@@ -312,9 +312,9 @@ impl Conn {
     }
 
     /// Takes back bytes of which none has been written. What a failed write has dropped is gone already.
-    pub(crate) fn withdraw(&mut self, range: Range<u64>) {
+    pub(crate) fn withdraw(&mut self, range: Range<u64>, pool: &mut Pool) {
         if self.broken.is_none() {
-            self.queue.withdraw(range);
+            self.queue.withdraw(range, pool);
         }
     }
 

@@ -330,7 +330,7 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
         .conn
         .handle_write_error(Source::Os(32), &mut bench.pool);
     bench.send(b"short");
-    bench.conn.withdraw(4..18);
+    bench.conn.withdraw(4..18, &mut bench.pool);
     assert_eq!(bench.conn.written_bytes(), 4);
     assert!(bench.conn.poll_transmit().is_empty());
 }

@@ -242,6 +242,22 @@ impl Conn {
         self.queue.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn queued_max(&self) -> usize {
+        self.queue.bytes_max()
+    }
+
+    /// Whether room in its queue is to be told.
+    #[cfg(test)]
+    pub(crate) fn is_to_tell_writable(&self) -> bool {
+        self.wants_writable
+    }
+
+    #[cfg(test)]
+    pub(crate) fn queue_capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+
     pub(crate) fn written_bytes(&self) -> u64 {
         self.queue.written_bytes()
     }

@@ -2,7 +2,20 @@
 
 use super::Engine;
 use super::slot::Owner;
+use crate::buffer::ReceiveBuffer;
+use crate::event::Event;
 use crate::kernel::Kernel;
+
+/// A header of 10 digits and what ends it, before and behind the longest payload.
+const AROUND_BYTES_MAX: usize = 32;
+
+/// A connection, and which edges it waits for.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) token: u64,
+    pub(crate) to_read: bool,
+    pub(crate) to_write: bool,
+}
 
 impl<K: Kernel> Engine<K> {
     /// Panics when an invariant of the loop is broken.
@@ -40,13 +53,125 @@ impl<K: Kernel> Engine<K> {
                 );
             }
         }
+        self.check_services();
+        self.check_events();
+        self.check_bounds();
+    }
+
+    /// Who waits has a reason to, and every figure of a service is what it counts.
+    fn check_services(&self) {
+        let core = &self.core;
         for service in &core.services {
-            let could_serve = service.has_waiting() && service.choose().is_some();
+            let slot = |index: u32| core.slots.get(index as usize);
+            service.check(|index| slot(index).is_some_and(|slot| slot.conn.is_broken()));
+            let Some((_, index)) = service.choose().filter(|_| service.has_waiting()) else {
+                continue;
+            };
+            // Its queue was too full, and it is served when that has drained to half.
+            let conn = &core.slots[index as usize].conn;
+            let is_to_drain = conn.is_to_tell_writable() && conn.queued() > 0;
             assert!(
-                !could_serve,
+                is_to_drain,
                 "a request waits although a connection can take it"
             );
         }
+        let owners = core.slots.len() + core.services.len() + core.listeners.len();
+        assert_eq!(core.wheel.len(), owners, "entries in the wheel");
+    }
+
+    /// Each event that waits is counted with its connection, and the bytes of its frame are there.
+    fn check_events(&self) {
+        let core = &self.core;
+        let mut unpulled = vec![(0, 0); core.generations.len()];
+        let mut frames = 0;
+        for event in &core.events {
+            let Some(connection) = event.connection() else {
+                continue;
+            };
+            let counts = &mut unpulled[connection.index as usize];
+            counts.0 += 1;
+            if let Event::Frame { frame, .. }
+            | Event::Reply { frame, .. }
+            | Event::Push { frame, .. } = event
+            {
+                counts.1 += 1;
+                frames += 1;
+                assert!(self.bytes(frame).is_some(), "{frame:?} is not held");
+            }
+        }
+        assert!(
+            frames <= core.config.limits.events_max,
+            "{frames} frames wait"
+        );
+        for (index, slot) in &core.slots {
+            let (events, frames) = unpulled[index];
+            assert_eq!(slot.unpulled, events, "{}: events to pull", slot.id);
+            let pinned = self
+                .inbox
+                .looked_at(index as u32)
+                .map_or(0, ReceiveBuffer::unpulled);
+            assert_eq!(pinned, frames, "{}: frames to pull", slot.id);
+        }
+    }
+
+    /// Nothing holds more than it may.
+    fn check_bounds(&self) {
+        let limits = &self.core.config.limits;
+        assert!(
+            self.core.slots.len() <= limits.connections_max,
+            "too many slots"
+        );
+        // What is read in a turn, in reads that begin below the bound.
+        let turn = limits.turn_bytes_max.max(limits.read_bytes) + limits.read_bytes;
+        let frame = limits.frame_bytes_max + AROUND_BYTES_MAX;
+        let held_max = limits.unpulled_bytes_max.max(frame) + turn;
+        for (index, slot) in &self.core.slots {
+            let held = self
+                .inbox
+                .looked_at(index as u32)
+                .map_or(0, ReceiveBuffer::held);
+            assert!(held <= held_max, "{} holds {held} of {held_max}", slot.id);
+            let queued = slot.conn.queued();
+            let queued_max = slot.conn.queued_max();
+            assert!(queued <= queued_max, "{}: {queued} queued", slot.id);
+        }
+    }
+
+    /// Connections that wait for the kernel to say something.
+    pub(crate) fn waiting_for_edges(&self) -> impl Iterator<Item = Waiting> {
+        let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        let standing = slots.filter(|slot| slot.socket.is_some() && !slot.in_ready);
+        standing.map(|slot| {
+            let is_gone = slot.read_closed && !slot.conn.sends_to_half_closed();
+            let reads = slot.conn.wants_read() || is_gone && slot.conn.wants_end();
+            let writes = !slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown();
+            Waiting {
+                token: slot.id.token(),
+                to_read: !slot.readable && reads,
+                to_write: !slot.writable && (writes || slot.conn.is_connecting()),
+            }
+        })
+    }
+
+    /// Slots that have a socket.
+    pub(crate) fn sockets(&self) -> usize {
+        let slots = self.core.slots.iter();
+        slots.filter(|(_, slot)| slot.socket.is_some()).count()
+    }
+
+    /// The generation of each slot.
+    pub(crate) fn generations(&self) -> &[u32] {
+        &self.core.generations
+    }
+
+    /// Storage that connections have borrowed, for what comes in and goes out.
+    pub(crate) fn borrowed_bytes(&self) -> usize {
+        let slots = self.core.slots.iter();
+        let of = |index: usize| self.inbox.looked_at(index as u32);
+        let buffers = slots.clone().filter_map(|(index, _)| of(index));
+        let received: usize = buffers.map(ReceiveBuffer::capacity).sum();
+        let queues = slots.map(|(_, slot)| slot.conn.queue_capacity());
+        received + queues.sum::<usize>()
     }
 
     /// Received bytes in buffers, and bytes queued for sending.

@@ -39,7 +39,7 @@ pub(crate) struct Core<K: Kernel> {
     pub(crate) config: Config,
     pub(super) slots: Slab<Slot<K::Socket>>,
     /// The generation of each index's present or next connection.
-    generations: Vec<u32>,
+    pub(super) generations: Vec<u32>,
     pub(super) listeners: Listeners<K::Listener>,
     pub(super) services: Vec<Service>,
     pub(super) service_timers: Vec<TimerKey>,

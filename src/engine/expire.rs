@@ -80,7 +80,8 @@ impl<K: Kernel> Core<K> {
         self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
         let slot = &mut self.slots[index as usize];
         for (request, _) in expired.iter().rev().filter(|(_, sent)| *sent == Sent::No) {
-            slot.conn.withdraw(request.range.clone());
+            slot.conn
+                .withdraw(request.range.clone(), &mut self.send_pool);
         }
         for (request, sent) in expired {
             let whole = request.range.end <= progress.written;

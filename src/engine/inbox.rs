@@ -66,6 +66,12 @@ impl Inbox {
         buffer.release(read_bytes, pool);
     }
 
+    /// The buffer of a slot, if it ever had one.
+    #[cfg(test)]
+    pub(super) fn looked_at(&self, index: u32) -> Option<&ReceiveBuffer> {
+        self.entries.get(index as usize).map(|entry| &entry.buffer)
+    }
+
     /// Received bytes in all buffers.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {

@@ -55,6 +55,12 @@ impl<L> Default for Listeners<L> {
 }
 
 impl<L> Listeners<L> {
+    /// All that ever listened.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Marks a listener ready; whether the token was a listener's.
     pub(super) fn mark(&mut self, token: u64) -> bool {
         let index = token as u32;

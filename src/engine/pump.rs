@@ -180,6 +180,8 @@ impl<K: Kernel> Core<K> {
             return self.end_unsolicited(index);
         };
         slot.conn.handle_reply(self.now, it.awaits(member));
+        // Nobody will pull it, and its buffer is to be given back.
+        self.push_pulled(index);
         if !request.is_tombstone {
             let error = Error::new(Phase::Read, Source::Oversize { limit, claimed });
             let error = error.of_request(Phase::Read, Sent::Yes);

@@ -130,6 +130,10 @@ impl<K: Kernel> Core<K> {
                 );
                 self.tell_failed(failed);
                 self.connect_members(service);
+                // Who waited for room on this one may find it on another.
+                if self.services[service as usize].has_waiting() {
+                    self.serve_waiting(service);
+                }
                 self.push_pulled(index);
             }
         }

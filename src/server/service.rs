@@ -80,6 +80,17 @@ impl<K: Kernel> Server<K> {
         &self.engine.core.kernel
     }
 
+    /// Its loop, for tests that look into it.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine<K> {
+        &self.engine
+    }
+
+    #[cfg(test)]
+    pub(crate) fn engine_mut(&mut self) -> &mut Engine<K> {
+        &mut self.engine
+    }
+
     pub(crate) fn set_dump(&mut self, dump: Box<dyn Write + Send>) {
         self.dump = Some(dump);
     }

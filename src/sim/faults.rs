@@ -67,16 +67,22 @@ pub(crate) enum FaultKind {
     ServerEnds,
     /// ... and for each such end: with a RST instead of a FIN.
     ServerResets,
+    /// For each accepted connection: its program answers nothing.
+    ServerHangs,
+    /// For each request that the server's program is told of: it says what answers nothing.
+    ServerIsRude,
+    /// For each round and server: its loop is not turned any more, so nothing is read.
+    ServerIsDeaf,
     /// For each round: the client's loop is not turned for a while.
     ClientStalls,
-    /// For each round: the server's loop is not turned for a while.
+    /// For each round and server: its loop is not turned for a while.
     ServerStalls,
     /// For each round: the client's program does not pull.
     ClientLags,
 }
 
 impl FaultKind {
-    pub(crate) const ALL: [FaultKind; 29] = [
+    pub(crate) const ALL: [FaultKind; 32] = [
         FaultKind::Split,
         FaultKind::ShortWrite,
         FaultKind::Interrupt,
@@ -103,6 +109,9 @@ impl FaultKind {
         FaultKind::NameHasDead,
         FaultKind::ServerEnds,
         FaultKind::ServerResets,
+        FaultKind::ServerHangs,
+        FaultKind::ServerIsRude,
+        FaultKind::ServerIsDeaf,
         FaultKind::ClientStalls,
         FaultKind::ServerStalls,
         FaultKind::ClientLags,
@@ -119,7 +128,9 @@ impl FaultKind {
             FaultKind::CutResets | FaultKind::CutResetsAfterFin | FaultKind::ServerResets => {
                 (300, 700)
             }
-            FaultKind::Mute => (50, 300),
+            FaultKind::Mute | FaultKind::ServerHangs => (50, 300),
+            FaultKind::ServerIsRude => (10, 100),
+            FaultKind::ServerIsDeaf => (1, 3),
             FaultKind::Refuse => (50, 400),
             FaultKind::LoseSyn | FaultKind::ServerEnds => (20, 200),
             FaultKind::ClientStalls | FaultKind::ServerStalls => (5, 50),
@@ -165,7 +176,10 @@ impl FaultKind {
             | FaultKind::NameIsLate
             | FaultKind::NameHasDead
             | FaultKind::ServerEnds
-            | FaultKind::ServerResets => false,
+            | FaultKind::ServerResets
+            | FaultKind::ServerHangs
+            | FaultKind::ServerIsRude
+            | FaultKind::ServerIsDeaf => false,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
 use super::network::{ListeningEnd, Shared};
 use super::random::Random;
+use super::tap::{Ended, Tap};
 use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
@@ -30,6 +31,8 @@ pub(crate) struct SimKernel {
     /// For a test of what fails when: calls that may fail, counted, and the one that does.
     calls: u64,
     pub(crate) fail_at: Option<(u64, i32)>,
+    /// Listens in, where a test wants to know.
+    pub(crate) tap: Option<Tap>,
 }
 
 /// A socket of a simulated kernel.
@@ -53,6 +56,7 @@ impl SimKernel {
             random,
             calls: 0,
             fail_at: None,
+            tap: None,
         }
     }
 
@@ -80,6 +84,11 @@ impl SimKernel {
         if let Some(listener) = self.network.borrow_mut().listeners.get_mut(&at) {
             listener.backlog_max = backlog_max;
         }
+    }
+
+    /// Another thread asks for attention.
+    pub(crate) fn wake(&self) {
+        self.network.borrow_mut().hosts[self.host].is_woken = true;
     }
 
     /// A call that may fail: it does when it is the one that was asked to, or in bad weather.
@@ -134,6 +143,9 @@ impl Kernel for SimKernel {
         self.may_fail()?;
         let key = self.network.borrow_mut().connect(self.host, to, options)?;
         self.watch(key, token);
+        if let (Some(tap), Some(end)) = (&mut self.tap, self.network.borrow().ends.get(&key)) {
+            tap.opened(token, end.local);
+        }
         Ok(SimSocket(key))
     }
 
@@ -182,6 +194,7 @@ impl Kernel for SimKernel {
     ) -> Result<(), Refused> {
         self.may_fail()?;
         self.with(socket, |end| end.set(options))?;
+        self.network.borrow_mut().doubt_who_is_gone(socket.0);
         self.watch(socket.0, token);
         Ok(())
     }
@@ -225,7 +238,13 @@ impl Kernel for SimKernel {
         if self.interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.network.borrow_mut().write(socket.0, from)
+        let mut network = self.network.borrow_mut();
+        let token = network.ends.get(&socket.0).and_then(|end| end.token);
+        let taken = network.write(socket.0, from)?;
+        if let (Some(tap), Some(token)) = (&mut self.tap, token) {
+            tap.wrote(token, &from[..taken]);
+        }
+        Ok(taken)
     }
 
     fn peek(&mut self, socket: &SimSocket) -> Peeked {
@@ -251,7 +270,19 @@ impl Kernel for SimKernel {
     }
 
     fn close(&mut self, socket: SimSocket, reset: bool) {
-        self.network.borrow_mut().close(socket.0, reset);
+        let mut network = self.network.borrow_mut();
+        let end = network.ends.get(&socket.0);
+        if let (Some(tap), Some(end)) = (&mut self.tap, end)
+            && let Some(token) = end.token
+        {
+            let ended = Ended {
+                delivered_bytes: end.received_bytes,
+                unread_bytes: end.received.len(),
+                has_fin: end.fin_received,
+            };
+            tap.closed(token, ended);
+        }
+        network.close(socket.0, reset);
     }
 
     fn take_error(&self, socket: &SimSocket) -> io::Result<Option<io::Error>> {
@@ -302,7 +333,8 @@ impl Kernel for SimKernel {
         ready: &mut Vec<Readiness>,
     ) -> io::Result<Woken> {
         self.may_fail()?;
-        if self.interrupted() {
+        // A signal ends a wait in which there is nothing to tell (ep_poll looks for events first).
+        if !self.network.borrow().is_ready(self.host) && self.interrupted() {
             return Ok(Woken::default());
         }
         let mut network = self.network.borrow_mut();

@@ -249,6 +249,19 @@ impl Network {
 
     // Silence.
 
+    /// It is kept alive from now on; its peer may have gone before that, without a word.
+    pub(super) fn doubt_who_is_gone(&mut self, key: EndpointKey) {
+        let end = self.ends.get(&key);
+        let is_alone = end.is_some_and(|end| {
+            let ways = [(end.local, end.remote), (end.remote, end.local)];
+            let has_peer = end.peer.is_some_and(|peer| self.ends.contains_key(&peer));
+            !has_peer || ways.iter().any(|way| self.holes.contains_key(way))
+        });
+        if is_alone {
+            self.doubt(key);
+        }
+    }
+
     /// Something may never come from the peer: the keepalive timer is worth its while.
     fn doubt(&mut self, key: EndpointKey) {
         let now = self.now;

@@ -29,6 +29,7 @@ mod random;
 mod scenarios;
 #[cfg(test)]
 mod storms;
+mod tap;
 mod traffic;
 mod weather;
 mod world;

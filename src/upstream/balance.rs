@@ -79,6 +79,13 @@ impl Balance {
         self.links[member as usize].list = NONE;
     }
 
+    /// The list that a member is in.
+    #[cfg(test)]
+    pub(super) fn list_of(&self, member: u32) -> Option<usize> {
+        let list = self.links[member as usize].list;
+        (list != NONE).then_some(list as usize)
+    }
+
     fn insert(&mut self, member: u32, list: u32) {
         let next = self.heads[list as usize];
         self.links[member as usize] = Link {

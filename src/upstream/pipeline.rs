@@ -182,6 +182,34 @@ impl Pipeline {
             .map(|entry| &entry.request)
     }
 
+    /// Panics when a figure is not what it counts.
+    #[cfg(test)]
+    pub(super) fn check(&self, is_broken: bool) {
+        assert_eq!(
+            self.in_order().count(),
+            self.entries.len(),
+            "linked in order"
+        );
+        let tombstones = self.in_order().filter(|request| request.is_tombstone);
+        assert_eq!(tombstones.count(), self.tombstones, "tombstones");
+        let live = self.in_order().filter(|request| !request.is_tombstone);
+        let nearest = live.map(|request| request.deadline).min();
+        assert!(
+            nearest.is_none_or(|nearest| self.earliest <= nearest),
+            "expires late"
+        );
+        // What is queued behind a failed write never leaves, wherever that would be.
+        let mut starts = self
+            .in_order()
+            .filter(|_| !is_broken)
+            .map(|request| request.range.clone());
+        let mut end = starts.next().map_or(0, |range| range.end);
+        for range in starts {
+            assert!(range.start >= end, "requests overlap in the stream");
+            end = range.end;
+        }
+    }
+
     fn remove(&mut self, key: u32) -> InFlight {
         let Entry {
             request,

@@ -9,6 +9,9 @@
 //! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only while no open member can
 //! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
 
+#[cfg(test)]
+mod check;
+
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;

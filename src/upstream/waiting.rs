@@ -128,6 +128,26 @@ impl Waiting {
         self.queue.retain(|waiter| !waiter.gave_up);
     }
 
+    /// Panics when a figure is not what it counts, or a bound is broken.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let live = self.queue.iter().filter(|waiter| !waiter.gave_up);
+        assert_eq!(live.clone().count(), self.live, "those that wait");
+        let ends = live.map(|waiter| waiter.deadline.min(waiter.wait_until));
+        assert!(
+            ends.min().is_none_or(|end| self.earliest <= end),
+            "gives up late"
+        );
+        let bytes: usize = self.queue.iter().map(|waiter| waiter.payload_bytes).sum();
+        assert_eq!(
+            bytes,
+            self.bytes.len() - self.head,
+            "bytes of those that wait"
+        );
+        assert!(self.queue.len() <= self.requests_max, "too many wait");
+        assert!(bytes <= self.bytes_max, "too many bytes wait");
+    }
+
     /// Those that wait and have not given up.
     pub(super) fn len(&self) -> usize {
         self.live

@@ -4,7 +4,9 @@
 
 mod connecting;
 mod links;
+mod storage;
 mod taken_for_another;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -7,12 +7,19 @@
 //! (`TAUT_SIM_TRIALS=0`: all that there were).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod dialect;
 mod failure;
+mod host;
 mod options;
 mod peer;
 mod promises;
+mod round;
 mod run;
+mod settings;
 mod shrink;
+mod streams;
+mod tape;
+mod wire;
 
 use std::env;
 use std::io::Write;

@@ -1,9 +1,13 @@
-//! What a seed expands to.
+//! What a seed expands to: the weather, what the client is made of, and what its peers are like.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::{Config, Limits, Peek, Timeouts};
+use super::dialect::{Dialect, PAYLOAD_BYTES_MIN};
+use super::settings;
+use super::tape::Tape;
+use crate::config::{Config, Limits};
+use crate::server::ServerConfig;
 use crate::sim::faults::{FaultKind, Faults};
 use crate::sim::random::{Chance, Random};
 use crate::sim::world::STEP;
@@ -14,20 +18,74 @@ pub(super) struct Options {
     pub(super) faults: Faults,
     /// Bytes of the kernels' buffers.
     pub(super) buffer_bytes: usize,
-    pub(super) connections: usize,
-    pub(super) depth: usize,
+    pub(super) parties: Vec<Party>,
+    /// Raw connections, one after the other and beside each other.
+    pub(super) streams: Streams,
+    /// Of all upstreams.
     pub(super) requests: u64,
     pub(super) payload_bytes: RangeInclusive<u64>,
     pub(super) deadline_nanos: RangeInclusive<u64>,
     /// Between bursts of requests.
     pub(super) pause_nanos: RangeInclusive<u64>,
     pub(super) burst: RangeInclusive<u64>,
+    /// For each request: it comes through the mailbox, as from another thread.
+    pub(super) by_mailbox: Chance,
     pub(super) client: Config,
     pub(super) server: Config,
     /// How long a loop is not turned that stalls.
     pub(super) stall_nanos: RangeInclusive<u64>,
     /// Nothing in this run may keep a request from being answered.
     pub(super) is_benign: bool,
+}
+
+/// An upstream of the client, and its server.
+#[derive(Clone, Debug)]
+pub(super) struct Party {
+    pub(super) dialect: Dialect,
+    pub(super) connections: RangeInclusive<usize>,
+    /// The least of the connections are kept warm.
+    pub(super) is_warm: bool,
+    pub(super) depth: usize,
+    /// `None`: it is reached by its address.
+    pub(super) name: Option<Name>,
+    /// Bytes of a frame, where longer replies are skipped.
+    pub(super) skips_above_bytes: Option<usize>,
+    pub(super) manner: Manner,
+    /// The bundled server, instead of a scripted one.
+    pub(super) bundled: Option<ServerConfig>,
+}
+
+/// How a scripted server goes about its work.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    pub(super) delay_nanos: RangeInclusive<u64>,
+    /// An answer leaves in up to so many parts.
+    pub(super) parts_max: u64,
+    /// For each answer: a push goes before it, where there are pushes.
+    pub(super) pushes: Chance,
+    pub(super) half_close: bool,
+    pub(super) reads_pause_above_bytes: usize,
+}
+
+/// What a name comes to.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) after: Duration,
+    /// Addresses before the right one at which nobody listens, and at which nobody answers at all.
+    pub(super) refusing: usize,
+    pub(super) silent: usize,
+}
+
+/// The raw connections of the program.
+#[derive(Clone, Debug)]
+pub(super) struct Streams {
+    pub(super) count: u64,
+    pub(super) tape: Tape,
+    /// Bytes that the peer says on each.
+    pub(super) bytes: usize,
+    /// What the program sends at a time.
+    pub(super) send_bytes: RangeInclusive<u64>,
+    pub(super) manner: Manner,
 }
 
 impl Options {
@@ -46,22 +104,31 @@ impl Options {
             _ => 1_000_000_000..=3_000_000_000,
         };
         let buffer_bytes = pick(random, &[16, 300, 4_096, 65_536]);
-        let payload_bytes = 10..=pick(random, &[10, 100, 2_000]) as u64;
+        let payload_bytes = PAYLOAD_BYTES_MIN..=pick(random, &[10, 100, 2_000]) as u64;
         // A timeout is at least as long as a request takes when nothing goes wrong.
-        let trips = 8 + 4 * payload_bytes.end() / buffer_bytes as u64;
+        let trips = 40 + 4 * payload_bytes.end() / buffer_bytes as u64;
         let timeout_min = Duration::from_nanos(slowest * trips);
+        let parties = 1 + pick(random, &[0, 0, 0, 1, 2]);
+        let payload_max = *payload_bytes.end() as usize;
+        let parties: Vec<Party> = (0..parties)
+            .map(|_| Party::drawn(random, is_benign, slowest, payload_max))
+            .collect();
+        let streams = Streams::drawn(random, slowest);
+        let made_at_once = parties.iter().map(Party::made_at_once).sum::<usize>();
+        let connections_min = made_at_once + 1;
         Options {
+            client: settings::client(random, is_benign, timeout_min, payload_max, connections_min),
+            server: settings::server(random),
             faults,
             buffer_bytes,
-            connections: random.within(1..=4) as usize,
-            depth: random.within(1..=8) as usize,
-            requests: random.within(20..=100),
+            parties,
+            streams,
+            requests: random.within(10..=random_max(payload_max)),
             payload_bytes,
             deadline_nanos,
             pause_nanos: 0..=slowest * random.within(0..=4),
             burst: 1..=random.within(1..=10),
-            client: config(random, is_benign, timeout_min),
-            server: config(random, true, timeout_min),
+            by_mailbox: Chance(pick(random, &[0, 0, 300]) as u32),
             stall_nanos: 1..=slowest * 20,
             is_benign,
         }
@@ -70,7 +137,13 @@ impl Options {
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
     /// in a turn needs more turns for what lies before it.
     pub(super) fn late_max(&self) -> Duration {
-        match self.client.limits == Limits::default() {
+        let usual = Limits::default();
+        let limits = &self.client.limits;
+        let does_all = limits.turn_bytes_max == usual.turn_bytes_max
+            && limits.turn_frames_max == usual.turn_frames_max
+            && limits.events_max == usual.events_max
+            && limits.unpulled_bytes_max == usual.unpulled_bytes_max;
+        match does_all {
             true => Duration::from_nanos(65_536) + 3 * STEP,
             false => Duration::from_millis(20),
         }
@@ -84,56 +157,107 @@ impl Options {
     }
 }
 
-fn config(random: &mut Random, is_patient: bool, timeout_min: Duration) -> Config {
-    let mut config = Config::default();
-    if random.happens(Chance(400)) {
-        config.limits.read_bytes = pick(random, &[64, 200, 16 << 10]);
-        config.limits.turn_bytes_max = pick(random, &[1, 100, 64 << 10]);
-        config.limits.turn_frames_max = pick(random, &[1, 3, 256]);
-        config.limits.events_max = pick(random, &[1, 5, 16_384]);
-        config.limits.unpulled_bytes_max = pick(random, &[1, 1_000, 256 << 10]);
-        config.limits.pool_bytes_max = pick(random, &[0, 8 << 20]);
-    }
-    config.peek = match random.within(0..=2) {
-        0 => Peek::Always,
-        1 => Peek::Idle(Duration::from_millis(random.within(0..=50))),
-        _ => Peek::Never,
-    };
-    config.timeouts = match is_patient {
-        true => patient(),
-        false if random.happens(Chance(300)) => hasty(random, timeout_min),
-        false => Timeouts::default(),
-    };
-    config
+/// Fewer of the larger ones.
+fn random_max(payload_max: usize) -> u64 {
+    if payload_max > 1_000 { 60 } else { 100 }
 }
 
-/// Nothing but the end of the run ends a connection.
-fn patient() -> Timeouts {
-    let long = Duration::from_secs(600);
-    Timeouts {
-        connect: long,
-        connect_address: long,
-        first_byte: long,
-        read_stall: long,
-        write_stall: long,
-        wait: long,
-        ..Timeouts::default()
+impl Party {
+    fn drawn(random: &mut Random, is_benign: bool, slowest: u64, payload_max: usize) -> Party {
+        use Dialect::{ById, Len32, Line, Resp, Resp3, Shout};
+        let dialects = [Line, Line, Shout, Resp, Resp3, Len32, ById, ById];
+        let dialect = dialects[random.within(0..=7) as usize];
+        let skips = dialect.can_skip() && random.happens(Chance(300));
+        let least = random.within(0..=3) as usize;
+        let is_warm = random.happens(Chance(400));
+        let fixed = least.max(1);
+        Party {
+            dialect,
+            connections: match is_warm {
+                true => least..=fixed + random.within(0..=2) as usize,
+                false => fixed..=fixed,
+            },
+            is_warm,
+            depth: random.within(1..=8) as usize,
+            name: random
+                .happens(Chance(300))
+                .then(|| Name::drawn(random, is_benign)),
+            skips_above_bytes: skips.then_some(payload_max / 2 + 20),
+            manner: Manner::drawn(random, slowest),
+            bundled: (dialect == Shout).then(|| {
+                settings::bundled(
+                    random,
+                    is_benign,
+                    Duration::from_nanos(40 * slowest),
+                    payload_max,
+                )
+            }),
+        }
+    }
+
+    /// Requests that must be answered one after the other before all is well again.
+    pub(super) fn answers_wanted(&self) -> u64 {
+        match &self.bundled {
+            None => 5,
+            // It ends what is idle, at whatever moment that is, and whom it has no room for: there may be
+            // who has gone and was not noticed yet.
+            Some(server) => u64::from(server.connections_max >= 100),
+        }
+    }
+
+    /// Connections that are made when it is added.
+    pub(super) fn made_at_once(&self) -> usize {
+        *self.connections.start()
+    }
+
+    /// Connections that stand also when nothing is asked.
+    pub(super) fn warm(&self) -> usize {
+        if self.is_warm {
+            *self.connections.start()
+        } else {
+            0
+        }
     }
 }
 
-fn hasty(random: &mut Random, min: Duration) -> Timeouts {
-    let mut drawn = || min + Duration::from_nanos(random.within(0..=300_000_000));
-    Timeouts {
-        connect: drawn(),
-        first_byte: drawn(),
-        read_stall: drawn(),
-        write_stall: drawn(),
-        wait: drawn(),
-        idle: drawn(),
-        ..Timeouts::default()
+impl Manner {
+    fn drawn(random: &mut Random, slowest: u64) -> Manner {
+        Manner {
+            delay_nanos: 0..=slowest * pick(random, &[0, 0, 2, 6]) as u64,
+            parts_max: pick(random, &[1, 1, 4]) as u64,
+            pushes: Chance(pick(random, &[0, 100, 500]) as u32),
+            half_close: random.happens(Chance(500)),
+            reads_pause_above_bytes: pick(random, &[1_000, usize::MAX]),
+        }
     }
 }
 
-fn pick(random: &mut Random, choices: &[usize]) -> usize {
+impl Name {
+    fn drawn(random: &mut Random, is_benign: bool) -> Name {
+        let late = pick(random, &[0, 1, 500, 3_000]) as u64;
+        Name {
+            after: Duration::from_millis(if is_benign { late.min(1) } else { late }),
+            refusing: random.within(0..=2) as usize,
+            silent: match is_benign {
+                true => 0,
+                false => pick(random, &[0, 0, 1]),
+            },
+        }
+    }
+}
+
+impl Streams {
+    fn drawn(random: &mut Random, slowest: u64) -> Streams {
+        Streams {
+            count: pick(random, &[0, 0, 2, 8]) as u64,
+            tape: [Tape::Raw, Tape::Line, Tape::Len32][random.within(0..=2) as usize],
+            bytes: pick(random, &[0, 100, 3_000]),
+            send_bytes: 1..=pick(random, &[20, 1_000]) as u64,
+            manner: Manner::drawn(random, slowest),
+        }
+    }
+}
+
+pub(super) fn pick(random: &mut Random, choices: &[usize]) -> usize {
     choices[random.within(0..=choices.len() as u64 - 1) as usize]
 }

@@ -1,48 +1,201 @@
-//! What a request is promised, checked as it ends.
+//! What a request is promised, checked as it ends, and once more at the end of the run.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::dialect::{Dialect, Spoken};
+use super::host::Host;
 use super::run::Run;
-use crate::error::{Error, Sent, Source};
-use crate::event::Event;
+use super::wire::Left;
+use crate::engine::{Outcome as Answer, Submission};
+use crate::error::{Error, Phase, Sent, Source};
+use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
+use crate::sim::random::Chance;
 use crate::time::Time;
 
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) party: usize,
     pub(super) at: Time,
     pub(super) deadline: Time,
     pub(super) bytes: usize,
+    /// Where it is known: not of what came through the mailbox.
+    pub(super) request: Option<RequestId>,
     pub(super) ended: Option<Result<(), Error>>,
 }
 
-/// A request's line: its tag, and a pattern of its own.
-pub(super) fn payload(tag: u64, bytes: usize) -> Vec<u8> {
-    let mut line = format!("{tag:08}:").into_bytes();
-    line.extend((line.len()..bytes).map(|at| b'a' + ((tag as usize * 7 + at) % 26) as u8));
-    line
-}
-
-pub(super) fn tag_of(line: &[u8]) -> Option<u64> {
-    std::str::from_utf8(line.get(..8)?).ok()?.parse().ok()
-}
-
 impl Run {
-    pub(super) fn ended(&mut self, event: &Event) {
-        self.world.note(&format!("{event:?}"));
-        match event {
-            Event::Reply { tag, frame, .. } => {
-                let expected = payload(*tag, self.asked[*tag as usize].bytes);
-                let bytes = self.client.bytes(frame).expect("held until the next turn");
-                assert_eq!(bytes, expected, "another's reply for {tag}");
-                assert!(self.peer.seen.contains(tag), "{tag} was answered by nobody");
-                let last = self.last.insert(frame.connection(), *tag);
-                assert!(
-                    last.is_none_or(|last| last < *tag),
-                    "{tag} answered after {last:?}"
-                );
-                self.end(*tag, Ok(()));
+    /// Makes a request, or has another thread make it.
+    pub(super) fn ask(&mut self, party: usize, bytes: usize, after: Duration) {
+        let tag = self.asked.len() as u64;
+        let mut line = super::dialect::payload(tag, bytes);
+        line.push(b'\n');
+        let (at, deadline) = (self.world.now(), self.world.now().after(after));
+        let made = match self.random.happens(self.options.by_mailbox) {
+            true => self.submit(party, line, deadline, tag).map(|()| None),
+            false => {
+                let upstream = self.upstreams[party];
+                let core = &mut self.client.core;
+                core.request(upstream, &line, tag, |_, _, _| deadline)
+                    .map(Some)
             }
-            Event::Failed { tag, error, .. } => self.end(*tag, Err(*error)),
-            other => panic!("an upstream's connections say nothing themselves: {other:?}"),
+        };
+        self.world
+            .note(&format!("ask {tag} until {deadline:?}: {made:?}"));
+        // A full queue is an answer too, and the request never was.
+        let (request, ended) = match made {
+            Ok(request) => (request, None),
+            Err(error) => {
+                assert!(error.is_full(), "{error}");
+                (None, Some(Err(error)))
+            }
+        };
+        self.open += usize::from(ended.is_none());
+        self.asked.push(Asked {
+            party,
+            at,
+            deadline,
+            bytes,
+            request,
+            ended,
+        });
+    }
+
+    fn submit(
+        &mut self,
+        party: usize,
+        payload: Vec<u8>,
+        until: Time,
+        tag: u64,
+    ) -> Result<(), Error> {
+        let is_told_apart = self.random.happens(Chance(500));
+        let wakes = self.client.core.mailbox().put(Submission {
+            upstream: self.upstreams[party],
+            payload,
+            deadline: Some(until),
+            tag,
+            reply_to: is_told_apart.then(|| self.answers.0.clone()),
+        })?;
+        if wakes {
+            self.client.core.kernel.wake();
         }
+        Ok(())
+    }
+
+    /// An event of the client.
+    pub(super) fn told(&mut self, event: &Event) {
+        match *event {
+            Event::Reply {
+                request,
+                tag,
+                frame,
+            } => {
+                let bytes = self.hold(frame);
+                self.asked[tag as usize].request = Some(request);
+                self.is_its_reply(tag, frame.connection(), &bytes);
+                self.end(tag, Ok(()));
+            }
+            Event::Failed {
+                request,
+                tag,
+                error,
+            } => {
+                self.asked[tag as usize].request = Some(request);
+                self.end(tag, Err(error));
+            }
+            Event::Push {
+                upstream,
+                connection,
+                frame,
+            } => self.pushed(upstream, connection, frame),
+            _ => self.told_of_stream(event),
+        }
+    }
+
+    /// A request of another thread has ended.
+    pub(super) fn answered_elsewhere(&mut self, answer: Answer) {
+        let Answer { tag, result } = answer;
+        if let Ok(bytes) = &result {
+            // On which connection it came is not said: that of its request, when that has left.
+            match self.wire.places.get(&tag) {
+                Some(place) => self.is_content(tag, self.port_of(place.token), bytes),
+                None => assert_ne!(self.left(tag), Left::Nothing, "{tag} has not left"),
+            }
+        }
+        self.end(tag, result.map(|_| ()));
+    }
+
+    /// The bytes of a frame that was just pulled; they are looked at again before the next turn.
+    pub(super) fn hold(&mut self, frame: Frame) -> Vec<u8> {
+        let bytes = self.client.bytes(&frame).expect("held until the next turn");
+        let bytes = bytes.to_vec();
+        self.held.push((frame, bytes.clone()));
+        bytes
+    }
+
+    /// It came where its request went, behind the replies before it, and it is the right one.
+    fn is_its_reply(&mut self, tag: u64, connection: ConnectionId, bytes: &[u8]) {
+        let Some(place) = self.wire.places.get(&tag).copied() else {
+            // Whoever says what answers nothing may say it while a part of this has left.
+            assert_ne!(self.left(tag), Left::Nothing, "{tag} has not left");
+            let peer = self.hosts[self.asked[tag as usize].party].peer();
+            let port = self.port_of(connection.token());
+            let is_rude = peer.is_some_and(|peer| peer.rude_to.contains(&port));
+            return assert!(is_rude, "{tag} was answered by nobody");
+        };
+        assert_eq!(connection.token(), place.token, "{tag} went elsewhere");
+        let dialect = self.options.parties[self.asked[tag as usize].party].dialect;
+        let last = self.answered.insert(connection, place.nth);
+        let is_behind = last.is_none_or(|last| last < place.nth);
+        assert!(is_behind || dialect == Dialect::ById, "{tag} overtook");
+        self.is_content(tag, self.port_of(place.token), bytes);
+    }
+
+    fn is_content(&self, tag: u64, port: u16, bytes: &[u8]) {
+        let expected = self.reply_to(tag);
+        if let Some(peer) = self.hosts[self.asked[tag as usize].party].peer() {
+            if peer.rude_to.contains(&port) {
+                return;
+            }
+            assert!(peer.seen.contains(&tag), "{tag} was answered by nobody");
+        }
+        assert_eq!(bytes, expected.payload, "another's reply for {tag}");
+    }
+
+    fn reply_to(&self, tag: u64) -> Spoken {
+        let asked = &self.asked[tag as usize];
+        let party = &self.options.parties[asked.party];
+        party
+            .dialect
+            .reply(tag, asked.bytes, party.skips_above_bytes.is_some())
+    }
+
+    fn port_of(&self, token: u64) -> u16 {
+        let tap = self.client.core.kernel.tap.as_ref();
+        tap.map_or(0, |tap| tap.streams[&token].local.port())
+    }
+
+    /// Pushes of a connection: each once, and in order where nothing overtakes.
+    fn pushed(&mut self, upstream: UpstreamId, connection: ConnectionId, frame: Frame) {
+        let bytes = self.hold(frame);
+        let party = self.upstreams.iter().position(|it| *it == upstream);
+        let party = party.expect("an upstream of this client");
+        let dialect = self.options.parties[party].dialect;
+        let port = self.port_of(connection.token());
+        let rude = self.hosts[party].peer();
+        if rude.is_some_and(|peer| peer.rude_to.contains(&port)) {
+            return;
+        }
+        assert!(dialect.has_pushes(), "{dialect:?} has none");
+        let before = self.pushes.entry(connection).or_default();
+        let nth = match dialect {
+            Dialect::ById => (0..1_000).find(|nth| dialect.push(*nth).payload == bytes),
+            _ => Some(before.len() as u64),
+        };
+        let nth = nth.expect("a push that was sent");
+        assert_eq!(bytes, dialect.push(nth).payload, "not the next push");
+        assert!(!before.contains(&nth), "push {nth} came twice");
+        before.push(nth);
     }
 
     fn end(&mut self, tag: u64, how: Result<(), Error>) {
@@ -58,34 +211,135 @@ impl Run {
         asked.ended = Some(how);
         self.open -= 1;
         let late = now.since(asked.deadline.max(prompt_from));
-        assert!(
-            late <= self.options.late_max(),
-            "{tag} ended {late:?} late: {how:?}"
-        );
-        let Err(error) = how else { return };
+        let late_max = self.options.late_max();
+        assert!(late <= late_max, "{tag} ended {late:?} late: {how:?}");
+        match how {
+            Ok(()) => assert!(self.may_be_told(tag), "{tag} is over the limit"),
+            Err(error) => {
+                self.is_not_early(tag, &error);
+                self.is_true(tag, &error);
+            }
+        }
+    }
+
+    fn is_not_early(&self, tag: u64, error: &Error) {
+        let now = self.world.now();
+        let asked = &self.asked[tag as usize];
+        let waited = now.since(asked.at);
         match error.source {
             Source::Deadline => assert!(now >= asked.deadline, "{tag} ended early: {error}"),
             // Other timeouts are of the connection, and may have begun before.
             Source::Timeout(after) if after == self.options.client.timeouts.wait => {
-                let waited = now.since(asked.at);
                 assert!(waited >= after, "{tag} waited {waited:?}: {error}");
             }
             _ => {}
         }
-        if error.sent == Sent::No {
-            assert!(!self.peer.seen.contains(&tag), "{tag} was sent: {error}");
+    }
+
+    /// Whether the reply is not longer than may be told.
+    fn may_be_told(&self, tag: u64) -> bool {
+        let party = &self.options.parties[self.asked[tag as usize].party];
+        let limit = party.skips_above_bytes.unwrap_or(usize::MAX);
+        self.asked[tag as usize].bytes <= limit || self.is_rude(tag)
+    }
+
+    fn is_rude(&self, tag: u64) -> bool {
+        let asked = &self.asked[tag as usize];
+        let peer = self.hosts[asked.party].peer();
+        let token = self.wire.token_of(tag, &self.sizes());
+        token.is_some_and(|token| {
+            let port = self.port_of(token);
+            peer.is_some_and(|peer| peer.rude_to.contains(&port))
+        })
+    }
+
+    /// `sent` says what the kernel was given: nothing, some, or so much that the answer has begun.
+    fn is_true(&self, tag: u64, error: &Error) {
+        let peer = self.hosts[self.asked[tag as usize].party].peer();
+        let was_seen = peer.map(|peer| peer.seen.contains(&tag));
+        match (error.sent, self.left(tag)) {
+            (_, Left::Unclear) => {}
+            (Sent::No, left) => {
+                assert_eq!(left, Left::Nothing, "{tag} was sent: {error}");
+                assert_ne!(was_seen, Some(true), "{tag} came: {error}");
+            }
+            (_, left) => assert_eq!(left, Left::Some, "{tag} was not sent: {error}"),
+        }
+        if error.sent == Sent::Yes && !self.is_rude(tag) {
+            assert_ne!(was_seen, Some(false), "{tag} came to nobody: {error}");
+        }
+        if let Source::Oversize { .. } = error.source
+            && error.sent == Sent::Yes
+            && !self.is_rude(tag)
+        {
+            let skips = self.options.parties[self.asked[tag as usize].party].skips_above_bytes;
+            let whole = self.reply_to(tag).payload.len();
+            assert!(skips.is_none_or(|limit| whole > limit), "{tag}: {error}");
         }
     }
 
-    /// What was said not to have been sent must not turn up later either.
-    pub(super) fn never_sent(&self) {
+    fn left(&self, tag: u64) -> Left {
+        self.wire.left(tag, &self.sizes())
+    }
+
+    /// Of each request, by tag.
+    fn sizes(&self) -> Vec<usize> {
+        self.asked.iter().map(|asked| asked.bytes).collect()
+    }
+
+    /// A request whose whole answer lay in the kernel when the loop was turned has not timed out.
+    pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
+        let is_late = matches!(error.source, Source::Deadline)
+            || matches!(error.source, Source::Timeout(_)) && error.phase == Phase::Read;
+        let peer = self.hosts[self.asked[tag as usize].party].peer();
+        let Some(peer) = peer.filter(|_| is_late) else {
+            return;
+        };
+        let Some((port, end)) = peer.answered.get(&tag) else {
+            return;
+        };
+        let come = here.get(port).copied().unwrap_or(0);
+        let is_here = come >= *end && !peer.rude_to.contains(port);
+        assert!(!is_here, "{tag} was answered by then: {error}");
+    }
+
+    /// What was said not to have been sent must not turn up later either, and what went out on one
+    /// connection went in the order in which it was asked.
+    pub(super) fn kept_its_word(&self) {
         for (tag, asked) in self.asked.iter().enumerate() {
+            let tag = tag as u64;
             if let Some(Err(error)) = asked.ended.filter(|e| e.is_err_and(|e| e.sent == Sent::No)) {
-                assert!(
-                    !self.peer.seen.contains(&(tag as u64)),
-                    "{tag} was sent: {error}"
-                );
+                let has_left = self.wire.places.contains_key(&tag);
+                assert!(!has_left, "{tag} was sent: {error}");
+                let came = |host: &Host| host.peer().is_some_and(|it| it.seen.contains(&tag));
+                assert!(!self.hosts.iter().any(came), "{tag} came: {error}");
             }
         }
+        let mut last = BTreeMap::new();
+        let mut places: Vec<_> = self.wire.places.iter().collect();
+        places.sort_by_key(|(_, place)| (place.token, place.nth));
+        for (tag, place) in places {
+            let Some(request) = self.asked[*tag as usize].request else {
+                continue;
+            };
+            let before = last.insert(place.token, request);
+            let is_behind = before.is_none_or(|before| before < request);
+            assert!(is_behind, "{request} left after {before:?}");
+        }
+    }
+
+    /// Replies, a reply that was too long and skipped among them, and failures.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let is_reply = |asked: &&Asked| match asked.ended {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                let party = &self.options.parties[asked.party];
+                let skips = party.skips_above_bytes.is_some();
+                skips && matches!(error.source, Source::Oversize { .. })
+            }
+            None => false,
+        };
+        let replies = self.asked.iter().filter(is_reply).count();
+        (replies, self.asked.len() - replies)
     }
 }

@@ -1,24 +1,27 @@
-//! One run: a client's program makes requests in bad weather, and every promise is checked as they
-//! end. Then the weather clears, and everything must end, be served again, and be given back.
+//! One run: a client's program makes requests and connections in bad weather, and every promise is
+//! checked as they end. Then the weather clears, and everything must end, be served again, and be
+//! given back.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use super::options::Options;
-use super::peer::Peer;
-use super::promises::{Asked, payload};
-use crate::config::Timeouts;
-use crate::conn::Profile;
-use crate::event::{ConnectionId, UpstreamId};
-use crate::frame::Framing;
-use crate::sim::faults::FaultKind;
-use crate::sim::random::{Chance, Random};
+use super::host::Host;
+use super::options::{Name, Options, Party};
+use super::peer::{Peer, Role};
+use super::promises::Asked;
+use super::streams::Stream;
+use super::wire::Wire;
+use crate::engine::Outcome as Answer;
+use crate::event::{ConnectionId, Frame, UpstreamId};
+use crate::sim::names::Lookup;
+use crate::sim::random::Random;
+use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
 use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
-const ROUNDS_MAX: u64 = 400_000;
 /// In good weather, within which everything works again.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -27,15 +30,26 @@ pub(super) struct Run {
     pub(super) world: World,
     pub(super) random: Random,
     pub(super) client: SimEngine,
-    pub(super) server: SimEngine,
-    pub(super) peer: Peer,
-    pub(super) upstream: UpstreamId,
+    /// Of each party, its server; after them that of the raw connections.
+    pub(super) hosts: Vec<Host>,
+    /// Of each party.
+    pub(super) upstreams: Vec<UpstreamId>,
+    /// By tag.
     pub(super) asked: Vec<Asked>,
+    /// Requests that have not ended.
     pub(super) open: usize,
-    /// The last tag answered on each connection.
-    pub(super) last: BTreeMap<ConnectionId, u64>,
+    pub(super) wire: Wire,
+    /// Of each connection: its last reply's place, and its pushes so far.
+    pub(super) answered: BTreeMap<ConnectionId, u64>,
+    pub(super) pushes: BTreeMap<ConnectionId, Vec<u64>>,
+    pub(super) streams: BTreeMap<ConnectionId, Stream>,
+    pub(super) streams_made: u64,
+    /// What was pulled in this turn, and the bytes it must have until the next.
+    pub(super) held: Vec<(Frame, Vec<u8>)>,
+    /// Where requests of other threads are answered.
+    pub(super) answers: (Sender<Answer>, Receiver<Answer>),
+    pub(super) generations: Vec<u32>,
     pub(super) client_stalls_until: Time,
-    pub(super) server_stalls_until: Time,
     /// Or never yet.
     pub(super) healed_at: Time,
 }
@@ -54,44 +68,44 @@ impl Run {
         let mut random = Random::new(!weather.seed());
         let mut world = World::under(weather);
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
-        let (mut client, mut server) = (
-            world.engine(options.client.clone()),
-            world.engine(options.server.clone()),
-        );
-        let profile = Profile {
-            timeouts: Timeouts {
-                idle: Duration::MAX,
-                ..options.server.timeouts
-            },
-            half_close: random.happens(Chance(500)),
-            reads_pause_above_bytes: if random.happens(Chance(500)) {
-                usize::MAX
-            } else {
-                1_000
-            },
-            send_queue_bytes_max: 1 << 20,
-            read_bytes_max: u64::MAX,
-        };
-        let any = server.core.kernel.address(0);
-        let (_, at) = server.core.listen(any, Framing::line(), profile).unwrap();
-        let upstream = Upstream::new(at.to_string())
-            .connections(options.connections)
-            .depth(options.depth);
-        let upstream = client.core.add(upstream).unwrap();
-        let peer = Peer::new(world.weather.clone());
+        let mut client = world.engine(options.client.clone());
+        client.core.kernel.tap = Some(Tap::default());
+        let mut hosts = Vec::new();
+        let mut upstreams = Vec::new();
+        for (number, party) in options.parties.iter().enumerate() {
+            let frame_bytes_max = options.client.limits.frame_bytes_max;
+            let random = random.fork();
+            let host = Host::of_party(&mut world, &options.server, party, frame_bytes_max, random);
+            let target = match &party.name {
+                None => host.address.to_string(),
+                Some(name) => named(&world, number, name, &host),
+            };
+            hosts.push(host);
+            upstreams.push(client.core.add(upstream(party, target)).unwrap());
+        }
+        let (tape, bytes) = (options.streams.tape, options.streams.bytes);
+        let role = Role::Plays { tape, bytes };
+        let (manner, weather) = (options.streams.manner.clone(), world.weather.clone());
+        let peer = Peer::new(role, manner, weather, random.fork());
+        hosts.push(Host::scripted(&mut world, &options.server, peer));
         Run {
             options,
             world,
             random,
             client,
-            server,
-            peer,
-            upstream,
+            hosts,
+            upstreams,
             asked: Vec::new(),
             open: 0,
-            last: BTreeMap::new(),
+            wire: Wire::default(),
+            answered: BTreeMap::new(),
+            pushes: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            streams_made: 0,
+            held: Vec::new(),
+            answers: channel(),
+            generations: Vec::new(),
             client_stalls_until: Time::ZERO,
-            server_stalls_until: Time::ZERO,
             healed_at: Time::NEVER,
         }
     }
@@ -100,18 +114,14 @@ impl Run {
         self.storm();
         self.heal();
         self.everything_ends();
-        let failures = self
-            .asked
-            .iter()
-            .filter(|a| matches!(a.ended, Some(Err(_))))
-            .count();
-        let replies = self.asked.len() - failures;
+        let (replies, failures) = self.count();
         if self.options.is_benign {
             assert_eq!(failures, 0, "nothing was in the way of these requests");
         }
         self.serves_again();
         self.rests();
-        self.never_sent();
+        self.drains();
+        self.kept_its_word();
         let (trace, rounds) = (self.world.trace_hash(), self.world.rounds);
         Outcome {
             trace,
@@ -129,8 +139,11 @@ impl Run {
             if self.world.now() >= next_burst {
                 for _ in 0..self.random.within(self.options.burst.clone()) {
                     let nanos = self.random.within(self.options.deadline_nanos.clone());
-                    self.ask(Duration::from_nanos(nanos));
+                    let party = self.random.within(0..=self.upstreams.len() as u64 - 1) as usize;
+                    let bytes = self.random.within(self.options.payload_bytes.clone()) as usize;
+                    self.ask(party, bytes, Duration::from_nanos(nanos));
                 }
+                self.open_stream();
                 let pause = self.random.within(self.options.pause_nanos.clone());
                 next_burst = self.world.now().after(Duration::from_nanos(pause));
             }
@@ -139,18 +152,22 @@ impl Run {
     }
 
     fn heal(&mut self) {
-        self.healed_at = self.world.now();
+        let now = self.world.now();
+        self.healed_at = now;
         self.world.network.borrow_mut().heal();
-        (self.client_stalls_until, self.server_stalls_until) = (Time::ZERO, Time::ZERO);
+        self.client_stalls_until = Time::ZERO;
+        for (number, host) in self.hosts.iter_mut().enumerate() {
+            host.heal(now);
+            let found = Lookup::Found(vec![host.address.ip()]);
+            let mut network = self.world.network.borrow_mut();
+            network.name(&name_of(number), Duration::ZERO, found);
+        }
     }
 
     fn everything_ends(&mut self) {
-        let last = self
-            .asked
-            .iter()
-            .map(|asked| asked.deadline)
-            .max()
-            .unwrap_or(Time::ZERO);
+        self.end_streams();
+        let deadlines = self.asked.iter().map(|asked| asked.deadline);
+        let last = deadlines.max().unwrap_or(Time::ZERO);
         let last = last.max(self.world.now()).after(self.options.late_max());
         while self.open > 0 {
             assert!(
@@ -164,147 +181,131 @@ impl Run {
 
     /// In good weather requests are answered again, after a while: all connections may be in a pause.
     fn serves_again(&mut self) {
-        let from = self.world.now();
-        let mut answered = 0;
-        while answered < 5 {
-            let waited = self.world.now().since(from);
-            assert!(
-                waited < HEALED_WITHIN,
-                "in good weather requests still fail"
-            );
-            self.ask(Duration::from_secs(5));
-            while self.open > 0 {
-                self.round(Time::NEVER);
+        for party in 0..self.upstreams.len() {
+            let from = self.world.now();
+            let wanted = self.options.parties[party].answers_wanted();
+            let mut answered = 0;
+            while answered < wanted {
+                let waited = self.world.now().since(from);
+                assert!(
+                    waited < HEALED_WITHIN,
+                    "in good weather requests still fail"
+                );
+                let bytes = *self.options.payload_bytes.start() as usize;
+                self.ask(party, bytes, Duration::from_secs(5));
+                while self.open > 0 {
+                    self.round(Time::NEVER);
+                }
+                let ended = self.asked.last().and_then(|asked| asked.ended);
+                answered = if ended == Some(Ok(())) {
+                    answered + 1
+                } else {
+                    0
+                };
+                self.pass(Duration::from_millis(100));
             }
-            let ended = self.asked.last().and_then(|asked| asked.ended);
-            answered = if ended == Some(Ok(())) {
-                answered + 1
-            } else {
-                0
-            };
-            self.pass(Duration::from_millis(100));
         }
     }
 
     /// When nothing is asked any more, everything is given back.
     fn rests(&mut self) {
-        self.pass(self.options.late_max());
-        let stats = self.client.core.upstream_stats(self.upstream).unwrap();
-        assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
-        assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
         let timeouts = self.options.client.timeouts;
-        self.pass(timeouts.idle * 2 + timeouts.connect + SETTLED_AFTER);
+        self.pass(timeouts.idle * 2 + timeouts.connect.min(HEALED_WITHIN) + SETTLED_AFTER);
         // Slots are reaped at the start of a turn.
         self.round(self.world.now());
-        assert_eq!(self.client.core.connections(), 0, "client: slots are left");
-        assert_eq!(self.server.core.connections(), 0, "server: slots are left");
-        assert_eq!(self.server.held_bytes(), (0, 0), "bytes are held");
-        assert_eq!(
-            self.client.core.kernel.descriptors(),
-            0,
-            "client: descriptors are left"
+        for upstream in &self.upstreams {
+            let stats = self.client.core.upstream_stats(*upstream).unwrap();
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+        }
+        assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
+        assert_eq!(self.client.borrowed_bytes(), 0, "storage is held");
+        assert!(
+            self.streams.values().all(Stream::is_over),
+            "a connection has not ended"
         );
-        assert_eq!(
-            self.server.core.kernel.descriptors(),
-            0,
-            "server: descriptors are left"
-        );
+        let warm: usize = self.options.parties.iter().map(Party::warm).sum();
+        let left = self.client.core.connections();
+        let bundles = |party: &Party| party.bundled.is_some();
+        // The bundled server ends what is idle, and it is made again after a pause.
+        match self.options.parties.iter().any(bundles) {
+            true => assert!(
+                left <= warm,
+                "client: {left} slots are left, of {warm} warm"
+            ),
+            false => assert_eq!(left, warm, "client: slots are left, beside the warm ones"),
+        }
+        assert_eq!(self.client.core.kernel.descriptors(), self.client.sockets());
+        for (number, host) in self.hosts.iter().enumerate() {
+            let warm = self.options.parties.get(number).map_or(0, Party::warm);
+            let left = host.engine().core.connections();
+            assert!(left <= warm, "server {number}: {left} slots are left");
+            assert_eq!(host.engine().held_bytes(), (0, 0), "bytes are held");
+            let descriptors = host.engine().core.kernel.descriptors();
+            assert_eq!(descriptors, host.engine().sockets(), "server {number}");
+        }
     }
 
-    fn pass(&mut self, time: Duration) {
+    /// A bundled server that is to end does so in time, with all it had.
+    fn drains(&mut self) {
+        for host in &mut self.hosts {
+            host.drain();
+        }
+        let until = self.world.now().after(Duration::from_secs(15));
+        while !self.hosts.iter().all(Host::is_drained) {
+            assert!(self.world.now() < until, "a server does not end");
+            let next = self.world.now().after(Duration::from_millis(100));
+            self.round(next);
+        }
+        for host in self.hosts.iter().filter(|host| host.peer().is_none()) {
+            assert_eq!(host.engine().core.kernel.descriptors(), 0, "it has ended");
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
         let until = self.world.now().after(time);
         while self.world.now() < until {
             self.round(until);
         }
     }
 
-    // One round.
-
-    fn ask(&mut self, after: Duration) {
-        let tag = self.asked.len() as u64;
-        let bytes = self.random.within(self.options.payload_bytes.clone()) as usize;
-        let mut line = payload(tag, bytes);
-        line.push(b'\n');
-        let (at, deadline) = (self.world.now(), self.world.now().after(after));
-        let made = self
-            .client
-            .core
-            .request(self.upstream, &line, tag, |_, _, _| deadline);
-        self.world
-            .note(&format!("ask {tag} until {deadline:?}: {made:?}"));
-        // A full queue is an answer too, and the request never was.
-        let ended = made.err().map(|error| {
-            assert!(error.is_full(), "{error}");
-            Err(error)
-        });
-        self.open += usize::from(ended.is_none());
-        self.asked.push(Asked {
-            at,
-            deadline,
-            bytes,
-            ended,
-        });
+    pub(super) fn is_healed(&self) -> bool {
+        !self.healed_at.is_never()
     }
+}
 
-    /// A turn of each loop that is not stalled; then the clock moves, to `until` at most.
-    fn round(&mut self, until: Time) {
-        assert!(
-            self.world.rounds < ROUNDS_MAX,
-            "it spins: {ROUNDS_MAX} rounds"
-        );
-        let now = self.world.now();
-        self.stall(now);
-        let lags = self.world.weather.happens(FaultKind::ClientLags);
-        let mut engines = Vec::new();
-        let mut until = until;
-        for (engine, stalls_until) in [
-            (&mut self.client, self.client_stalls_until),
-            (&mut self.server, self.server_stalls_until),
-        ] {
-            match stalls_until <= now {
-                true => engines.push(engine),
-                false => until = until.min(stalls_until),
-            }
-        }
-        if let Err(error) = self.world.turn(&mut engines) {
-            assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
-        }
-        if !lags {
-            while let Some(event) = self.client.next_event() {
-                self.ended(&event);
-            }
-        }
-        while let Some(event) = self.server.next_event() {
-            self.peer.serve(&mut self.server, &event);
-        }
-        self.client.check();
-        self.server.check();
-        let mut engines = Vec::new();
-        for (engine, stalls_until) in [
-            (&mut self.client, self.client_stalls_until),
-            (&mut self.server, self.server_stalls_until),
-        ] {
-            if stalls_until <= now {
-                engines.push(engine);
-            }
-        }
-        let more = self.world.rest(&engines, until);
-        assert!(
-            more || self.open == 0,
-            "nothing will ever happen, and requests are open"
-        );
+fn upstream(party: &Party, target: String) -> Upstream {
+    let mut framing = party.dialect.framing();
+    if let Some(bytes) = party.skips_above_bytes {
+        framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
+    let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let upstream = match party.is_warm {
+        true => upstream.connections(party.connections.clone()),
+        false => upstream.connections(*party.connections.end()),
+    };
+    match party.dialect {
+        super::dialect::Dialect::ById => upstream.matched_by_id(),
+        _ => upstream,
+    }
+}
 
-    fn stall(&mut self, now: Time) {
-        for (kind, stalls_until) in [
-            (FaultKind::ClientStalls, &mut self.client_stalls_until),
-            (FaultKind::ServerStalls, &mut self.server_stalls_until),
-        ] {
-            if self.world.weather.happens(kind) {
-                let nanos = self.options.stall_nanos.clone();
-                let nanos = self.world.weather.within(kind, nanos);
-                *stalls_until = now.after(Duration::from_nanos(nanos));
-            }
+fn name_of(number: usize) -> String {
+    format!("party{number}.test")
+}
+
+/// Makes a name known, with what else it leads to; what to connect to then.
+fn named(world: &World, number: usize, name: &Name, host: &Host) -> String {
+    let mut network = world.network.borrow_mut();
+    let port = host.address.port();
+    let mut addresses = Vec::new();
+    for other in 0..name.refusing + name.silent {
+        let ip = [10, 1, number as u8, other as u8].into();
+        addresses.push(ip);
+        if other >= name.refusing {
+            network.black_hole((ip, port).into());
         }
     }
+    addresses.push(host.address.ip());
+    network.name(&name_of(number), name.after, Lookup::Found(addresses));
+    format!("{}:{port}", name_of(number))
 }

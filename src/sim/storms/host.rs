@@ -1,0 +1,186 @@
+//! A server of a run, scripted or bundled: turned like a client's loop, unless it stalls.
+
+use std::time::Duration;
+
+use super::options::Party;
+use super::peer::{Peer, Role};
+use crate::config::{Config, Timeouts};
+use crate::conn::Profile;
+use crate::error::Error;
+use crate::frame::Framing;
+use crate::server::{GenericServer, ServerConfig};
+use crate::sim::faults::FaultKind;
+use crate::sim::kernel::SimKernel;
+use crate::sim::weather::Weather;
+use crate::sim::world::{SimEngine, World};
+use crate::time::Time;
+use std::net::SocketAddr;
+
+pub(super) struct Host {
+    what: What,
+    pub(super) address: SocketAddr,
+    /// Its loop is not turned until then.
+    stalls_until: Time,
+}
+
+enum What {
+    Scripted(Box<(SimEngine, Peer)>),
+    Bundled(Box<GenericServer<SimKernel>>),
+}
+
+impl Host {
+    /// A scripted server, at an address of its own.
+    pub(super) fn scripted(world: &mut World, config: &Config, peer: Peer) -> Host {
+        let mut engine = world.engine(config.clone());
+        let manner = &peer.manner;
+        let profile = Profile {
+            timeouts: Timeouts {
+                idle: Duration::MAX,
+                ..config.timeouts
+            },
+            half_close: manner.half_close,
+            reads_pause_above_bytes: manner.reads_pause_above_bytes,
+            send_queue_bytes_max: 1 << 20,
+            read_bytes_max: u64::MAX,
+        };
+        let any = engine.core.kernel.address(0);
+        let framing = || Framing::raw();
+        let (_, address) = insist(|| engine.core.listen(any, framing(), profile.clone()));
+        Host {
+            what: What::Scripted(Box::new((engine, peer))),
+            address,
+            stalls_until: Time::ZERO,
+        }
+    }
+
+    pub(super) fn bundled(world: &mut World, config: &ServerConfig) -> Host {
+        let server = insist(|| {
+            let kernel = SimKernel::new(&world.network);
+            let any = kernel.address(0);
+            GenericServer::bind(kernel, any, config.clone())
+        });
+        Host {
+            address: server.local_addr(),
+            what: What::Bundled(Box::new(server)),
+            stalls_until: Time::ZERO,
+        }
+    }
+
+    pub(super) fn of_party(
+        world: &mut World,
+        config: &Config,
+        party: &Party,
+        frame_bytes_max: usize,
+        random: crate::sim::random::Random,
+    ) -> Host {
+        if let Some(bundled) = &party.bundled {
+            return Host::bundled(world, bundled);
+        }
+        let role = Role::Answers {
+            dialect: party.dialect,
+            is_plain: party.skips_above_bytes.is_some(),
+            frame_bytes_max,
+        };
+        let peer = Peer::new(role, party.manner.clone(), world.weather.clone(), random);
+        Host::scripted(world, config, peer)
+    }
+
+    /// The scripted server's program.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match &self.what {
+            What::Scripted(it) => Some(&it.1),
+            What::Bundled(_) => None,
+        }
+    }
+
+    pub(super) fn engine(&self) -> &SimEngine {
+        match &self.what {
+            What::Scripted(it) => &it.0,
+            What::Bundled(server) => server.engine(),
+        }
+    }
+
+    pub(super) fn engine_mut(&mut self) -> &mut SimEngine {
+        match &mut self.what {
+            What::Scripted(it) => &mut it.0,
+            What::Bundled(server) => server.engine_mut(),
+        }
+    }
+
+    pub(super) fn is_turned(&self, now: Time) -> bool {
+        self.stalls_until <= now
+    }
+
+    /// When something happens here without anything that comes.
+    pub(super) fn next_act(&self) -> Time {
+        match &self.what {
+            _ if self.stalls_until > Time::ZERO => self.stalls_until,
+            What::Scripted(it) => it.1.next_act(),
+            What::Bundled(_) => Time::NEVER,
+        }
+    }
+
+    /// Whether the weather stops it.
+    pub(super) fn meet(&mut self, weather: &Weather, now: Time, stall_nanos: u64) {
+        if self.stalls_until <= now {
+            self.stalls_until = Time::ZERO;
+        }
+        if weather.happens(FaultKind::ServerStalls) {
+            let nanos = weather.within(FaultKind::ServerStalls, 1..=stall_nanos);
+            self.stalls_until = self
+                .stalls_until
+                .max(now.after(Duration::from_nanos(nanos)));
+        }
+        if weather.happens(FaultKind::ServerIsDeaf) {
+            self.stalls_until = Time::NEVER;
+        }
+    }
+
+    /// A turn of its loop, and of its program.
+    pub(super) fn turn(&mut self, now: Time) -> Result<(), Error> {
+        match &mut self.what {
+            What::Scripted(it) => {
+                let (engine, peer) = &mut **it;
+                engine.turn(Some(Duration::ZERO))?;
+                while let Some(event) = engine.next_event() {
+                    peer.serve(engine, now, &event);
+                }
+                peer.act(engine, now);
+                Ok(())
+            }
+            What::Bundled(server) => server.turn(Some(Duration::ZERO)),
+        }
+    }
+
+    pub(super) fn heal(&mut self, now: Time) {
+        self.stalls_until = Time::ZERO;
+        if let What::Scripted(it) = &mut self.what {
+            it.1.heal(now);
+        }
+    }
+
+    /// Begins the end of a bundled server.
+    pub(super) fn drain(&mut self) {
+        if let What::Bundled(server) = &mut self.what {
+            server.drain();
+        }
+    }
+
+    /// Whether nothing is left of a bundled server that was drained.
+    pub(super) fn is_drained(&self) -> bool {
+        match &self.what {
+            What::Scripted(_) => true,
+            What::Bundled(server) => server.is_drained(),
+        }
+    }
+}
+
+/// A call of the kernel may fail by the weather: again, then.
+fn insist<T>(mut ask: impl FnMut() -> Result<T, Error>) -> T {
+    loop {
+        match ask() {
+            Ok(it) => return it,
+            Err(error) => assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}"),
+        }
+    }
+}

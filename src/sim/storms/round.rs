@@ -1,0 +1,129 @@
+//! One round of a run: a turn of each loop that is not stalled, what the programs do then, and all
+//! that must hold between two turns.
+
+use std::time::Duration;
+
+use super::run::Run;
+use super::wire::{delivered, no_edge_is_lost};
+use crate::event::Event;
+use crate::sim::faults::FaultKind;
+use crate::sim::world::SimEngine;
+use crate::time::Time;
+
+const ROUNDS_MAX: u64 = 400_000;
+
+impl Run {
+    /// A turn of each loop that is not stalled; then the clock moves, to `until` at most.
+    pub(super) fn round(&mut self, until: Time) {
+        let rounds = self.world.rounds;
+        assert!(rounds < ROUNDS_MAX, "it spins: {ROUNDS_MAX} rounds");
+        let now = self.world.now();
+        self.meet_weather(now);
+        if self.client_stalls_until <= now {
+            self.turn_client();
+        }
+        for host in self.hosts.iter_mut().filter(|host| host.is_turned(now)) {
+            let turned = host.turn(now);
+            may_lack_memory(turned.map_err(|error| error.errno()));
+        }
+        // A step of time for all of it.
+        let stepped = self.world.turn(&mut []);
+        may_lack_memory(stepped.map_err(|error| error.errno()));
+        let streams = &self.streams;
+        if let Some(tap) = &mut self.client.core.kernel.tap {
+            let is_raw = |token| streams.keys().any(|id| id.token() == token);
+            self.wire.read(tap, is_raw);
+        }
+        if !self.world.weather.happens(FaultKind::ClientLags) {
+            self.pull();
+        }
+        self.act();
+        self.still_held();
+        self.check();
+        self.rest(until);
+    }
+
+    fn meet_weather(&mut self, now: Time) {
+        let weather = &self.world.weather;
+        let nanos_max = *self.options.stall_nanos.end();
+        if weather.happens(FaultKind::ClientStalls) {
+            let nanos = weather.within(FaultKind::ClientStalls, 1..=nanos_max);
+            self.client_stalls_until = now.after(Duration::from_nanos(nanos));
+        }
+        for host in &mut self.hosts {
+            host.meet(weather, now, nanos_max);
+        }
+    }
+
+    /// Whatever lies in the kernel when the loop is turned counts before whatever is due.
+    fn turn_client(&mut self) {
+        self.held.clear();
+        let host = self.client.core.kernel.host();
+        let here = delivered(&self.world.network.borrow(), host);
+        let told = self.client.core.events.len();
+        let turned = self.client.turn(Some(Duration::ZERO));
+        may_lack_memory(turned.map_err(|error| error.errno()));
+        for event in self.client.core.events.range(told..) {
+            if let Event::Failed { tag, error, .. } = event {
+                self.was_not_here(*tag, error, &here);
+            }
+        }
+        no_edge_is_lost(&self.world.network.borrow(), host, &self.client);
+    }
+
+    fn pull(&mut self) {
+        while let Some(event) = self.client.next_event() {
+            self.world.note(&format!("{event:?}"));
+            self.told(&event);
+        }
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.world.note(&format!("{answer:?}"));
+            self.answered_elsewhere(answer);
+        }
+    }
+
+    /// What was pulled is there until the next turn, whatever the program does.
+    fn still_held(&self) {
+        for (frame, bytes) in &self.held {
+            let held = self.client.bytes(frame);
+            assert_eq!(held, Some(&bytes[..]), "{frame:?} was given up too early");
+        }
+    }
+
+    fn check(&mut self) {
+        self.client.check();
+        self.hosts.iter().for_each(|host| host.engine().check());
+        let descriptors = self.client.core.kernel.descriptors();
+        assert_eq!(descriptors, self.client.sockets(), "descriptors in slots");
+        let generations = self.client.generations();
+        let mut pairs = self.generations.iter().zip(generations);
+        assert!(pairs.all(|(old, new)| old <= new), "a generation came back");
+        self.generations = generations.to_vec();
+    }
+
+    fn rest(&mut self, until: Time) {
+        let now = self.world.now();
+        let acts = self.hosts.iter().map(|host| host.next_act()).min();
+        let mut until = until.min(acts.unwrap_or(Time::NEVER)).min(self.next_act());
+        let mut engines: Vec<&mut SimEngine> = Vec::new();
+        match self.client_stalls_until <= now {
+            true => engines.push(&mut self.client),
+            false => until = until.min(self.client_stalls_until),
+        }
+        for host in self.hosts.iter_mut().filter(|host| host.is_turned(now)) {
+            engines.push(host.engine_mut());
+        }
+        let more = self.world.rest(&engines, until);
+        assert!(
+            more || self.open == 0,
+            "nothing will ever happen, and requests are open"
+        );
+    }
+}
+
+/// A turn fails when the wait does, which the weather may make fail.
+fn may_lack_memory(turned: Result<(), Option<i32>>) {
+    if let Err(errno) = turned {
+        assert_eq!(errno, Some(libc::ENOMEM));
+    }
+}

@@ -1,0 +1,129 @@
+//! The settings of a run's loops: limits, timeouts and policies, as a seed draws them.
+
+use std::time::Duration;
+
+use super::options::pick;
+use crate::config::{Config, Peek, Timeouts};
+use crate::server::ServerConfig;
+use crate::sim::random::{Chance, Random};
+
+/// Bytes that stand around a payload at most, and what a rude peer's frames have beyond it.
+const AROUND_BYTES: usize = 64;
+
+/// Nothing is longer than this.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Of the client: small limits, and timeouts that are met.
+pub(super) fn client(
+    random: &mut Random,
+    is_benign: bool,
+    timeout_min: Duration,
+    payload_max: usize,
+    connections_min: usize,
+) -> Config {
+    let mut config = config(random);
+    config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
+    config.half_close = random.happens(Chance(300));
+    if is_benign {
+        config.timeouts = patient();
+        return config;
+    }
+    if random.happens(Chance(300)) {
+        config.timeouts = hasty(random, timeout_min);
+    }
+    if random.happens(Chance(300)) {
+        let limits = &mut config.limits;
+        limits.connections_max = connections_min + pick(random, &[0, 1, 4]);
+        limits.send_queue_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
+        limits.waiting_requests_max = pick(random, &[1, 2, 10]);
+        limits.waiting_bytes_max = payload_max + 1 + pick(random, &[0, 100, 4_000]);
+        limits.submissions_max = pick(random, &[1, 5]);
+    }
+    config
+}
+
+/// Of a scripted server: it waits for whatever is to come.
+pub(super) fn server(random: &mut Random) -> Config {
+    let mut config = config(random);
+    config.timeouts = patient();
+    config
+}
+
+/// Of the bundled server.
+pub(super) fn bundled(
+    random: &mut Random,
+    is_benign: bool,
+    timeout_min: Duration,
+    payload_max: usize,
+) -> ServerConfig {
+    let line_bytes_max = payload_max + AROUND_BYTES;
+    if is_benign {
+        return ServerConfig {
+            idle_timeout: LONG,
+            write_stall_timeout: LONG,
+            line_bytes_max,
+            ..ServerConfig::default()
+        };
+    }
+    let idle = Duration::from_millis(pick(random, &[10, 300, 30_000]) as u64);
+    let few = pick(random, &[1, 3, 100]);
+    ServerConfig {
+        idle_timeout: timeout_min.max(idle),
+        line_bytes_max: pick(
+            random,
+            &[line_bytes_max, line_bytes_max, 20 + payload_max / 2],
+        ),
+        read_limit_bytes: random.happens(Chance(200)).then_some(5_000),
+        connections_max: few,
+        drain_timeout: Duration::from_secs(3),
+        ..ServerConfig::default()
+    }
+}
+
+fn config(random: &mut Random) -> Config {
+    let mut config = Config::default();
+    if random.happens(Chance(400)) {
+        config.limits.read_bytes = pick(random, &[64, 200, 16 << 10]);
+        config.limits.turn_bytes_max = pick(random, &[1, 100, 64 << 10]);
+        config.limits.turn_frames_max = pick(random, &[1, 3, 256]);
+        config.limits.events_max = pick(random, &[1, 5, 16_384]);
+        config.limits.unpulled_bytes_max = pick(random, &[1, 1_000, 256 << 10]);
+        config.limits.pool_bytes_max = pick(random, &[0, 8 << 20]);
+    }
+    config.peek = match random.within(0..=2) {
+        0 => Peek::Always,
+        1 => Peek::Idle(Duration::from_millis(random.within(0..=50))),
+        _ => Peek::Never,
+    };
+    config
+}
+
+/// Nothing but the end of the run ends a connection.
+fn patient() -> Timeouts {
+    Timeouts {
+        resolve: LONG,
+        connect: LONG,
+        connect_address: LONG,
+        first_byte: LONG,
+        read_stall: LONG,
+        write_stall: LONG,
+        wait: LONG,
+        ..Timeouts::default()
+    }
+}
+
+fn hasty(random: &mut Random, min: Duration) -> Timeouts {
+    let mut drawn = || min + Duration::from_nanos(random.within(0..=300_000_000));
+    Timeouts {
+        resolve: drawn(),
+        connect: drawn(),
+        connect_address: drawn(),
+        first_byte: drawn(),
+        read_stall: drawn(),
+        write_stall: drawn(),
+        wait: drawn(),
+        idle: drawn(),
+        linger: drawn(),
+        ..Timeouts::default()
+    }
+}

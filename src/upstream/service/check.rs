@@ -1,0 +1,36 @@
+//! What must hold of a service between any two turns, for tests that look into it.
+
+use super::{Service, State};
+
+impl Service {
+    /// Panics when a figure is not what it counts, or a member is not offered as it should be.
+    pub(crate) fn check(&self, is_broken: impl Fn(u32) -> bool) {
+        let is_open = |state: &State| matches!(state, State::Open { .. });
+        let count = |is: fn(&State) -> bool| self.members.iter().filter(|it| is(&it.state)).count();
+        assert_eq!(self.stats.open, count(is_open), "connections that stand");
+        let connecting = count(|state| matches!(state, State::Connecting));
+        assert_eq!(self.stats.connecting, connecting, "connections being made");
+        let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
+        assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
+        for (member, it) in self.members.iter().enumerate() {
+            it.pipeline.check(is_broken(it.connection));
+            let in_flight = it.pipeline.len();
+            assert!(in_flight == 0 || is_open(&it.state), "in flight on nothing");
+            assert!(in_flight <= self.options.depth, "more than its depth");
+            let takes = is_open(&it.state)
+                && (self.ids.are_used() || it.pipeline.tombstones() == 0)
+                && in_flight < self.options.depth;
+            let offered = self.balance.list_of(member as u32);
+            assert_eq!(
+                offered,
+                takes.then_some(in_flight),
+                "member {member} is offered"
+            );
+        }
+        self.waiting.check();
+        if self.ids.are_used() {
+            let known = self.ids.len_and_capacity().0;
+            assert_eq!(known, in_flight + self.waiting.len(), "ids in use");
+        }
+    }
+}
