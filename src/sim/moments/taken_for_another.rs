@@ -124,6 +124,29 @@ fn a_write_that_fails_does_not_end_what_can_still_be_read() {
     );
 }
 
+/// What was said before is read turn by turn; nothing is written meanwhile, and the first error is the one told.
+#[test]
+fn after_a_failed_write_nothing_more_is_written_and_its_error_is_kept() {
+    let mut config = with_peek(Peek::Never);
+    (config.limits.turn_frames_max, config.half_close) = (1, true);
+    let mut bench = Bench::new(config);
+    let at = bench.at.to_string();
+    let connection = bench.engine.core.connect(&at, &Framing::line()).unwrap();
+    assert_eq!(bench.events(ms(1)).len(), 1);
+    let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
+    bench.peer.write(&socket, b"one\ntwo\nthree\n").unwrap();
+    bench.peer.close(socket, true);
+    bench.stall(ms(1));
+    bench.engine.core.send(connection, b"four\n").unwrap();
+    let told = bench.events(ms(1));
+    let errors = told.iter().filter_map(|event| match event {
+        Event::Closed { error, .. } => error.map(|error| error.errno()),
+        _ => None,
+    });
+    let errors: Vec<_> = errors.collect();
+    assert_eq!((told.len(), errors), (4, vec![Some(libc::ECONNRESET)]));
+}
+
 /// Each gets as much of a turn as it may have, and not what it could.
 #[test]
 fn a_busy_peer_does_not_keep_the_turn_from_the_others() {
