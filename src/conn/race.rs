@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{Limits, Timeouts};
+use crate::errno;
 use crate::error::{Class, Error, Phase, Source};
 use crate::time::Time;
 
@@ -41,6 +42,7 @@ pub(crate) struct Race {
     running: Vec<(SocketAddr, Time)>,
     /// Until then the last that was begun runs alone.
     next_at: Time,
+    /// What is told when all have failed.
     last_error: Option<Error>,
 }
 
@@ -76,12 +78,16 @@ impl Race {
         Some(address)
     }
 
-    /// An attempt is done with. Where this machine lacks something, no other address does better.
+    /// An attempt is done with. Where this machine lacks what each needs, no other address does better.
     pub(crate) fn handle_failed(&mut self, now: Time, address: SocketAddr, error: Error) {
         self.running.retain(|(running, _)| *running != address);
-        self.last_error = Some(error);
+        // What only this machine lacks for one of them says less than what another address answered.
+        let says_more = error.class != Class::Resource || self.last_error.is_none();
+        if says_more {
+            self.last_error = Some(error);
+        }
         self.next_at = now;
-        if error.class == Class::Resource {
+        if is_lacking_for_all(&error) {
             self.waiting.clear();
         }
     }
@@ -113,6 +119,14 @@ impl Race {
     }
 }
 
+/// Whether this machine lacks something that every other address needs as well. A port or an address of its own is not
+/// that: they are lacking for one destination or one family. (EADDRNOTAVAIL is what `::1` gives where IPv6 is off, and
+/// the resolver names it first for `localhost`.)
+fn is_lacking_for_all(error: &Error) -> bool {
+    let of_its_own = [errno::EADDRNOTAVAIL, errno::EADDRINUSE].map(Some);
+    error.class == Class::Resource && !of_its_own.contains(&error.errno())
+}
+
 /// Families take turns, beginning with the resolver's first.
 fn in_order(addresses: &[SocketAddr], favourite: Option<SocketAddr>) -> VecDeque<SocketAddr> {
     let favourite = favourite.filter(|address| addresses.contains(address));
@@ -135,7 +149,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::errno;
 
     fn v4(last: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, last], 80))
@@ -237,6 +250,30 @@ mod tests {
         assert_eq!(race.lost(), None);
         race.handle_failed(at(1_000), v4(1), refused());
         assert_eq!(race.lost(), Some(Some(refused())));
+    }
+
+    /// The race ended, and a container without IPv6 could not connect to `localhost`.
+    #[test]
+    fn an_address_for_which_there_is_none_of_this_machines_costs_the_others_nothing() {
+        for errno in [errno::EADDRNOTAVAIL, errno::EADDRINUSE] {
+            let mut race = race(&[v6(1), v4(1)], None);
+            assert_eq!(race.poll_attempt(at(0)), Some(v6(1)));
+            race.handle_failed(at(0), v6(1), Error::new(Phase::Connect, Source::Os(errno)));
+            assert_eq!(race.poll_attempt(at(0)), Some(v4(1)));
+        }
+    }
+
+    #[test]
+    fn what_an_address_answered_is_told_before_what_this_machine_lacks_for_another() {
+        let lacking = Error::new(Phase::Connect, Source::Os(errno::EADDRNOTAVAIL));
+        for errors in [[refused(), lacking], [lacking, refused()]] {
+            let mut race = race(&[v6(1), v4(1)], None);
+            for error in errors {
+                let address = race.poll_attempt(at(0)).unwrap();
+                race.handle_failed(at(0), address, error);
+            }
+            assert_eq!(race.lost(), Some(Some(refused())));
+        }
     }
 
     #[test]

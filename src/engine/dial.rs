@@ -147,11 +147,22 @@ impl<K: Kernel> Core<K> {
             return self.file(index);
         };
         let error = last_error.unwrap_or_else(no_address);
-        if let Some(name) = slot.name.filter(|_| error.class != Class::Resource) {
-            self.names.doubt(name);
-        }
         slot.conn.handle_connect_failed(error);
         self.push_ready(index);
+    }
+
+    /// A connection has ended. One that never stood waits for its name no longer; and where it was the addresses that
+    /// failed it, by silence too, they may no longer be the name's.
+    pub(super) fn leave_name(&mut self, index: u32, error: Option<Error>) {
+        self.give_up_lookup(index);
+        let name = self.slots[index as usize].name.take();
+        let blames_addresses = |error: &Error| {
+            let is_other = matches!(error.class, Class::Resource | Class::Local);
+            error.phase == Phase::Connect && !is_other
+        };
+        if let Some(name) = name.filter(|_| error.as_ref().is_some_and(blames_addresses)) {
+            self.names.doubt(name);
+        }
     }
 
     /// Gives up the attempts that have used up their time, and goes on with the next.

@@ -105,9 +105,8 @@ impl<K: Kernel> Core<K> {
             dial.give_up(&mut self.kernel);
         }
         self.wheel.clear(slot.timer);
-        self.give_up_lookup(index);
-        let slot = &mut self.slots[index as usize];
-        slot.name = None;
+        self.leave_name(index, error);
+        let slot = &self.slots[index as usize];
         let connection = slot.id;
         match slot.owner {
             Owner::Program => self.tell(

@@ -128,7 +128,8 @@ impl Shared {
 
     /// Threads there may be now: stuck ones are replaced, up to a bound.
     fn threads_max(&self, state: &State) -> usize {
-        self.lookups.threads_max + state.stuck.len().min(self.lookups.stuck_threads_max)
+        let replaced = state.stuck.len().min(self.lookups.stuck_threads_max);
+        self.lookups.threads_max.saturating_add(replaced)
     }
 
     fn work(&self, alarm: &Alarm) {
@@ -208,10 +209,14 @@ mod tests {
     }
 
     fn threads(stuck_threads_max: usize) -> (ResolverThreads, Sender<()>) {
+        threads_of(1, stuck_threads_max)
+    }
+
+    fn threads_of(threads_max: usize, stuck_threads_max: usize) -> (ResolverThreads, Sender<()>) {
         let (let_go, gate) = channel();
         let held = Arc::new(Held(Mutex::new(gate)));
         let lookups = Lookups {
-            threads_max: 1,
+            threads_max,
             stuck_threads_max,
             ..Lookups::default()
         };
@@ -250,6 +255,20 @@ mod tests {
         until(&threads, |state| state.threads == 1 && state.idle == 1);
         assert!(threads.shared.lock().stuck.is_empty());
         assert_eq!(std::iter::from_fn(|| threads.poll()).count(), 3);
+    }
+
+    /// The sum of both bounds went round, and there was no thread at all.
+    #[test]
+    fn bounds_without_a_bound_are_bounds_too() {
+        let (mut threads, let_go) = threads_of(usize::MAX, usize::MAX);
+        threads.ask(1, "a", 1);
+        until(&threads, |state| state.running == [1]);
+        threads.abandon(1);
+        threads.ask(2, "b", 1);
+        until(&threads, |state| state.running.contains(&2));
+        let_go.send(()).unwrap();
+        let_go.send(()).unwrap();
+        until(&threads, |state| state.idle == 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::error::{Class, ResolveError, Source};
 use crate::event::Event;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
+use crate::sim::connecting::Unreachable;
 use crate::sim::names::Lookup;
 use crate::socket_options::SocketOptions;
 
@@ -95,6 +96,54 @@ fn a_black_hole_costs_a_quarter_of_a_second_once_and_the_address_that_answers_go
         Some(Source::Timeout(Duration::from_secs(5)))
     );
     assert_eq!(bench.engine.core.kernel.descriptors(), 2);
+}
+
+fn connect(bench: &mut Bench, name: &str) {
+    let target = format!("{name}:{}", bench.at.port());
+    let connected = bench.engine.core.connect(&target, &Framing::line());
+    connected.unwrap();
+}
+
+fn is_connected_to(events: &[Event], at: SocketAddr) -> bool {
+    matches!(events, [Event::Connected { peer, .. }] if *peer == at)
+}
+
+/// As `localhost` in a container without IPv6.
+#[test]
+fn an_address_that_this_machine_has_no_way_to_costs_the_next_nothing() {
+    let mut bench = Bench::new(Config::default());
+    let other = SocketAddr::new([10, 9, 9, 9].into(), bench.at.port());
+    {
+        let mut network = bench.world.network.borrow_mut();
+        network.cut_off(other, Unreachable::AtOnce(libc::EADDRNOTAVAIL));
+        let both = vec![other.ip(), bench.at.ip()];
+        network.name("both", Duration::ZERO, Lookup::Found(both));
+    }
+    connect(&mut bench, "both");
+    let told = bench.events(ms(2));
+    assert!(is_connected_to(&told, bench.at), "{told:?}");
+}
+
+/// Only a name whose addresses all failed by name was asked for anew; one whose server had moved and left a black hole
+/// was dialled there for as long as the answer was fresh.
+#[test]
+fn a_name_whose_addresses_fall_silent_is_looked_up_anew_at_the_next_connect() {
+    let mut bench = Bench::new(Config::default());
+    let hole = SocketAddr::new([10, 9, 9, 9].into(), bench.at.port());
+    let here = bench.at.ip();
+    let name = |bench: &Bench, ip| {
+        let mut network = bench.world.network.borrow_mut();
+        network.black_hole(hole);
+        network.name("moved", Duration::ZERO, Lookup::Found(vec![ip]));
+    };
+    name(&bench, hole.ip());
+    connect(&mut bench, "moved");
+    let expected = Some(Source::Timeout(Duration::from_secs(5)));
+    assert_eq!(closed(&bench.events(ms(5_001))), expected);
+    name(&bench, here);
+    connect(&mut bench, "moved");
+    let told = bench.events(ms(2));
+    assert!(is_connected_to(&told, bench.at), "{told:?}");
 }
 
 #[test]
