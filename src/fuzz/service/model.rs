@@ -102,15 +102,9 @@ impl Model {
         deadline: Time,
         payload: Vec<u8>,
     ) -> Result<(), Error> {
-        let bytes: usize = self.waiting.iter().map(|it| it.payload.len()).sum();
-        self.turned_away = true;
-        if self.waiting.len() >= self.limits.waiting_requests_max {
-            return Err(Error::full(Limit::WaitingRequests));
-        }
-        if bytes + payload.len() > self.limits.waiting_bytes_max {
-            return Err(Error::full(Limit::WaitingBytes));
-        }
-        self.turned_away = false;
+        let may_wait = self.may_wait(payload.len());
+        self.turned_away |= may_wait.is_err();
+        may_wait?;
         self.waiting.push(Waiter {
             request,
             payload,
@@ -119,6 +113,17 @@ impl Model {
             wait_until: now.after(self.wait),
         });
         Ok(())
+    }
+
+    fn may_wait(&self, payload_bytes: usize) -> Result<(), Error> {
+        let bytes: usize = self.waiting.iter().map(|it| it.payload.len()).sum();
+        if self.waiting.len() >= self.limits.waiting_requests_max {
+            return Err(Error::full(Limit::WaitingRequests));
+        }
+        match bytes + payload_bytes > self.limits.waiting_bytes_max {
+            true => Err(Error::full(Limit::WaitingBytes)),
+            false => Ok(()),
+        }
     }
 
     /// The service connects this member: it must be one that is wanted, and not before its pause can be over.
