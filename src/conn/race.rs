@@ -167,8 +167,14 @@ mod tests {
         Race::new(at(0), addresses, favourite, rules)
     }
 
+    /// ECONNREFUSED.
     fn refused() -> Error {
         Error::new(Phase::Connect, Source::Os(111))
+    }
+
+    /// EMFILE.
+    fn lacking() -> Error {
+        Error::new(Phase::Connect, Source::Os(24))
     }
 
     /// All addresses in the order in which they are tried when each fails at once.
@@ -243,8 +249,7 @@ mod tests {
         let mut race = race(&[v4(1), v4(2), v4(3)], None);
         race.poll_attempt(at(0));
         race.poll_attempt(at(250));
-        let lacking = Error::new(Phase::Connect, Source::Os(errno::EMFILE));
-        race.handle_failed(at(300), v4(2), lacking);
+        race.handle_failed(at(300), v4(2), lacking());
         assert_eq!(race.poll_attempt(at(900)), None);
         // What is under way may still win.
         assert_eq!(race.lost(), None);
