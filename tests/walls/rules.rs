@@ -26,7 +26,7 @@ pub(crate) const PURE: &[&str] = &[
 ];
 
 /// What a pure room may import besides other pure rooms: words, not deeds. Of `kernel` not even the seam.
-const PURE_IMPORTS: &[&str] = &["error", "event", "config"];
+const PURE_IMPORTS: &[&str] = &["errno", "error", "event", "config"];
 
 /// What every room may take from the standard library: data and its shapes.
 const STD: &[&str] = &[
