@@ -285,7 +285,10 @@ impl Entry {
                     // An answer, and not the lack of one: what was known before is wrong now.
                     self.addresses = None;
                 }
-                (self.failure, self.retry_at) = (Some(why), now.after(rules.negative_for));
+                // What this machine lacked says nothing of the name: it answers for nobody else.
+                if !matches!(why, ResolveError::Os(_)) {
+                    (self.failure, self.retry_at) = (Some(why), now.after(rules.negative_for));
+                }
                 self.stale(now, rules).ok_or(why)
             }
         }

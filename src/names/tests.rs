@@ -96,6 +96,19 @@ fn a_failure_answers_for_a_moment_and_then_the_name_is_looked_up_again() {
     }
 }
 
+/// Without descriptors for a moment, a name stayed unknown for two seconds.
+#[test]
+fn what_this_machine_lacked_is_told_to_who_asked_and_to_nobody_else() {
+    let mut names = names();
+    let (_, job) = begin(&mut names, at(0), 1);
+    let lacking = ResolveError::Os(24);
+    assert_eq!(
+        answer(&mut names, at(0), job, Err(lacking)),
+        [(1, Err(lacking))]
+    );
+    begin(&mut names, at(0), 2);
+}
+
 #[test]
 fn no_address_at_all_is_a_name_that_was_not_found() {
     let mut names = names();
