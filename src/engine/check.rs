@@ -1,5 +1,6 @@
 //! What must hold between any two turns, for tests that look into the engine.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::Engine;
@@ -56,6 +57,17 @@ impl<K: Kernel> Engine<K> {
                 );
             }
         }
+        let waiting = core.names.check().map(|(waiter, _)| waiter);
+        let resolving = core.slots.iter().filter(|(_, slot)| {
+            // One whose lookup has failed is ended by the next pump.
+            slot.conn.is_resolving() && slot.name.is_some()
+        });
+        let resolving = resolving.map(|(_, slot)| slot.id.token());
+        assert_eq!(
+            waiting.collect::<BTreeSet<_>>(),
+            resolving.collect::<BTreeSet<_>>(),
+            "who waits for a name"
+        );
         for service in &core.services {
             let could_serve = service.has_waiting() && service.choose().is_some();
             assert!(
@@ -63,6 +75,11 @@ impl<K: Kernel> Engine<K> {
                 "a request waits although a connection can take it"
             );
         }
+    }
+
+    /// The lookups that connections wait for.
+    pub(crate) fn lookups_awaited(&self) -> BTreeSet<u64> {
+        self.core.names.check().map(|(_, job)| job).collect()
     }
 
     /// Received bytes in buffers, and bytes queued for sending.
