@@ -97,6 +97,11 @@ impl Network {
         is_under_way || host.resolved.iter().any(|(other, _)| *other == job)
     }
 
+    pub(crate) fn lookups_under_way(&self, host: usize) -> usize {
+        let resolver = &self.hosts[host].resolver;
+        resolver.queued.len() + resolver.running.len()
+    }
+
     /// A thread has come back, with what it found.
     pub(super) fn looked_up(&mut self, host: usize, resolved: Resolved) {
         let it = &mut self.hosts[host];
