@@ -278,6 +278,7 @@ fn times_and_bounds_at_their_extremes_serve_all_the_same() {
             (lookups.fresh_for, lookups.negative_for) = (time, time);
             (lookups.stale_for, lookups.winner_for) = (time, time);
             lookups.names_max = bound.min(1 << 20);
+            lookups.addresses_max = bound.max(1);
             (lookups.threads_max, lookups.stuck_threads_max) = (bound.max(1), bound);
         });
         let peer = Peer::new();

@@ -12,6 +12,7 @@
 
 #[cfg(test)]
 mod check;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -329,7 +330,7 @@ impl Entry {
     ) -> Outcome {
         match answer {
             Ok(addresses) => {
-                let addresses: Addresses = addresses.into();
+                let addresses = order::in_order(&addresses, rules.addresses_max);
                 self.answered = begun;
                 self.addresses = Some(addresses.clone());
                 (self.resolved_at, self.fresh_until) = (now, now.after(rules.fresh_for));
