@@ -24,7 +24,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::config::Lookups;
-use crate::error::ResolveError;
+use crate::error::{Class, ResolveError, Source};
 use crate::time::Time;
 
 /// The addresses of a name, in the order in which they are tried; at least one.
@@ -342,7 +342,13 @@ impl Entry {
                     // An answer, and not the lack of one: what was known before is wrong now.
                     (self.answered, self.addresses) = (begun, None);
                 }
-                (self.failure, self.retry_at) = (Some(why), now.after(rules.negative_for));
+                // What this machine lacks says nothing of the name, and may be there a moment later.
+                let is_lacking = Source::Resolve(why).class() == Class::Resource;
+                let negative_for = match is_lacking {
+                    true => Duration::ZERO,
+                    false => rules.negative_for,
+                };
+                (self.failure, self.retry_at) = (Some(why), now.after(negative_for));
                 self.stale(now, rules).ok_or(why)
             }
         }
