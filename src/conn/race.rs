@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{Limits, Timeouts};
-use crate::errno;
 use crate::error::{Class, Error, Phase, Source};
 use crate::time::Time;
 
@@ -91,7 +90,7 @@ impl Race {
             self.last_error = Some(error);
         }
         self.next_at = now;
-        if is_lacking_for_all(&error) {
+        if error.is_want_for_all_addresses() {
             self.waiting.clear();
         }
     }
@@ -123,19 +122,12 @@ impl Race {
     }
 }
 
-/// Whether this machine lacks something that every other address needs as well. A port or an address of its own is not
-/// that: they are lacking for one destination or one family. (EADDRNOTAVAIL is what `::1` gives where IPv6 is off, and
-/// the resolver names it first for `localhost`.)
-fn is_lacking_for_all(error: &Error) -> bool {
-    let of_its_own = [errno::EADDRNOTAVAIL, errno::EADDRINUSE].map(Some);
-    error.class == Class::Resource && !of_its_own.contains(&error.errno())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::errno;
 
     fn v4(last: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, last], 80))
