@@ -155,8 +155,9 @@ pub(crate) trait Kernel {
 
     /// Starts a lookup; its outcome comes from [`Kernel::poll_resolved`] after a wake.
     fn resolve(&mut self, job: u64, host: &str, port: u16);
-    /// Nobody waits for this lookup any more: it need not be begun, and holds up no other. Its outcome may still come.
-    fn abandon(&mut self, job: u64);
+    /// Nobody waits for this lookup any more. One that has not begun is dropped: then true, and its outcome never comes.
+    /// One that has begun holds up no other, and its outcome may still come.
+    fn abandon(&mut self, job: u64) -> bool;
     /// The next finished lookup.
     fn poll_resolved(&mut self) -> Option<Resolved>;
 

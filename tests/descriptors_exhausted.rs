@@ -88,16 +88,14 @@ fn each_descriptor_of_a_client_and_of_a_server_may_be_missing() {
     assert_each_may_be_missing("a server", || Server::bind(at, ServerConfig::default()));
 }
 
-/// Each connect is a lookup of its own.
-fn never_remembers(config: &mut Config) {
-    config.lookups.fresh_for = Duration::ZERO;
-    config.lookups.stale_for = Duration::ZERO;
-}
-
 #[test]
 fn without_descriptors_a_lookup_fails_as_a_resource_and_not_as_a_name_that_does_not_exist() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut client, peer) = (client_with(never_remembers), Peer::new());
+    // Each connect is a lookup.
+    let mut client = client_with(|it| {
+        (it.lookups.fresh_for, it.lookups.stale_for) = (Duration::ZERO, Duration::ZERO);
+    });
+    let peer = Peer::new();
     let target = format!("localhost:{}", peer.addr().port());
     // The first lookup of a process reads more files than the second.
     for _ in 0..2 {

@@ -5,11 +5,14 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use support::*;
-use taut::{Client, Config, ConnectionId, Event, Framing, Phase, ResolveError, Source, Upstream};
+use taut::{
+    Client, Config, ConnectionId, Event, Framing, Phase, ResolveError, Source, Timeouts, Upstream,
+};
 
 type Asked = Receiver<(String, u16)>;
 
@@ -174,4 +177,115 @@ fn an_upstream_whose_server_has_moved_finds_it_at_its_new_address() {
         ("a.name".into(), "a.name".into())
     );
     assert!(asked.try_recv().is_err(), "asked for again");
+}
+
+/// It was joined although it had been dropped from the queue, and whoever joined it waited in vain.
+#[test]
+fn a_lookup_that_was_dropped_before_it_began_is_begun_for_the_next_to_ask() {
+    let (mut client, asked, answer) = client_asking(|it| {
+        it.timeouts.resolve = PATIENCE;
+        it.timeouts.connect = PATIENCE;
+        it.lookups.threads_max = 1;
+        it.lookups.stuck_threads_max = 0;
+    });
+    let peer = Peer::new();
+    connect(&mut client, "a");
+    assert_eq!(next(&asked), "a");
+    let dropped = connect(&mut client, "b");
+    client.abort(dropped).unwrap();
+    until_closed(&mut client, dropped);
+    let joins = connect(&mut client, "b");
+    for _ in 0..2 {
+        answer.send(Ok(vec![peer.addr()])).unwrap();
+    }
+    assert_eq!(next(&asked), "b");
+    let is_up = |_: &mut Client, event| match event {
+        Event::Connected { connection, .. } => (connection == joins).then_some(()),
+        other => panic!("{other:?}"),
+    };
+    client_until(&mut client, is_up);
+}
+
+/// Who joined late a lookup that hangs is not left alone with it: another is begun while it waits.
+#[test]
+fn a_lookup_that_hangs_is_begun_anew_for_those_who_joined_it_late() {
+    let (mut client, asked, answer) = client_asking(|it| it.timeouts.resolve = ms(50));
+    let peer = Peer::new();
+    let patient = Timeouts {
+        resolve: PATIENCE,
+        connect: PATIENCE,
+        ..Timeouts::default()
+    };
+    let first = connect(&mut client, "a.name");
+    let upstream = Upstream::new("a.name:1").timeouts(patient);
+    let upstream = client.add(upstream).unwrap();
+    until_closed(&mut client, first);
+    assert_eq!([next(&asked), next(&asked)], ["a.name", "a.name"]);
+    for _ in 0..2 {
+        answer.send(Ok(vec![peer.addr()])).unwrap();
+    }
+    turn_until(&mut client, "a connection", |client| {
+        client.upstream_stats(upstream).unwrap().open == 1
+    });
+}
+
+/// Each is tried once, however often it is named, and the one that answers is found.
+#[test]
+fn of_a_hundred_answers_the_one_that_serves_is_found() {
+    let (mut client, _asked, answer) = client_asking(|it| it.timeouts.resolve = PATIENCE);
+    let peer = Peer::new();
+    let port = peer.addr().port();
+    // Loopback is all of 127/8, and nobody listens at these.
+    let mut addresses: Vec<SocketAddr> = (0..99)
+        .map(|last| SocketAddr::from(([127, 0, 22, last], port)))
+        .collect();
+    addresses.push(peer.addr());
+    answer.send(Ok(addresses)).unwrap();
+    let connection = connect(&mut client, "a.name");
+    until_connected(&mut client, connection);
+    assert_eq!(client.peer_addr(connection), Some(peer.addr()));
+}
+
+#[test]
+fn whatever_a_resolver_answers_is_told_by_name() {
+    let nowhere = ResolveError::NotFound;
+    for (says, expected) in [
+        (Err(nowhere), nowhere),
+        (Ok(Vec::new()), nowhere),
+        (Err(ResolveError::TryAgain), ResolveError::TryAgain),
+        (Err(ResolveError::Failed(-4)), ResolveError::Failed(-4)),
+    ] {
+        let (mut client, _asked, answer) = client_asking(|it| it.timeouts.resolve = PATIENCE);
+        answer.send(says).unwrap();
+        let connection = connect(&mut client, "a.name");
+        let error = until_closed(&mut client, connection).error.unwrap();
+        assert_eq!(error.phase, Phase::Resolve);
+        assert_eq!(error.source, Source::Resolve(expected));
+    }
+}
+
+/// No time is too short and none too long for it to be a time.
+#[test]
+fn times_and_bounds_at_their_extremes_serve_all_the_same() {
+    for (time, bound) in [(Duration::ZERO, 0), (Duration::MAX, usize::MAX)] {
+        let (mut client, _asked, answer) = client_asking(|it| {
+            it.timeouts.resolve = Duration::MAX;
+            it.timeouts.connect = Duration::MAX;
+            it.timeouts.connect_next = time;
+            it.timeouts.connect_address = time.max(Duration::from_nanos(1));
+            it.limits.connect_attempts_max = bound.max(1);
+            let lookups = &mut it.lookups;
+            (lookups.fresh_for, lookups.negative_for) = (time, time);
+            (lookups.stale_for, lookups.winner_for) = (time, time);
+            lookups.names_max = bound.min(1 << 20);
+            lookups.addresses_max = bound.max(1);
+            (lookups.threads_max, lookups.stuck_threads_max) = (bound.max(1), bound);
+        });
+        let peer = Peer::new();
+        for _ in 0..3 {
+            answer.send(Ok(vec![peer.addr()])).unwrap();
+            let connection = connect(&mut client, "a.name");
+            until_connected(&mut client, connection);
+        }
+    }
 }

@@ -26,6 +26,9 @@ pub struct Lookups {
     pub stale_for: Duration,
     /// How long the address that was connected to last is tried before the others of its name. Default: 10 min.
     pub winner_for: Duration,
+    /// Addresses kept of one name, after those named twice are left out and families take turns; others are not tried.
+    /// Default: 128.
+    pub addresses_max: usize,
     /// Names remembered, beside those that are being looked up. Default: 1,024.
     pub names_max: usize,
 }
@@ -39,6 +42,7 @@ impl Default for Lookups {
             negative_for: Duration::from_secs(2),
             stale_for: Duration::from_secs(600),
             winner_for: Duration::from_secs(600),
+            addresses_max: 128,
             names_max: 1_024,
         }
     }
@@ -50,6 +54,10 @@ impl Lookups {
             (
                 self.threads_max == 0,
                 "lookups.threads_max is 0; at least 1 thread is needed to look a name up",
+            ),
+            (
+                self.addresses_max == 0,
+                "lookups.addresses_max is 0; at least 1 address of a name is needed",
             ),
             (
                 self.names_max > 1 << 20,

@@ -1,18 +1,17 @@
 //! The race of a name's addresses for one connection: happy eyeballs (RFC 8305).
 //!
-//! Addresses are tried in the resolver's order, with the families taking turns (§4), after the one that won the last
-//! time. The next is tried as soon as one has failed, or `connect_next` after the last was begun while none has
+//! Addresses are tried in the order of their name's (families take turns, §4), after the one that won the last time.
+//! The next is tried as soon as one has failed, or `connect_next` after the last was begun while none has
 //! answered (§5); a few at a time. The first that stands wins. getaddrinfo answers for both families at once, so there
 //! is no answer to wait for (§3).
 //!
 //! Never: a socket. It says which address is to be tried; who tries it tells what came of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{Limits, Timeouts};
-use crate::errno;
 use crate::error::{Class, Error, Phase, Source};
 use crate::time::Time;
 
@@ -47,16 +46,20 @@ pub(crate) struct Race {
 }
 
 impl Race {
-    /// A race of these addresses, `favourite` first if it is one of them. An address that is named twice is tried once.
+    /// A race of these addresses, each of which is named once, in this order; `favourite` first if it is one of them.
     pub(crate) fn new(
         now: Time,
         addresses: &[SocketAddr],
         favourite: Option<SocketAddr>,
         rules: Rules,
     ) -> Race {
+        let favourite = favourite.filter(|address| addresses.contains(address));
+        let others = addresses.iter().copied();
+        let others = others.filter(|address| Some(*address) != favourite);
+        let waiting = favourite.into_iter().chain(others).collect();
         Race {
             rules,
-            waiting: in_order(addresses, favourite),
+            waiting,
             running: Vec::new(),
             next_at: now,
             last_error: None,
@@ -87,7 +90,7 @@ impl Race {
             self.last_error = Some(error);
         }
         self.next_at = now;
-        if is_lacking_for_all(&error) {
+        if error.is_want_for_all_addresses() {
             self.waiting.clear();
         }
     }
@@ -119,36 +122,12 @@ impl Race {
     }
 }
 
-/// Whether this machine lacks something that every other address needs as well. A port or an address of its own is not
-/// that: they are lacking for one destination or one family. (EADDRNOTAVAIL is what `::1` gives where IPv6 is off, and
-/// the resolver names it first for `localhost`.)
-fn is_lacking_for_all(error: &Error) -> bool {
-    let of_its_own = [errno::EADDRNOTAVAIL, errno::EADDRINUSE].map(Some);
-    error.class == Class::Resource && !of_its_own.contains(&error.errno())
-}
-
-/// Families take turns, beginning with the resolver's first.
-fn in_order(addresses: &[SocketAddr], favourite: Option<SocketAddr>) -> VecDeque<SocketAddr> {
-    let favourite = favourite.filter(|address| addresses.contains(address));
-    let mut seen: BTreeSet<SocketAddr> = favourite.into_iter().collect();
-    let fresh = addresses.iter().filter(|address| seen.insert(**address));
-    let begins_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
-    let (first, second): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
-        fresh.partition(|address| address.is_ipv4() == begins_v4);
-    let turns = first.len().max(second.len());
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let taking_turns = (0..turns).flat_map(|_| [first.next(), second.next()]);
-    favourite
-        .into_iter()
-        .chain(taking_turns.flatten())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::errno;
 
     fn v4(last: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, last], 80))
@@ -189,25 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_beginning_with_the_resolvers_first() {
-        let six_first = [v6(1), v6(2), v6(3), v4(1), v4(2)];
-        assert_eq!(
-            order(race(&six_first, None)),
-            [v6(1), v4(1), v6(2), v4(2), v6(3)]
-        );
-        let four_first = [v4(1), v6(1), v6(2)];
-        assert_eq!(order(race(&four_first, None)), [v4(1), v6(1), v6(2)]);
-    }
-
-    #[test]
-    fn the_last_winner_goes_first_and_no_address_goes_twice() {
-        let addresses = [v6(1), v4(1), v6(1), v4(2), v4(1)];
+    fn the_last_winner_goes_first_if_it_is_one_of_them() {
+        let addresses = [v6(1), v4(1), v4(2)];
+        let no_longer = Some(v4(9));
         assert_eq!(order(race(&addresses, Some(v4(2)))), [v4(2), v6(1), v4(1)]);
-        let no_longer_one_of_them = Some(v4(9));
-        assert_eq!(
-            order(race(&addresses, no_longer_one_of_them)),
-            [v6(1), v4(1), v4(2)]
-        );
+        assert_eq!(order(race(&addresses, no_longer)), addresses);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What must hold between any two turns, for tests that look into the engine.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::Engine;
@@ -82,9 +83,26 @@ impl<K: Kernel> Engine<K> {
                 );
             }
         }
+        self.check_names();
         self.check_services();
         self.check_events();
         self.check_bounds();
+    }
+
+    /// Who waits for a name is who resolves one.
+    fn check_names(&self) {
+        let core = &self.core;
+        let waiting = core.names.check().map(|(waiter, _)| waiter);
+        let resolving = core.slots.iter().filter(|(_, slot)| {
+            // One whose lookup has failed is ended by the next pump.
+            slot.conn.is_resolving() && slot.name.is_some()
+        });
+        let resolving = resolving.map(|(_, slot)| slot.id.token());
+        assert_eq!(
+            waiting.collect::<BTreeSet<_>>(),
+            resolving.collect::<BTreeSet<_>>(),
+            "who waits for a name"
+        );
     }
 
     /// Who waits has a reason to, and every figure of a service is what it counts.
@@ -202,6 +220,11 @@ impl<K: Kernel> Engine<K> {
         let received: usize = buffers.map(ReceiveBuffer::capacity).sum();
         let queues = slots.map(|(_, slot)| slot.conn.queue_capacity());
         received + queues.sum::<usize>()
+    }
+
+    /// The lookups that connections wait for.
+    pub(crate) fn lookups_awaited(&self) -> BTreeSet<u64> {
+        self.core.names.check().map(|(_, job)| job).collect()
     }
 
     /// Received bytes in buffers, and bytes queued for sending.

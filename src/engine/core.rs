@@ -80,7 +80,7 @@ impl<K: Kernel> Core<K> {
         Core {
             wheel: Wheel::new(now.tick_floor()),
             profile: Arc::new(profile(&config, config.timeouts, config.half_close)),
-            names: Names::new(config.lookups),
+            names: Names::new(config.lookups, config.timeouts.resolve),
             send_pool: Pool::new(SEND_BYTES, config.limits.pool_bytes_max),
             kernel,
             config,

@@ -59,16 +59,13 @@ impl<K: Kernel> Core<K> {
             return self.handle_resolved(index, Ok([SocketAddr::new(ip, port)].into()));
         }
         let slot = &mut self.slots[index as usize];
-        let (waiter, until) = (slot.id.token(), slot.conn.poll_timeout());
-        let (name, asked) = self.names.ask(self.now, target, waiter, until);
+        let (name, asked) = self.names.ask(self.now, target, slot.id.token());
         slot.name = Some(name);
         match asked {
             Asked::Known(outcome) => return self.handle_resolved(index, outcome),
             Asked::Joined => {}
             Asked::Begin { job, in_place_of } => {
-                in_place_of
-                    .into_iter()
-                    .for_each(|job| self.kernel.abandon(job));
+                self.abandon(in_place_of);
                 self.kernel.resolve(job, host, port);
             }
         }
@@ -79,8 +76,9 @@ impl<K: Kernel> Core<K> {
     pub(super) fn take_resolved(&mut self) {
         let mut resolved = std::mem::take(&mut self.resolved);
         while let Some((job, answer)) = self.kernel.poll_resolved() {
-            self.names
-                .handle_resolved(self.now, job, answer, &mut resolved);
+            let (now, told) = (self.now, &mut resolved);
+            let abandoned = self.names.handle_resolved(now, job, answer, told);
+            self.abandon(abandoned);
         }
         for (waiter, outcome) in resolved.drain(..) {
             let index = waiter as u32;
@@ -93,15 +91,35 @@ impl<K: Kernel> Core<K> {
         self.resolved = resolved;
     }
 
-    /// A connection waits no longer for its name. Addresses that were good once may do.
-    pub(super) fn give_up_lookup(&mut self, index: u32) -> Option<Addresses> {
+    /// A connection's lookup has taken as long as it may. Addresses that were good once may do.
+    pub(super) fn make_do(&mut self, index: u32) -> Option<Addresses> {
+        let addresses = self
+            .names
+            .make_do(self.now, self.slots[index as usize].name?)?;
+        self.give_up_lookup(index);
+        Some(addresses)
+    }
+
+    /// A connection waits no longer for its name.
+    fn give_up_lookup(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
-        let given_up = self.names.give_up(self.now, slot.name?, slot.id.token());
-        given_up
-            .abandoned
-            .into_iter()
-            .for_each(|job| self.kernel.abandon(job));
-        given_up.addresses
+        let Some(name) = slot.name else {
+            return;
+        };
+        let given_up = self.names.give_up(self.now, name, slot.id.token());
+        self.abandon(given_up.abandoned);
+        let target = self.names.target(name).map(split_target);
+        if let (Some(job), Some(Ok((host, port)))) = (given_up.begun, target) {
+            self.kernel.resolve(job, host, port);
+        }
+    }
+
+    fn abandon(&mut self, job: Option<u64>) {
+        if let Some(job) = job
+            && self.kernel.abandon(job)
+        {
+            self.names.handle_dropped(job);
+        }
     }
 
     pub(super) fn handle_resolved(&mut self, index: u32, outcome: Outcome) {

@@ -45,7 +45,7 @@ impl<K: Kernel> Core<K> {
         }
         if slot.conn.is_resolving()
             && slot.conn.poll_timeout() <= now
-            && let Some(addresses) = self.give_up_lookup(index)
+            && let Some(addresses) = self.make_do(index)
         {
             return self.handle_resolved(index, Ok(addresses));
         }

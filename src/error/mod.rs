@@ -193,6 +193,14 @@ impl Error {
         matches!(self.source, Source::Full { .. })
     }
 
+    /// Whether this machine lacks something that every other address needs as well. A port or an address of its own is
+    /// not that: they are lacking for one destination or one family. (EADDRNOTAVAIL is what `::1` gives where IPv6 is
+    /// off, and the resolver names it first for `localhost`.)
+    pub(crate) fn is_want_for_all_addresses(&self) -> bool {
+        let of_its_own = [errno::EADDRNOTAVAIL, errno::EADDRINUSE].map(Some);
+        self.class == Class::Resource && !of_its_own.contains(&self.errno())
+    }
+
     /// The `errno`, when the kernel was the cause.
     pub fn errno(&self) -> Option<i32> {
         match self.source {

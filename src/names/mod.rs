@@ -3,23 +3,28 @@
 //! However many ask for a name, one lookup is under way for it (single flight). An answer is used for a while
 //! (`fresh_for`), a failure too (`negative_for`). Where a new lookup fails or does not come back in time, addresses that
 //! are no longer fresh are better than none (RFC 8767) for `stale_for`, but never against a resolver that says that the
-//! name does not exist. A lookup that is not back by its deadline is given up: the next one to ask begins another, under
-//! another number, and when an answer does come late it is remembered all the same.
+//! name does not exist. A lookup has a time of its own, whoever asked for it: past it another is begun in its place, for
+//! whoever asks or still waits, and when its answer does come it is remembered all the same.
 //!
 //! Never: a thread, a socket, a clock. Lookups are begun by the engine, which is told to; time comes in. What is
-//! remembered is bounded; what is waited for is bounded by the connections that wait.
+//! remembered is bounded; what is waited for is bounded by the connections that wait. Always: for who waits, a lookup
+//! is under way that was not given up.
 
+#[cfg(test)]
+mod check;
+mod order;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use slab::Slab;
 
 use crate::config::Lookups;
-use crate::error::ResolveError;
+use crate::error::{Class, ResolveError, Source};
 use crate::time::Time;
 
 /// The addresses of a name, in the order in which they are tried; at least one.
@@ -46,13 +51,13 @@ pub(crate) enum Asked {
     Begin { job: u64, in_place_of: Option<u64> },
 }
 
-/// What one who waits no longer leaves behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is to be done about lookups when one waits no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GivenUp {
-    /// Addresses that were good once, which it may make do with.
-    pub(crate) addresses: Option<Addresses>,
     /// A lookup for which nobody waits now, or nobody should.
     pub(crate) abandoned: Option<u64>,
+    /// The number of the one that is to be begun in its place, for the others that wait.
+    pub(crate) begun: Option<u64>,
 }
 
 /// Bits of a job's number that name the entry; the rest counts lookups.
@@ -62,8 +67,12 @@ const INDEX_BITS: u32 = 30;
 #[derive(Debug)]
 pub(crate) struct Names {
     rules: Lookups,
+    /// How long a lookup may take before another is begun in its place.
+    lookup_timeout: Duration,
     entries: Slab<Entry>,
     by_target: BTreeMap<Box<str>, u32>,
+    /// Those for which nobody waits, the longest unasked first.
+    idle: BTreeSet<(Time, u32)>,
     lookups: u64,
 }
 
@@ -72,6 +81,8 @@ struct Entry {
     target: Box<str>,
     /// How many lookups had begun when it was made: answers to those are another name's.
     born: u64,
+    /// The lookup whose answer is known. What one begun earlier still says is not news.
+    answered: u64,
     addresses: Option<Addresses>,
     resolved_at: Time,
     fresh_until: Time,
@@ -80,104 +91,127 @@ struct Entry {
     retry_at: Time,
     /// The end of the lookup under way, and its number.
     under_way: Option<(Time, u64)>,
-    waiters: Vec<u64>,
+    waiters: BTreeSet<u64>,
     asked_at: Time,
     /// The address that was connected to last, and until when it goes first.
     winner: Option<(SocketAddr, Time)>,
 }
 
 impl Names {
-    pub(crate) fn new(rules: Lookups) -> Names {
+    pub(crate) fn new(rules: Lookups, lookup_timeout: Duration) -> Names {
         Names {
             rules,
+            lookup_timeout,
             entries: Slab::new(),
             by_target: BTreeMap::new(),
+            idle: BTreeSet::new(),
             lookups: 0,
         }
     }
 
-    /// `waiter` asks for `target` (`host:port`), and waits until `until` if it is to wait at all.
-    pub(crate) fn ask(
-        &mut self,
-        now: Time,
-        target: &str,
-        waiter: u64,
-        until: Time,
-    ) -> (NameKey, Asked) {
+    /// `waiter` asks for `target` (`host:port`), and waits if it is not told at once.
+    pub(crate) fn ask(&mut self, now: Time, target: &str, waiter: u64) -> (NameKey, Asked) {
         let index = match self.by_target.get(target) {
             Some(index) => *index,
             None => self.remember(target, now),
         };
         let entry = &mut self.entries[index as usize];
+        self.idle.remove(&(entry.asked_at, index));
         entry.asked_at = now;
         let born = entry.born;
         let key = NameKey { index, born };
         if let Some(outcome) = entry.known(now, self.rules) {
+            if entry.waiters.is_empty() {
+                self.idle.insert((now, index));
+            }
             return (key, Asked::Known(outcome));
         }
-        entry.waiters.push(waiter);
+        entry.waiters.insert(waiter);
         if entry.under_way.is_some_and(|(end, _)| end > now) {
             return (key, Asked::Joined);
         }
-        self.lookups += 1;
-        let job = self.lookups << INDEX_BITS | u64::from(index);
-        let late = entry.under_way.replace((until, job));
-        let in_place_of = late.map(|(_, job)| job);
+        let in_place_of = entry.under_way.map(|(_, job)| job);
+        let job = self.begin(now, index);
         (key, Asked::Begin { job, in_place_of })
     }
 
-    /// A lookup has ended: `told` gets who is to hear of it, and what.
+    /// A lookup has ended: `told` gets who is to hear of it, and what. Returns one that nobody waits for now.
     pub(crate) fn handle_resolved(
         &mut self,
         now: Time,
         job: u64,
         answer: Result<Vec<SocketAddr>, ResolveError>,
         told: &mut Vec<(u64, Outcome)>,
-    ) {
-        let key = (job & ((1 << INDEX_BITS) - 1)) as usize;
-        let begun = job >> INDEX_BITS;
-        let Some(entry) = self.entries.get_mut(key).filter(|it| it.born < begun) else {
-            return;
-        };
+    ) -> Option<u64> {
+        let (index, begun) = numbers_of(job);
+        let rules = self.rules;
+        let entry = self.entry_of(job)?;
+        // Whoever says that there is none has answered; no address at all says the same.
+        let answer = answer.and_then(|addresses| match addresses.is_empty() {
+            true => Err(ResolveError::NotFound),
+            false => Ok(addresses),
+        });
         let is_awaited = entry.under_way.is_some_and(|(_, awaited)| awaited == job);
-        if answer.is_err() && !is_awaited {
-            // Given up; another lookup may be under way, and may do better.
-            return;
+        if !is_awaited && (answer.is_err() || begun < entry.answered) {
+            // Given up; another lookup may be under way, and may do better, or has done already.
+            return None;
         }
-        entry.under_way = None;
-        let outcome = entry.learn(now, answer, self.rules);
-        told.extend(
-            entry
-                .waiters
-                .drain(..)
-                .map(|waiter| (waiter, outcome.clone())),
-        );
-        self.forget_some();
+        let other = entry.under_way.take().map(|(_, job)| job);
+        let outcome = entry.learn(now, begun, answer, rules);
+        let waiters = std::mem::take(&mut entry.waiters);
+        let asked_at = entry.asked_at;
+        told.extend(waiters.into_iter().map(|it| (it, outcome.clone())));
+        self.rest((asked_at, index));
+        other.filter(|other| *other != job)
+    }
+
+    /// A lookup that was abandoned had not been begun, and never will be.
+    pub(crate) fn handle_dropped(&mut self, job: u64) {
+        if let Some(entry) = self.entry_of(job) {
+            entry.under_way = entry.under_way.filter(|(_, other)| *other != job);
+        }
     }
 
     /// `waiter` waits no longer.
     pub(crate) fn give_up(&mut self, now: Time, key: NameKey, waiter: u64) -> GivenUp {
-        let rules = self.rules;
         let Some(entry) = self.entry(key) else {
             return GivenUp::default();
         };
-        let Some(place) = entry.waiters.iter().position(|it| *it == waiter) else {
+        if !entry.waiters.remove(&waiter) {
             return GivenUp::default();
-        };
-        entry.waiters.swap_remove(place);
-        let addresses = entry.stale(now, rules);
-        let is_late = entry.under_way.is_some_and(|(end, _)| end <= now);
-        if is_late && addresses.is_some() {
-            // The next to ask need not wait in vain as well.
-            entry.retry_at = now.after(rules.negative_for);
         }
-        let nobody_waits = is_late || entry.waiters.is_empty();
-        let abandoned = entry.under_way.filter(|_| nobody_waits).map(|(_, job)| job);
-        self.forget_some();
-        GivenUp {
-            addresses,
-            abandoned,
+        let under_way = entry.under_way;
+        let abandoned = under_way.map(|(_, job)| job);
+        if entry.waiters.is_empty() {
+            let place = (entry.asked_at, key.index);
+            self.rest(place);
+            let begun = None;
+            return GivenUp { abandoned, begun };
         }
+        match under_way.is_some_and(|(end, _)| end > now) {
+            true => GivenUp::default(),
+            false => GivenUp {
+                abandoned,
+                begun: Some(self.begin(now, key.index)),
+            },
+        }
+    }
+
+    /// Addresses that were good once, for one that has waited for as long as it may. The next to ask need not wait in
+    /// vain as well.
+    pub(crate) fn make_do(&mut self, now: Time, key: NameKey) -> Option<Addresses> {
+        let rules = self.rules;
+        let entry = self.entry(key)?;
+        let addresses = entry.stale(now, rules)?;
+        entry.retry_at = now.after(rules.negative_for);
+        Some(addresses)
+    }
+
+    /// `host:port`, as it was asked for.
+    pub(crate) fn target(&self, key: NameKey) -> Option<&str> {
+        let entry = self.entries.get(key.index as usize);
+        let entry = entry.filter(|entry| entry.born == key.born);
+        entry.map(|entry| &*entry.target)
     }
 
     /// None of its addresses could be connected to: what is known of it may have changed, and is asked for anew, but
@@ -209,17 +243,25 @@ impl Names {
         entry.filter(|entry| entry.born == key.born)
     }
 
+    /// The entry that a lookup was begun for, unless it was forgotten.
+    fn entry_of(&mut self, job: u64) -> Option<&mut Entry> {
+        let (index, begun) = numbers_of(job);
+        let entry = self.entries.get_mut(index as usize);
+        entry.filter(|entry| entry.born < begun)
+    }
+
     fn remember(&mut self, target: &str, now: Time) -> u32 {
         let entry = Entry {
             target: target.into(),
             born: self.lookups,
+            answered: 0,
             addresses: None,
             resolved_at: Time::ZERO,
             fresh_until: Time::ZERO,
             failure: None,
             retry_at: Time::ZERO,
             under_way: None,
-            waiters: Vec::new(),
+            waiters: BTreeSet::new(),
             asked_at: now,
             winner: None,
         };
@@ -228,17 +270,31 @@ impl Names {
         index
     }
 
-    /// Keeps to the bound: forgets whom nobody waits for, the longest unasked first.
-    fn forget_some(&mut self) {
-        while self.entries.len() > self.rules.names_max {
-            let idle = self.entries.iter().filter(|(_, it)| it.waiters.is_empty());
-            let Some((key, _)) = idle.min_by_key(|(_, it)| it.asked_at) else {
-                return;
-            };
-            let entry = self.entries.remove(key);
-            self.by_target.remove(&entry.target);
+    /// Numbers a lookup, which is the one under way from now on.
+    fn begin(&mut self, now: Time, index: u32) -> u64 {
+        self.lookups += 1;
+        let job = self.lookups << INDEX_BITS | u64::from(index);
+        let end = now.after(self.lookup_timeout);
+        self.entries[index as usize].under_way = Some((end, job));
+        job
+    }
+
+    /// Nobody waits for it now. Of those there are as many as there may be: the longest unasked are forgotten.
+    fn rest(&mut self, place: (Time, u32)) {
+        self.idle.insert(place);
+        while self.idle.len() > self.rules.names_max {
+            if let Some((_, index)) = self.idle.pop_first() {
+                let entry = self.entries.remove(index as usize);
+                self.by_target.remove(&entry.target);
+            }
         }
     }
+}
+
+/// The index of the entry that a lookup is for, and how many lookups had begun with it.
+fn numbers_of(job: u64) -> (u32, u64) {
+    let index = job & ((1 << INDEX_BITS) - 1);
+    (index as u32, job >> INDEX_BITS)
 }
 
 impl Entry {
@@ -268,25 +324,26 @@ impl Entry {
     fn learn(
         &mut self,
         now: Time,
+        begun: u64,
         answer: Result<Vec<SocketAddr>, ResolveError>,
         rules: Lookups,
     ) -> Outcome {
         match answer {
-            Ok(addresses) if !addresses.is_empty() => {
-                let addresses: Addresses = addresses.into();
+            Ok(addresses) => {
+                let addresses = order::in_order(&addresses, rules.addresses_max);
+                self.answered = begun;
                 self.addresses = Some(addresses.clone());
                 (self.resolved_at, self.fresh_until) = (now, now.after(rules.fresh_for));
                 (self.failure, self.retry_at) = (None, Time::ZERO);
                 Ok(addresses)
             }
-            answer => {
-                let why = answer.err().unwrap_or(ResolveError::NotFound);
+            Err(why) => {
                 if why == ResolveError::NotFound {
                     // An answer, and not the lack of one: what was known before is wrong now.
-                    self.addresses = None;
+                    (self.answered, self.addresses) = (begun, None);
                 }
                 // What this machine lacked says nothing of the name: it answers for nobody else.
-                if !matches!(why, ResolveError::Os(_)) {
+                if Source::Resolve(why).class() != Class::Resource {
                     (self.failure, self.retry_at) = (Some(why), now.after(rules.negative_for));
                 }
                 self.stale(now, rules).ok_or(why)

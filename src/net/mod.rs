@@ -233,8 +233,8 @@ impl Kernel for Net {
         self.resolver.ask(job, host, port);
     }
 
-    fn abandon(&mut self, job: u64) {
-        self.resolver.abandon(job);
+    fn abandon(&mut self, job: u64) -> bool {
+        self.resolver.abandon(job)
     }
 
     fn poll_resolved(&mut self) -> Option<Resolved> {

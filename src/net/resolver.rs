@@ -5,7 +5,7 @@
 //! are started when there is work for them, up to `threads_max` that are not stuck, and are never joined. One that
 //! comes back after all is used again, or ends where it was replaced.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +48,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(u64, String, u16)>,
+    /// What is to be looked up. Numbers rise, so the first was asked first.
+    jobs: BTreeMap<u64, (String, u16)>,
     done: VecDeque<Resolved>,
     /// What threads look up now; of these, what nobody waits for.
     running: Vec<u64>,
@@ -78,17 +79,21 @@ impl ResolverThreads {
 
     pub(super) fn ask(&mut self, job: u64, host: &str, port: u16) {
         let mut state = self.shared.lock();
-        state.jobs.push_back((job, host.to_owned(), port));
+        state.jobs.insert(job, (host.to_owned(), port));
         self.find_a_thread(&mut state);
     }
 
-    pub(super) fn abandon(&mut self, job: u64) {
+    /// True when it had not begun: it never will.
+    pub(super) fn abandon(&mut self, job: u64) -> bool {
         let mut state = self.shared.lock();
-        state.jobs.retain(|(other, ..)| *other != job);
+        if state.jobs.remove(&job).is_some() {
+            return true;
+        }
         if state.running.contains(&job) && !state.stuck.contains(&job) {
             state.stuck.push(job);
             self.find_a_thread(&mut state);
         }
+        false
     }
 
     pub(super) fn poll(&mut self) -> Option<Resolved> {
@@ -111,8 +116,8 @@ impl ResolverThreads {
             state.threads -= 1;
             if state.threads == state.stuck.len() {
                 // EAGAIN: no thread at all to look it up with. The jobs must not wait for one for ever.
-                let jobs = state.jobs.drain(..);
-                let failed = jobs.map(|(job, ..)| (job, Err(ResolveError::TryAgain)));
+                let jobs = std::mem::take(&mut state.jobs).into_keys();
+                let failed = jobs.map(|job| (job, Err(ResolveError::TryAgain)));
                 state.done.extend(failed);
                 self.alarm.wake();
             }
@@ -156,9 +161,9 @@ impl Shared {
                 self.work.notify_one();
                 return None;
             }
-            if let Some(next) = state.jobs.pop_front() {
-                state.running.push(next.0);
-                return Some(next);
+            if let Some((job, (host, port))) = state.jobs.pop_first() {
+                state.running.push(job);
+                return Some((job, host, port));
             }
             state.idle += 1;
             state = self

@@ -319,7 +319,9 @@ impl Kernel for SimKernel {
             .look_up(self.host, job, host, port);
     }
 
-    fn abandon(&mut self, _: u64) {}
+    fn abandon(&mut self, job: u64) -> bool {
+        self.network.borrow_mut().abandon(self.host, job)
+    }
 
     fn poll_resolved(&mut self) -> Option<Resolved> {
         self.network.borrow_mut().hosts[self.host]

@@ -1,12 +1,15 @@
 //! What asking for a name comes to, and descriptors: what a host gives before there is a socket.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::faults::FaultKind;
 use super::network::{Delivery, Network};
+use crate::config::Lookups;
 use crate::error::ResolveError;
+use crate::kernel::Resolved;
 
 /// Networks of dead hosts: of these SYNs go unanswered, of those they are answered with a RST.
 const SILENT: (u8, u8, u8) = (10, 66, 1);
@@ -27,6 +30,40 @@ pub(crate) enum Lookup {
     Hangs,
 }
 
+/// The lookups of one host: of those under way there are as many as threads.
+#[derive(Debug, Default)]
+pub(super) struct Resolver {
+    /// Numbers rise: the first was asked first.
+    queued: BTreeMap<u64, (String, u16)>,
+    running: BTreeSet<u64>,
+    /// Of these, those that were abandoned, and those that never end by themselves.
+    stuck: BTreeSet<u64>,
+    hanging: Vec<u64>,
+}
+
+impl Resolver {
+    /// The next lookup, if there is a thread for it.
+    fn next(&mut self) -> Option<(u64, (String, u16))> {
+        let Lookups {
+            threads_max,
+            stuck_threads_max,
+            ..
+        } = Lookups::default();
+        let threads = threads_max + self.stuck.len().min(stuck_threads_max);
+        if self.running.len() >= threads {
+            return None;
+        }
+        let next = self.queued.pop_first()?;
+        self.running.insert(next.0);
+        Some(next)
+    }
+
+    fn came_back(&mut self, job: u64) {
+        self.running.remove(&job);
+        self.stuck.remove(&job);
+    }
+}
+
 impl Network {
     /// What a name resolves to, and after which delay.
     pub(crate) fn name(&mut self, host: &str, after: Duration, lookup: Lookup) {
@@ -34,6 +71,63 @@ impl Network {
     }
 
     pub(super) fn look_up(&mut self, host: usize, job: u64, name: &str, port: u16) {
+        let queued = &mut self.hosts[host].resolver.queued;
+        queued.insert(job, (name.to_owned(), port));
+        self.find_threads(host);
+    }
+
+    /// As [`crate::kernel::Kernel::abandon`].
+    pub(super) fn abandon(&mut self, host: usize, job: u64) -> bool {
+        let resolver = &mut self.hosts[host].resolver;
+        if resolver.queued.remove(&job).is_some() {
+            return true;
+        }
+        if resolver.running.contains(&job) {
+            resolver.stuck.insert(job);
+            self.find_threads(host);
+        }
+        false
+    }
+
+    /// Whether the outcome of a lookup may still come.
+    pub(crate) fn may_resolve(&self, host: usize, job: u64) -> bool {
+        let host = &self.hosts[host];
+        let is_under_way =
+            host.resolver.queued.contains_key(&job) || host.resolver.running.contains(&job);
+        is_under_way || host.resolved.iter().any(|(other, _)| *other == job)
+    }
+
+    pub(crate) fn lookups_under_way(&self, host: usize) -> usize {
+        let resolver = &self.hosts[host].resolver;
+        resolver.queued.len() + resolver.running.len()
+    }
+
+    /// A thread has come back, with what it found.
+    pub(super) fn looked_up(&mut self, host: usize, resolved: Resolved) {
+        let it = &mut self.hosts[host];
+        it.resolver.came_back(resolved.0);
+        it.resolved.push_back(resolved);
+        it.is_woken = true;
+        self.find_threads(host);
+    }
+
+    /// The name server is back: lookups that hang end.
+    pub(super) fn free_threads(&mut self) {
+        for host in 0..self.hosts.len() {
+            for job in std::mem::take(&mut self.hosts[host].resolver.hanging) {
+                let resolved = (job, Err(ResolveError::TryAgain));
+                self.schedule(self.now, Delivery::Name { host, resolved });
+            }
+        }
+    }
+
+    fn find_threads(&mut self, host: usize) {
+        while let Some((job, (name, port))) = self.hosts[host].resolver.next() {
+            self.begin_lookup(host, job, &name, port);
+        }
+    }
+
+    fn begin_lookup(&mut self, host: usize, job: u64, name: &str, port: u16) {
         let unknown = (Duration::ZERO, Lookup::Fails(ResolveError::NotFound));
         let (mut after, mut lookup) = self.names.get(name).cloned().unwrap_or(unknown);
         if self.weather.happens(FaultKind::NameHangs) {
@@ -59,7 +153,10 @@ impl Network {
                 Ok(addresses.into_iter().map(with_port).collect())
             }
             Lookup::Fails(why) => Err(why),
-            Lookup::Hangs => return,
+            Lookup::Hangs => {
+                self.hosts[host].resolver.hanging.push(job);
+                return;
+            }
         };
         let resolved = (job, outcome);
         let at = self.now.after(after);

@@ -19,7 +19,7 @@ use super::connecting::Unreachable;
 use super::endpoint::{Endpoint, EndpointKey};
 use super::faults::FaultKind;
 use super::loss::Hole;
-use super::names::Lookup;
+use super::names::{Lookup, Resolver};
 use super::random::Random;
 use super::weather::Weather;
 use crate::kernel::{Readiness, Resolved};
@@ -132,6 +132,7 @@ pub(super) struct Host {
     ready: VecDeque<Watched>,
     /// Tokens of closed sockets, for events that come too late.
     stale: VecDeque<u64>,
+    pub(super) resolver: Resolver,
     pub(super) resolved: VecDeque<Resolved>,
     pub(super) is_woken: bool,
     pub(super) descriptors: usize,
@@ -178,6 +179,7 @@ impl Network {
             address: Ipv4Addr::new(10, 0, 0, number as u8 + 1).into(),
             ready: VecDeque::new(),
             stale: VecDeque::new(),
+            resolver: Resolver::default(),
             resolved: VecDeque::new(),
             is_woken: false,
             descriptors: 0,
@@ -199,6 +201,7 @@ impl Network {
         for listener in self.listeners.values_mut() {
             listener.away_until = self.now;
         }
+        self.free_threads();
         self.fill_holes();
         self.resend_all();
         let keys: Vec<EndpointKey> = self.ends.keys().copied().collect();

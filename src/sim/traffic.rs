@@ -200,10 +200,7 @@ impl Network {
                     self.wake(of);
                 }
             }
-            Delivery::Name { host, resolved } => {
-                self.hosts[host].resolved.push_back(resolved);
-                self.hosts[host].is_woken = true;
-            }
+            Delivery::Name { host, resolved } => self.looked_up(host, resolved),
         }
     }
 

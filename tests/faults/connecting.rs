@@ -315,3 +315,51 @@ fn refused_and_then_listening_is_up_within_one_pause() {
     ledger.until_all(&mut client);
     assert_nothing_is_left(client, &link.near);
 }
+
+/// The race ended with the first address, and a container without IPv6 could not connect to `localhost`.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn where_ipv6_is_off_the_next_address_is_taken() {
+    let link = Link::new("without-v6");
+    for namespace in [&link.near, &link.far] {
+        namespace.sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+    }
+    let next = link.far.within(|| Peer::at((Link::FAR, PORT)));
+    let _inside = link.near.enter();
+    let refusal = Refusal {
+        errno: libc::EADDRNOTAVAIL,
+        class: Class::Resource,
+        words: "Cannot assign requested address",
+    };
+    for host in ["::1", "2001:db8::1"] {
+        let refused = SocketAddr::new(host.parse().unwrap(), PORT);
+        assert_refused_and_the_next_address_taken(refused, &next, refusal, host);
+    }
+    assert_eq!(sockets_of(&link.near), 0);
+}
+
+/// The name has addresses of both families, and what is sent to one of them is lost on the way.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_black_hole_in_one_family_costs_a_moment_and_once() {
+    let link = Link::new("one-family");
+    let next = link.far.within(|| Peer::at((Link::FAR, PORT)));
+    link.far
+        .filter_input(&format!("meta nfproto ipv6 tcp dport {PORT} drop"));
+    let _inside = link.near.enter();
+    let both = [SocketAddr::new(Link::FAR_V6, PORT), next.addr()];
+    let mut config = Config::default();
+    config.timeouts.connect_next = ms(100);
+    let mut client = client_with_addresses(&both, config);
+    let attempts = || counter(&link.near, "Tcp", "ActiveOpens");
+    for (expected, pause) in [(2, ms(100)), (1, ms(0))] {
+        let (calm, before) = (Calm::begins(), attempts());
+        let connection = client.connect("both.families:1", Framing::line()).unwrap();
+        until_connected(&mut client, connection);
+        assert_eq!(client.peer_addr(connection), Some(next.addr()));
+        // The one that stood goes first the next time, and the other is not even asked.
+        assert_eq!(attempts() - before, expected);
+        assert!(calm.lasts() >= pause, "{:?}", calm.lasts());
+    }
+    assert_eq!(client.connections(), 2);
+}

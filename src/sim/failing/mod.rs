@@ -305,8 +305,8 @@ impl<K: Kernel> Kernel for Failing<K> {
         self.kernel.resolve(job, host, port);
     }
 
-    fn abandon(&mut self, job: u64) {
-        self.kernel.abandon(job);
+    fn abandon(&mut self, job: u64) -> bool {
+        self.kernel.abandon(job)
     }
 
     fn poll_resolved(&mut self) -> Option<Resolved> {

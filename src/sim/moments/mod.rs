@@ -4,6 +4,7 @@
 
 mod connecting;
 mod links;
+mod names;
 mod stalls;
 mod storage;
 mod taken_for_another;
@@ -49,7 +50,11 @@ impl Bench {
     /// In a weather in which exactly these faults happen.
     fn under(config: Config, faults: &[&str]) -> Bench {
         let faults: Vec<_> = faults.iter().map(|text| text.parse().unwrap()).collect();
-        let mut world = World::under(Weather::fixed(1, Faults::NONE, &faults));
+        Bench::in_weather(config, Weather::fixed(1, Faults::NONE, &faults))
+    }
+
+    fn in_weather(config: Config, weather: Weather) -> Bench {
+        let mut world = World::under(weather);
         let engine = world.engine(config);
         let mut peer = SimKernel::new(&world.network);
         let listener = peer.listen(peer.address(0), 0).unwrap();
