@@ -137,7 +137,8 @@ impl Options {
             pause_nanos: 0..=slowest * random.within(0..=4),
             burst: 1..=random.within(1..=10),
             by_mailbox: Chance(pick(random, &[0, 0, 300]) as u32),
-            stall_nanos: 1..=slowest * 20,
+            // Some are longer than any timeout.
+            stall_nanos: 1..=slowest * pick(random, &[20, 20, 400]) as u64,
             is_benign,
         }
     }
@@ -145,16 +146,20 @@ impl Options {
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
     /// in a turn needs more turns for what lies before it.
     pub(super) fn late_max(&self) -> Duration {
-        let usual = Limits::default();
-        let limits = &self.client.limits;
-        let does_all = limits.turn_bytes_max == usual.turn_bytes_max
-            && limits.turn_frames_max == usual.turn_frames_max
-            && limits.events_max == usual.events_max
-            && limits.unpulled_bytes_max == usual.unpulled_bytes_max;
-        match does_all {
+        match self.does_all() {
             true => Duration::from_nanos(65_536) + 3 * STEP,
             false => Duration::from_millis(20),
         }
+    }
+
+    /// Whether the client's loop does in a turn whatever there is to do.
+    pub(super) fn does_all(&self) -> bool {
+        let usual = Limits::default();
+        let limits = &self.client.limits;
+        limits.turn_bytes_max == usual.turn_bytes_max
+            && limits.turn_frames_max == usual.turn_frames_max
+            && limits.events_max == usual.events_max
+            && limits.unpulled_bytes_max == usual.unpulled_bytes_max
     }
 
     /// Whether the client's loop turns and its program pulls whenever there is something to do.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::looks::{nobody_waits_for_ever, with_room};
 use super::run::Run;
 use super::wire::{delivered, no_edge_is_lost};
 use crate::error::Error;
@@ -26,6 +27,7 @@ impl Run {
         }
         for host in self.hosts.iter_mut().filter(|host| host.is_turned(now)) {
             may_lack_memory(host.turn(now));
+            nobody_waits_for_ever(&self.world.network.borrow(), host);
         }
         // A step of time for all of it.
         self.world.step();
@@ -34,6 +36,7 @@ impl Run {
             let is_raw = |token| streams.keys().any(|id| id.token() == token);
             self.wire.read(tap, is_raw);
         }
+        self.looked_before_writing();
         if !self.world.weather.happens(FaultKind::ClientLags) {
             self.pull();
         }
@@ -60,6 +63,7 @@ impl Run {
         self.held.clear();
         let host = self.client.core.kernel.host();
         let here = delivered(&self.world.network.borrow(), host);
+        let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
@@ -69,9 +73,11 @@ impl Run {
             if let Event::Failed { tag, error, .. } = event {
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);
+                self.was_stalled(error, &roomy);
             }
         }
         no_edge_is_lost(&self.world.network.borrow(), host, &self.client);
+        self.went_where_they_were_sent();
     }
 
     fn pull(&mut self) {

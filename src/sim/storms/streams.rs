@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::promises::RESETS;
 use super::run::Run;
 use super::tape::{Script, Tape};
 use crate::error::{Error, Source};
@@ -261,8 +262,9 @@ impl Stream {
                 let tail = delivered - self.told_bytes;
                 assert_eq!(received as usize, tail, "of the last frame");
             }
-            Some(Source::Os(libc::ECONNRESET | libc::EPIPE)) => {
+            Some(Source::Os(errno)) if RESETS.contains(&errno) => {
                 assert_eq!(ended.unread_bytes, 0, "what was said last was not read");
+                assert_eq!(ended.died_of, Some(errno), "not what the kernel told first");
             }
             _ => {}
         }
