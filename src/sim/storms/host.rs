@@ -180,6 +180,14 @@ impl Host {
         }
     }
 
+    /// Connections that a bundled server ended by force.
+    pub(super) fn forced(&self) -> u64 {
+        match &self.what {
+            What::Scripted(_) => 0,
+            What::Bundled(server) => server.stats().forced,
+        }
+    }
+
     /// Whether nothing is left of a bundled server that was drained.
     pub(super) fn is_drained(&self) -> bool {
         match &self.what {

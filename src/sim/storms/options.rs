@@ -80,6 +80,8 @@ pub(super) struct Name {
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     pub(super) count: u64,
+    /// Each is made to a name, of so many that lead there; by its address where there are none.
+    pub(super) names: u64,
     pub(super) tape: Tape,
     /// Bytes that the peer says on each.
     pub(super) bytes: usize,
@@ -193,7 +195,7 @@ impl Party {
             is_warm,
             depth: random.within(1..=8) as usize,
             name: random
-                .happens(Chance(300))
+                .happens(Chance(400))
                 .then(|| Name::drawn(random, is_benign)),
             skips_above_bytes: skips.then_some(payload_max / 2 + 20),
             manner: Manner::drawn(random, slowest),
@@ -269,6 +271,7 @@ impl Streams {
     fn drawn(random: &mut Random, slowest: u64) -> Streams {
         Streams {
             count: pick(random, &[0, 0, 2, 8]) as u64,
+            names: pick(random, &[0, 0, 1, 3]) as u64,
             tape: [Tape::Raw, Tape::Line, Tape::Len32][random.within(0..=2) as usize],
             bytes: pick(random, &[0, 100, 3_000]),
             send_bytes: 1..=pick(random, &[20, 1_000]) as u64,

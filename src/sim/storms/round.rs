@@ -9,11 +9,13 @@ use super::wire::{delivered, no_edge_is_lost};
 use crate::error::Error;
 use crate::event::Event;
 use crate::sim::faults::FaultKind;
-use crate::sim::world::SimEngine;
+use crate::sim::world::{STEP, SimEngine};
 use crate::time::Time;
 
 /// Many times what a run takes that goes on.
 const ROUNDS_MAX: u64 = 200_000;
+/// So often in a row a loop may be turned at once again although nothing has moved.
+const IDLE_ROUNDS_MAX: u64 = 1_000;
 
 impl Run {
     /// A turn of each loop that is not stalled; then the clock moves, to `until` at most.
@@ -21,6 +23,7 @@ impl Run {
         let rounds = self.world.rounds;
         assert!(rounds < ROUNDS_MAX, "it spins: {ROUNDS_MAX} rounds");
         let now = self.world.now();
+        let moved = self.moved();
         self.meet_weather(now);
         if self.client_stalls_until <= now {
             self.turn_client();
@@ -44,6 +47,20 @@ impl Run {
         self.still_held();
         self.check();
         self.rest(until);
+        let is_idle = self.moved() == moved && self.world.now() <= now.after(STEP);
+        self.idle_rounds = if is_idle { self.idle_rounds + 1 } else { 0 };
+        let idle = self.idle_rounds;
+        assert!(
+            idle < IDLE_ROUNDS_MAX,
+            "it spins: {idle} rounds for nothing"
+        );
+    }
+
+    /// Grows with whatever is sent, read, asked or told.
+    fn moved(&self) -> (u64, u64, usize, usize) {
+        let network = self.world.network.borrow();
+        let told = self.client.core.events.len();
+        (network.made, network.moved, self.asked.len(), told)
     }
 
     fn meet_weather(&mut self, now: Time) {
