@@ -184,9 +184,10 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// Connections that wait for the kernel to say something.
+    /// Connections that wait for the kernel to say something; none while what it said is still to be looked at.
     pub(crate) fn waiting_for_edges(&self) -> impl Iterator<Item = Waiting> {
         let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        let slots = slots.filter(|_| !self.core.wait_failed);
         let with_sockets = slots.filter(|slot| slot.sockets().next().is_some());
         with_sockets.map(|slot| {
             let is_gone = slot.read_closed && !slot.conn.sends_to_half_closed();
@@ -198,6 +199,15 @@ impl<K: Kernel> Engine<K> {
                 to_read: !slot.in_ready && !slot.readable && reads,
                 to_write: !slot.in_ready && !slot.writable && (writes || slot.conn.is_connecting()),
             }
+        })
+    }
+
+    /// The upstream of the connection of this token; `None` within for one of the program's own.
+    pub(crate) fn upstream_of(&self, token: u64) -> Option<Option<usize>> {
+        let slot = self.core.slots.get(token as u32 as usize)?;
+        (slot.id.token() == token).then_some(match slot.owner {
+            Owner::Service { service, .. } => Some(service as usize),
+            Owner::Program => None,
         })
     }
 

@@ -131,6 +131,15 @@ impl<K: Kernel> Core<K> {
         self.listeners.refused
     }
 
+    /// Whether the listener of this token goes on accepting without another edge.
+    #[cfg(test)]
+    pub(crate) fn accepts_again(&self, token: u64) -> bool {
+        let index = token as u32 & !LISTENER;
+        let listening = &self.listeners.list[index as usize];
+        let is_filed = self.wheel.deadline(listening.timer).is_some();
+        listening.is_ready || is_filed || self.wait_failed
+    }
+
     /// Accepts on each listener that is ready.
     pub(super) fn accept_ready(&mut self) {
         for index in 0..self.listeners.list.len() {

@@ -60,6 +60,8 @@ pub(super) struct Endpoint {
     pub(super) owes_room: bool,
     /// The pending error, told once.
     pub(super) error: Option<i32>,
+    /// What it was, also when it has been told.
+    pub(super) died_of: Option<i32>,
     /// An ICMP has come while it was connecting; POLLERR stays, also when the error was asked for.
     pub(super) has_soft_error: bool,
     /// When the last thing sent arrives: what is sent later arrives no earlier.
@@ -124,6 +126,7 @@ impl Endpoint {
             fin_acked: false,
             owes_room: false,
             error: None,
+            died_of: None,
             has_soft_error: false,
             last_arrival: Time::ZERO,
             heard_at: Time::ZERO,
@@ -234,6 +237,7 @@ impl Endpoint {
     /// It is over, and an error is pending.
     pub(super) fn die(&mut self, errno: i32) {
         self.error = Some(errno);
+        self.died_of = Some(errno);
         self.state = State::Dead;
         self.unsent.clear();
         self.path = Path::default();
@@ -278,7 +282,7 @@ impl Endpoint {
     }
 
     /// A third of the buffer is free (sk_stream_is_writeable).
-    fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         self.room() >= self.queued() / 2 && self.room() > 0
     }
 }

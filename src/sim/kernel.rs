@@ -12,7 +12,7 @@ use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
 use super::network::{ListeningEnd, Network, Shared};
 use super::random::Random;
-use super::tap::{Ended, Tap};
+use super::tap::{Blind, Ended, Tap};
 use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
@@ -102,6 +102,16 @@ impl SimKernel {
         outcome
     }
 
+    fn accept_one(&mut self, listener: &SimListener) -> io::Result<(SimSocket, SocketAddr)> {
+        self.may_fail()?;
+        let mut network = self.network.borrow_mut();
+        let key = network.accept(self.host, listener.0)?;
+        // What waits to be accepted is there: who resets it takes it out.
+        let remote = network.ends.get(&key).map(|end| end.remote);
+        let gone = || io::Error::from_raw_os_error(libc::ECONNABORTED);
+        Ok((SimSocket(key), remote.ok_or_else(gone)?))
+    }
+
     fn interrupted(&mut self) -> bool {
         self.weather.happens(FaultKind::Interrupt)
     }
@@ -170,13 +180,14 @@ impl Kernel for SimKernel {
     }
 
     fn accept(&mut self, listener: &SimListener) -> io::Result<(SimSocket, SocketAddr)> {
-        self.may_fail()?;
-        let mut network = self.network.borrow_mut();
-        let key = network.accept(self.host, listener.0)?;
-        let remote = network.ends.get(&key).map(|end| end.remote);
-        remote
-            .map(|remote| (SimSocket(key), remote))
-            .ok_or(io::ErrorKind::ConnectionAborted.into())
+        let accepted = self.accept_one(listener);
+        let errno = accepted.as_ref().err().and_then(io::Error::raw_os_error);
+        let lacks =
+            errno.is_some_and(|it| [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&it));
+        if let (Some(tap), true) = (&mut self.tap, lacks) {
+            tap.accepts_failed += 1;
+        }
+        accepted
     }
 
     fn register(
@@ -236,10 +247,19 @@ impl Kernel for SimKernel {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let mut network = self.network.borrow_mut();
-        let token = network.ends.get(&socket.0).and_then(|end| end.token);
+        let line = network.ends.get(&socket.0).and_then(|end| {
+            let unread_bytes = end.received.len();
+            Some(Blind {
+                token: end.token?,
+                at: 0,
+                read_bytes: end.received_bytes - unread_bytes as u64,
+                unread_bytes,
+                has_fin: end.fin_received,
+            })
+        });
         let taken = network.write(socket.0, from)?;
-        if let (Some(tap), Some(token)) = (&mut self.tap, token) {
-            tap.wrote(token, &from[..taken]);
+        if let (Some(tap), Some(line)) = (&mut self.tap, line) {
+            tap.wrote(&from[..taken], line);
         }
         network.arrive();
         Ok(taken)
@@ -274,11 +294,13 @@ impl Kernel for SimKernel {
             && let Some(token) = end.token
         {
             let ended = Ended {
+                token,
                 delivered_bytes: end.received_bytes,
                 unread_bytes: end.received.len(),
                 has_fin: end.fin_received,
+                died_of: end.died_of,
             };
-            tap.closed(token, ended);
+            tap.closed(ended);
         }
         network.close(socket.0, reset);
         network.arrive();
@@ -335,9 +357,12 @@ impl Kernel for SimKernel {
         _: Duration,
         ready: &mut Vec<Readiness>,
     ) -> io::Result<Woken> {
-        self.may_fail()?;
+        let failed = self.may_fail();
+        if failed.is_err() && self.weather.within(FaultKind::CallFails, 0..=1) == 0 {
+            return failed.map(|()| Woken::default());
+        }
         // A signal ends a wait in which there is nothing to tell (ep_poll looks for events first).
-        if !self.network.borrow().is_ready(self.host) && self.interrupted() {
+        if failed.is_ok() && !self.network.borrow().is_ready(self.host) && self.interrupted() {
             return Ok(Woken::default());
         }
         let mut network = self.network.borrow_mut();
@@ -356,7 +381,8 @@ impl Kernel for SimKernel {
         network.collect(self.host, ready);
         network.mislead(self.host, ready);
         let by_waker = std::mem::take(&mut network.hosts[self.host].is_woken);
-        Ok(Woken { by_waker })
+        // It may be its last call that fails: what it has taken by then is taken.
+        failed.map(|()| Woken { by_waker })
     }
 
     fn now(&self) -> Time {

@@ -46,6 +46,8 @@ pub(crate) struct Network {
     /// By time of arrival, then in order of sending.
     pub(super) deliveries: BTreeMap<(Time, u64), Delivery>,
     pub(super) made: u64,
+    /// Bytes that programs have read and written.
+    pub(super) moved: u64,
     pub(super) ends: BTreeMap<EndpointKey, Endpoint>,
     pub(super) listeners: BTreeMap<SocketAddr, ListeningEnd>,
     pub(super) hosts: Vec<Host>,
@@ -159,6 +161,7 @@ impl Network {
             now: Time::ZERO,
             deliveries: BTreeMap::new(),
             made: 0,
+            moved: 0,
             ends: BTreeMap::new(),
             listeners: BTreeMap::new(),
             hosts: Vec::new(),

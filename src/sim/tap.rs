@@ -12,8 +12,12 @@ pub(crate) struct Tap {
     pub(crate) streams: BTreeMap<u64, Stream>,
     /// Tokens of streams that have grown, for whoever reads along; in no order, and perhaps twice.
     pub(crate) grown: Vec<u64>,
+    /// Writes into a line in which something lay, for whoever takes them: who looks sees it before.
+    pub(crate) blind: Vec<Blind>,
     /// How sockets ended, for whoever takes them.
     pub(crate) ended: Vec<Ended>,
+    /// Accepts that failed for want of something, for whoever sets it back.
+    pub(crate) accepts_failed: u32,
 }
 
 /// What one connection wrote, and how it ended.
@@ -25,39 +29,58 @@ pub(crate) struct Stream {
     pub(crate) ended: Option<Ended>,
 }
 
+/// A write while something of the peer's had come and was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blind {
+    pub(crate) token: u64,
+    /// Bytes written before.
+    pub(crate) at: usize,
+    pub(crate) read_bytes: u64,
+    pub(crate) unread_bytes: usize,
+    pub(crate) has_fin: bool,
+}
+
 /// How a socket was when its program closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
+    pub(crate) token: u64,
     /// Bytes that had come for it.
     pub(crate) delivered_bytes: u64,
     /// Those of them that were never read.
     pub(crate) unread_bytes: usize,
     pub(crate) has_fin: bool,
+    /// The error it died of, when it did.
+    pub(crate) died_of: Option<i32>,
 }
 
 impl Tap {
     /// A socket is made for a connection: the first, or the next of several addresses.
     pub(super) fn opened(&mut self, token: u64, local: SocketAddr) {
-        let (written, ended) = (Vec::new(), None);
         let stream = Stream {
             local,
-            written,
-            ended,
+            written: Vec::new(),
+            ended: None,
         };
         let before = self.streams.insert(token, stream);
         let is_unused = before.is_none_or(|stream| stream.written.is_empty());
         assert!(is_unused, "a connection that has spoken connects again");
     }
 
-    pub(super) fn wrote(&mut self, token: u64, bytes: &[u8]) {
+    /// The kernel took bytes of a program that had read so many, of all that had come.
+    pub(super) fn wrote(&mut self, bytes: &[u8], line: Blind) {
+        let token = line.token;
         if let Some(stream) = self.streams.get_mut(&token) {
+            let at = stream.written.len();
+            if line.has_fin || line.unread_bytes > 0 {
+                self.blind.push(Blind { at, ..line });
+            }
             stream.written.extend_from_slice(bytes);
             self.grown.push(token);
         }
     }
 
-    pub(super) fn closed(&mut self, token: u64, ended: Ended) {
-        if let Some(stream) = self.streams.get_mut(&token) {
+    pub(super) fn closed(&mut self, ended: Ended) {
+        if let Some(stream) = self.streams.get_mut(&ended.token) {
             stream.ended = Some(ended);
             self.ended.push(ended);
         }

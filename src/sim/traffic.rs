@@ -69,6 +69,7 @@ impl Network {
     pub(super) fn read(&mut self, key: EndpointKey, into: &mut [u8]) -> io::Result<usize> {
         let end = self.ends.get_mut(&key).ok_or_else(closed)?;
         let outcome = end.read(into);
+        self.moved += *outcome.as_ref().unwrap_or(&0) as u64;
         if let (Ok(1..), Some(peer)) = (&outcome, end.peer) {
             self.transmit(peer);
         }
@@ -88,6 +89,7 @@ impl Network {
         let end = self.ends.get_mut(&key).ok_or_else(closed)?;
         let outcome = end.write(from, bytes_max);
         let owes_room = end.owes_room;
+        self.moved += *outcome.as_ref().unwrap_or(&0) as u64;
         self.transmit(key);
         if is_short && owes_room {
             let at = self.now.after(self.latency());

@@ -56,7 +56,8 @@ impl Host {
     }
 
     pub(super) fn bundled(world: &mut World, config: &ServerConfig) -> Host {
-        let kernel = SimKernel::new(&world.network);
+        let mut kernel = SimKernel::new(&world.network);
+        kernel.tap = Some(Tap::default());
         let any = kernel.address(0);
         let server = GenericServer::bind(kernel, any, config.clone()).unwrap();
         Host {
@@ -139,6 +140,18 @@ impl Host {
 
     /// A turn of its loop, and of its program.
     pub(super) fn turn(&mut self, now: Time) -> Result<(), Error> {
+        if let Some(tap) = &mut self.engine_mut().core.kernel.tap {
+            tap.accepts_failed = 0;
+        }
+        let turned = self.turn_once(now);
+        // Whatever was lacking is still lacking a moment later.
+        let tap = self.engine().core.kernel.tap.as_ref();
+        let failed = tap.map_or(0, |tap| tap.accepts_failed);
+        assert!(failed <= 1, "it accepts in vain, {failed} times a turn");
+        turned
+    }
+
+    fn turn_once(&mut self, now: Time) -> Result<(), Error> {
         match &mut self.what {
             What::Scripted(it) => {
                 let (engine, peer) = &mut **it;
@@ -164,6 +177,14 @@ impl Host {
     pub(super) fn drain(&mut self) {
         if let What::Bundled(server) = &mut self.what {
             server.drain();
+        }
+    }
+
+    /// Connections that a bundled server ended by force.
+    pub(super) fn forced(&self) -> u64 {
+        match &self.what {
+            What::Scripted(_) => 0,
+            What::Bundled(server) => server.stats().forced,
         }
     }
 

@@ -10,6 +10,7 @@
 mod dialect;
 mod failure;
 mod host;
+mod looks;
 mod options;
 mod peer;
 mod promises;

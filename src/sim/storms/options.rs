@@ -80,6 +80,8 @@ pub(super) struct Name {
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     pub(super) count: u64,
+    /// Each is made to a name, of so many that lead there; by its address where there are none.
+    pub(super) names: u64,
     pub(super) tape: Tape,
     /// Bytes that the peer says on each.
     pub(super) bytes: usize,
@@ -137,7 +139,8 @@ impl Options {
             pause_nanos: 0..=slowest * random.within(0..=4),
             burst: 1..=random.within(1..=10),
             by_mailbox: Chance(pick(random, &[0, 0, 300]) as u32),
-            stall_nanos: 1..=slowest * 20,
+            // Some are longer than any timeout.
+            stall_nanos: 1..=slowest * pick(random, &[20, 20, 400]) as u64,
             is_benign,
         }
     }
@@ -145,16 +148,20 @@ impl Options {
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
     /// in a turn needs more turns for what lies before it.
     pub(super) fn late_max(&self) -> Duration {
-        let usual = Limits::default();
-        let limits = &self.client.limits;
-        let does_all = limits.turn_bytes_max == usual.turn_bytes_max
-            && limits.turn_frames_max == usual.turn_frames_max
-            && limits.events_max == usual.events_max
-            && limits.unpulled_bytes_max == usual.unpulled_bytes_max;
-        match does_all {
+        match self.does_all() {
             true => Duration::from_nanos(65_536) + 3 * STEP,
             false => Duration::from_millis(20),
         }
+    }
+
+    /// Whether the client's loop does in a turn whatever there is to do.
+    pub(super) fn does_all(&self) -> bool {
+        let usual = Limits::default();
+        let limits = &self.client.limits;
+        limits.turn_bytes_max == usual.turn_bytes_max
+            && limits.turn_frames_max == usual.turn_frames_max
+            && limits.events_max == usual.events_max
+            && limits.unpulled_bytes_max == usual.unpulled_bytes_max
     }
 
     /// Whether the client's loop turns and its program pulls whenever there is something to do.
@@ -188,7 +195,7 @@ impl Party {
             is_warm,
             depth: random.within(1..=8) as usize,
             name: random
-                .happens(Chance(300))
+                .happens(Chance(400))
                 .then(|| Name::drawn(random, is_benign)),
             skips_above_bytes: skips.then_some(payload_max / 2 + 20),
             manner: Manner::drawn(random, slowest),
@@ -264,6 +271,7 @@ impl Streams {
     fn drawn(random: &mut Random, slowest: u64) -> Streams {
         Streams {
             count: pick(random, &[0, 0, 2, 8]) as u64,
+            names: pick(random, &[0, 0, 1, 3]) as u64,
             tape: [Tape::Raw, Tape::Line, Tape::Len32][random.within(0..=2) as usize],
             bytes: pick(random, &[0, 100, 3_000]),
             send_bytes: 1..=pick(random, &[20, 1_000]) as u64,

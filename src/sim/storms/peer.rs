@@ -47,6 +47,8 @@ pub(super) struct Peer {
     pub(super) answered: BTreeMap<u64, (u16, u64)>,
     /// Ports to which it said what answers nothing: from then on anything may be taken for anything.
     pub(super) rude_to: BTreeSet<u16>,
+    /// Those of them to which it said what is no frame: what is behind it may be part of that.
+    pub(super) unclear_to: BTreeSet<u16>,
 }
 
 /// One connection of it.
@@ -88,6 +90,7 @@ impl Peer {
             seen: BTreeSet::new(),
             answered: BTreeMap::new(),
             rude_to: BTreeSet::new(),
+            unclear_to: BTreeSet::new(),
         }
     }
 
@@ -233,7 +236,9 @@ impl Peer {
         if self.weather.happens(FaultKind::ServerEnds) {
             return self.end(now, connection, &wire);
         }
-        if self.weather.happens(FaultKind::ServerIsRude) {
+        let is_rude = self.weather.happens(FaultKind::ServerIsRude);
+        let is_rude_first = is_rude && self.weather.within(FaultKind::ServerIsRude, 0..=1) == 0;
+        if is_rude_first {
             self.be_rude(now, connection, &wire);
         }
         let parts = match dialect {
@@ -242,6 +247,9 @@ impl Peer {
             _ => self.random.within(1..=self.manner.parts_max),
         };
         self.say(now, connection, &wire, Some(tag), parts);
+        if is_rude && !is_rude_first {
+            self.be_rude(now, connection, &wire);
+        }
     }
 
     /// Ends a connection at a byte of an answer: with a FIN, a RST, or a RST behind the bytes.
@@ -288,6 +296,9 @@ impl Peer {
         // Where there are ids a doubled reply, or one that nobody asked for, is known for what it is.
         if dialect != Dialect::ById || how > 1 {
             self.rude_to.insert(line.port);
+        }
+        if how > 1 {
+            self.unclear_to.insert(line.port);
         }
         self.say(now, connection, &bytes, None, 1);
     }

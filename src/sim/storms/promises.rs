@@ -13,6 +13,9 @@ use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
 
+/// What a kernel says of a connection that its peer has reset.
+pub(super) const RESETS: [i32; 2] = [libc::ECONNRESET, libc::EPIPE];
+
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) party: usize,
@@ -287,10 +290,15 @@ impl Run {
         self.asked.iter().map(|asked| asked.bytes).collect()
     }
 
-    /// A request whose whole answer lay in the kernel when the loop was turned has not timed out.
+    /// A request whose whole answer lay in the kernel when the loop was turned has not timed out, and not been lost
+    /// with what lay behind its answer.
     pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
-        let is_late = matches!(error.source, Source::Deadline)
-            || matches!(error.source, Source::Timeout(_)) && error.phase == Phase::Read;
+        let is_late = match error.source {
+            Source::Deadline | Source::Eof => true,
+            Source::Timeout(_) => error.phase == Phase::Read,
+            Source::Os(errno) => RESETS.contains(&errno),
+            _ => false,
+        };
         let peer = self.hosts[self.asked[tag as usize].party].peer();
         let Some(peer) = peer.filter(|_| is_late) else {
             return;
@@ -303,8 +311,15 @@ impl Run {
         assert!(!is_here, "{tag} was answered by then: {error}");
     }
 
-    /// What ended with its connection's end in peace did so in this turn, and there was a FIN.
+    /// What ended with its connection's end in peace did so in this turn, and there was a FIN; what was lost with a
+    /// connection that was reset is told as the kernel told it first.
     pub(super) fn was_ended_so(&self, tag: u64, error: &Error) {
+        if let (Some(tap), Source::Os(errno)) = (&self.client.core.kernel.tap, error.source)
+            && RESETS.contains(&errno)
+        {
+            let is_so = tap.ended.iter().any(|ended| ended.died_of == Some(errno));
+            assert!(is_so, "{tag}: no connection was lost so: {error}");
+        }
         let is_eof = error.source == Source::Eof && !self.has_rude_peer(tag);
         let Some(tap) = self.client.core.kernel.tap.as_ref().filter(|_| is_eof) else {
             return;

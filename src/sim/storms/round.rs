@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
+use super::looks::{nobody_waits_for_ever, with_room};
 use super::run::Run;
 use super::wire::{delivered, no_edge_is_lost};
 use crate::error::Error;
 use crate::event::Event;
 use crate::sim::faults::FaultKind;
-use crate::sim::world::SimEngine;
+use crate::sim::world::{STEP, SimEngine};
 use crate::time::Time;
 
 /// Many times what a run takes that goes on.
 const ROUNDS_MAX: u64 = 200_000;
+/// So often in a row a loop may be turned at once again although nothing has moved.
+const IDLE_ROUNDS_MAX: u64 = 1_000;
 
 impl Run {
     /// A turn of each loop that is not stalled; then the clock moves, to `until` at most.
@@ -20,12 +23,14 @@ impl Run {
         let rounds = self.world.rounds;
         assert!(rounds < ROUNDS_MAX, "it spins: {ROUNDS_MAX} rounds");
         let now = self.world.now();
+        let moved = self.moved();
         self.meet_weather(now);
         if self.client_stalls_until <= now {
             self.turn_client();
         }
         for host in self.hosts.iter_mut().filter(|host| host.is_turned(now)) {
             may_lack_memory(host.turn(now));
+            nobody_waits_for_ever(&self.world.network.borrow(), host);
         }
         // A step of time for all of it.
         self.world.step();
@@ -34,6 +39,7 @@ impl Run {
             let is_raw = |token| streams.keys().any(|id| id.token() == token);
             self.wire.read(tap, is_raw);
         }
+        self.looked_before_writing();
         if !self.world.weather.happens(FaultKind::ClientLags) {
             self.pull();
         }
@@ -41,6 +47,20 @@ impl Run {
         self.still_held();
         self.check();
         self.rest(until);
+        let is_idle = self.moved() == moved && self.world.now() <= now.after(STEP);
+        self.idle_rounds = if is_idle { self.idle_rounds + 1 } else { 0 };
+        let idle = self.idle_rounds;
+        assert!(
+            idle < IDLE_ROUNDS_MAX,
+            "it spins: {idle} rounds for nothing"
+        );
+    }
+
+    /// Grows with whatever is sent, read, asked or told.
+    fn moved(&self) -> (u64, u64, usize, usize) {
+        let network = self.world.network.borrow();
+        let told = self.client.core.events.len();
+        (network.made, network.moved, self.asked.len(), told)
     }
 
     fn meet_weather(&mut self, now: Time) {
@@ -60,6 +80,7 @@ impl Run {
         self.held.clear();
         let host = self.client.core.kernel.host();
         let here = delivered(&self.world.network.borrow(), host);
+        let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
@@ -69,9 +90,11 @@ impl Run {
             if let Event::Failed { tag, error, .. } = event {
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);
+                self.was_stalled(error, &roomy);
             }
         }
         no_edge_is_lost(&self.world.network.borrow(), host, &self.client);
+        self.went_where_they_were_sent();
     }
 
     fn pull(&mut self) {

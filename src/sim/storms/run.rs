@@ -52,6 +52,8 @@ pub(super) struct Run {
     pub(super) client_stalls_until: Time,
     /// Or never yet.
     pub(super) healed_at: Time,
+    /// Rounds in a row in which nothing moved, not even the clock.
+    pub(super) idle_rounds: u64,
 }
 
 /// What came of a run.
@@ -88,6 +90,12 @@ impl Run {
         let (manner, weather) = (options.streams.manner.clone(), world.weather.clone());
         let peer = Peer::new(role, manner, weather, random.fork());
         hosts.push(Host::scripted(&mut world, &options.server, peer));
+        for number in 0..options.streams.names {
+            let found = Lookup::Found(vec![hosts[upstreams.len()].address.ip()]);
+            let name = name_of_stream(number);
+            let mut network = world.network.borrow_mut();
+            network.name(&name, Duration::ZERO, found);
+        }
         Run {
             options,
             world,
@@ -107,6 +115,7 @@ impl Run {
             generations: Vec::new(),
             client_stalls_until: Time::ZERO,
             healed_at: Time::NEVER,
+            idle_rounds: 0,
         }
     }
 
@@ -247,19 +256,32 @@ impl Run {
         }
     }
 
-    /// A bundled server that is to end does so in time, with all it had.
+    /// A bundled server that is to end does so with all it had, in good weather by itself: also when it has just read
+    /// what it answers.
     fn drains(&mut self) {
+        for party in 0..self.upstreams.len() {
+            if self.options.parties[party].bundled.is_some() {
+                let bytes = *self.options.payload_bytes.start() as usize;
+                self.ask(party, bytes, Duration::from_secs(5));
+            }
+        }
+        let rounds = self.random.within(0..=12);
+        for _ in 0..rounds {
+            let soon = self.world.now().after(Duration::from_millis(100));
+            self.round(soon);
+        }
         for host in &mut self.hosts {
             host.drain();
         }
         let until = self.world.now().after(Duration::from_secs(15));
-        while !self.hosts.iter().all(Host::is_drained) {
+        while self.open > 0 || !self.hosts.iter().all(Host::is_drained) {
             assert!(self.world.now() < until, "a server does not end");
             let next = self.world.now().after(Duration::from_millis(100));
             self.round(next);
         }
         for host in self.hosts.iter().filter(|host| host.peer().is_none()) {
             assert_eq!(host.engine().core.kernel.descriptors(), 0, "it has ended");
+            assert_eq!(host.forced(), 0, "it was ended by force");
         }
     }
 
@@ -289,6 +311,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
         super::dialect::Dialect::ById => upstream.matched_by_id(),
         _ => upstream,
     }
+}
+
+pub(super) fn name_of_stream(number: u64) -> String {
+    format!("stream{number}.test")
 }
 
 fn name_of(number: usize) -> String {

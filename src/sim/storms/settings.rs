@@ -99,6 +99,13 @@ fn config(random: &mut Random) -> Config {
         config.limits.unpulled_bytes_max = pick(random, &[1, 1_000, 256 << 10]);
         config.limits.pool_bytes_max = pick(random, &[0, 8 << 20]);
     }
+    if random.happens(Chance(400)) {
+        let millis =
+            |random: &mut Random| Duration::from_millis(pick(random, &[0, 100, 30_000]) as u64);
+        config.lookups.fresh_for = millis(random);
+        config.lookups.stale_for = millis(random);
+        config.lookups.names_max = pick(random, &[0, 1, 2]);
+    }
     config.peek = match random.within(0..=2) {
         0 => Peek::Always,
         1 => Peek::Idle(Duration::from_millis(random.within(0..=50))),

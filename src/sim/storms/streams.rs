@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::run::Run;
+use super::promises::RESETS;
+use super::run::{Run, name_of_stream};
 use super::tape::{Script, Tape};
 use crate::error::{Error, Source};
 use crate::event::{ConnectionId, Event, Frame};
@@ -49,10 +50,14 @@ impl Run {
         if self.streams_made >= options.count || !self.random.happens(Chance(500)) {
             return;
         }
-        let address = self.hosts[self.upstreams.len()].address.to_string();
+        let address = self.hosts[self.upstreams.len()].address;
+        let target = match self.streams_made.checked_rem(options.names) {
+            Some(number) => format!("{}:{}", name_of_stream(number), address.port()),
+            None => address.to_string(),
+        };
         let framing = options.tape.framing();
         let now = self.world.now();
-        let made = self.client.core.connect(&address, &framing);
+        let made = self.client.core.connect(&target, &framing);
         self.world.note(&format!("connect: {made:?}"));
         let id = match made {
             Ok(id) => id,
@@ -261,8 +266,9 @@ impl Stream {
                 let tail = delivered - self.told_bytes;
                 assert_eq!(received as usize, tail, "of the last frame");
             }
-            Some(Source::Os(libc::ECONNRESET | libc::EPIPE)) => {
+            Some(Source::Os(errno)) if RESETS.contains(&errno) => {
                 assert_eq!(ended.unread_bytes, 0, "what was said last was not read");
+                assert_eq!(ended.died_of, Some(errno), "not what the kernel told first");
             }
             _ => {}
         }

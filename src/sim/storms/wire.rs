@@ -31,6 +31,8 @@ pub(super) enum Left {
 pub(super) struct Wire {
     /// Of each request that has left whole.
     pub(super) places: BTreeMap<u64, Place>,
+    /// Of each connection: where each request ends in what was written, and its tag.
+    pub(super) ends: BTreeMap<u64, Vec<(usize, u64)>>,
     /// Of each connection: how far it was read along, and how many requests that were.
     read: BTreeMap<u64, (usize, u64)>,
     /// Connections on which a request has left in part so far.
@@ -54,6 +56,7 @@ impl Wire {
                 let before = self.places.insert(tag, place);
                 assert_eq!(before, None, "request {tag} was sent twice");
                 (*from, *count) = (*from + length + 1, *count + 1);
+                self.ends.entry(token).or_default().push((*from, tag));
             }
             match written[*from..].is_empty() {
                 true => _ = self.tails.remove(&token),

@@ -1,0 +1,116 @@
+//! What a loop could have known: what lay in the line when it wrote, in the kernel when it judged, in the backlog when
+//! it went to sleep.
+//!
+//! Each of these is held against the network, which knows; nothing here asks the engine to judge itself.
+
+use std::collections::BTreeSet;
+
+use super::dialect::Dialect;
+use super::host::Host;
+use super::run::Run;
+use crate::config::Peek;
+use crate::error::{Error, Phase, Source};
+use crate::sim::endpoint::State;
+use crate::sim::faults::FaultKind;
+use crate::sim::network::Network;
+use crate::sim::random::Chance;
+use crate::sim::tap::Blind;
+
+/// Connections of a host on which a write would not wait: by their tokens.
+pub(super) fn with_room(network: &Network, host: usize) -> BTreeSet<u64> {
+    let of_host = network.ends.values().filter(|end| end.host == host);
+    let stands = of_host.filter(|end| end.state == State::Established && end.is_writable());
+    stands.filter_map(|end| end.token).collect()
+}
+
+/// Whoever waits to be accepted is told of, or will be: the kernel tells once.
+pub(super) fn nobody_waits_for_ever(network: &Network, host: &Host) {
+    let Some(listener) = network.listeners.get(&host.address) else {
+        return;
+    };
+    let is_told = listener.has_edge || listener.backlog.is_empty();
+    assert!(
+        is_told || host.engine().core.accepts_again(listener.token),
+        "{} wait to be accepted, and nothing will tell of them",
+        listener.backlog.len()
+    );
+}
+
+impl Run {
+    /// Where there is a look before each write, none goes to a peer that has gone, and no request behind words that
+    /// answer none.
+    pub(super) fn looked_before_writing(&mut self) {
+        let tap = self.client.core.kernel.tap.as_mut();
+        let blind = tap.map_or_else(Vec::new, |tap| std::mem::take(&mut tap.blind));
+        if self.options.client.peek != Peek::Always {
+            return;
+        }
+        for line in blind {
+            let is_raw = self.streams.keys().any(|id| id.token() == line.token);
+            let may_be_half_closed = is_raw && self.options.client.half_close;
+            assert!(
+                !line.has_fin || may_be_half_closed,
+                "it was written to although its peer had gone: {line:?}"
+            );
+            assert!(
+                !self.answers_nothing(&line),
+                "a request was written behind what answers none: {line:?}"
+            );
+        }
+    }
+
+    /// Whether all was answered and read that was asked before this write, and yet something lay in the line.
+    fn answers_nothing(&self, line: &Blind) -> bool {
+        let Some(asked) = self.wire.ends.get(&line.token) else {
+            return false;
+        };
+        let before = asked.iter().filter(|(end, _)| *end <= line.at);
+        let Some((last, tag)) = before.clone().max() else {
+            return false;
+        };
+        let party = self.asked[*tag as usize].party;
+        let is_told_apart = self.options.parties[party].dialect == Dialect::ById;
+        let Some(peer) = self.hosts[party].peer().filter(|_| !is_told_apart) else {
+            return false;
+        };
+        let is_read = |(_, tag): &(usize, u64)| {
+            let answer = peer.answered.get(tag);
+            answer.is_some_and(|(port, end)| {
+                *end <= line.read_bytes && !peer.unclear_to.contains(port)
+            })
+        };
+        *last == line.at
+            && self.options.does_all()
+            && line.unread_bytes > 0
+            && before.clone().all(is_read)
+    }
+
+    /// A write does not stall on a connection that had room when the loop was turned.
+    pub(super) fn was_stalled(&self, error: &Error, roomy: &BTreeSet<u64>) {
+        let is_stall = error.phase == Phase::Write && matches!(error.source, Source::Timeout(_));
+        // A kernel that lacks memory takes nothing although there is room.
+        let lacks = self.options.faults.chance(FaultKind::ShortWrite) != Chance(0);
+        let Some(tap) = self.client.core.kernel.tap.as_ref() else {
+            return;
+        };
+        if is_stall && !lacks && !tap.ended.is_empty() {
+            let had_room = tap.ended.iter().all(|ended| roomy.contains(&ended.token));
+            assert!(!had_room, "its peer had made room: {error}");
+        }
+    }
+
+    /// Each connection goes to its own upstream's port, whatever was looked up besides.
+    pub(super) fn went_where_they_were_sent(&self) {
+        let network = self.world.network.borrow();
+        let host = self.client.core.kernel.host();
+        let of_host = network.ends.values().filter(|end| end.host == host);
+        for (token, end) in of_host.filter_map(|end| Some((end.token?, end))) {
+            let Some(upstream) = self.client.upstream_of(token) else {
+                continue;
+            };
+            let wanted = &self.hosts[upstream.unwrap_or(self.upstreams.len())];
+            let (wanted, went) = (wanted.address.port(), end.remote.port());
+            assert_eq!(went, wanted, "a connection went to another's address");
+        }
+    }
+}
