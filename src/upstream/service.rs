@@ -60,7 +60,7 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
-    /// A request could not even wait, and no connection was begun since.
+    /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
@@ -391,5 +391,6 @@ impl Service {
             }
             _ => self.balance.remove(member),
         }
+        self.turned_away &= self.balance.least().is_none();
     }
 }
