@@ -55,7 +55,8 @@ pub struct Timeouts {
     pub connect_next: Duration,
     /// From a request to the first byte of its reply. Default: 5 s.
     pub first_byte: Duration,
-    /// Between two reads while a frame is unfinished. Default: 5 s.
+    /// Between two reads while a frame is unfinished: each byte is progress, so a drip ends by the request's deadline
+    /// alone. Default: 5 s.
     pub read_stall: Duration,
     /// Between two writes while bytes are queued. Default: 5 s.
     pub write_stall: Duration,

@@ -65,11 +65,12 @@ impl From<io::Error> for Refused {
 impl Refused {
     /// As an error of connecting.
     pub(crate) fn into_error(self) -> Error {
-        let source = match (self.option, Source::of(&self.error)) {
-            (Some(name), Source::Os(errno)) => Source::Option { name, errno },
-            (_, source) => source,
-        };
-        Error::new(Phase::Connect, source)
+        match (self.option, Source::of(&self.error)) {
+            (Some(name), Source::Os(errno)) => {
+                Error::new(Phase::Connect, Source::Option { name, errno })
+            }
+            (_, source) => Error::of_connect(source),
+        }
     }
 }
 

@@ -212,6 +212,11 @@ impl Conn {
         self.broken.is_some()
     }
 
+    /// Whether its end is known, and only what came before it is still told.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_broken() || self.ending.is_some()
+    }
+
     /// Whether a peer that has ended its half is still sent to.
     pub(crate) fn sends_to_half_closed(&self) -> bool {
         self.profile.half_close

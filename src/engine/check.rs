@@ -109,14 +109,18 @@ impl<K: Kernel> Engine<K> {
     fn check_services(&self) {
         let core = &self.core;
         for service in &core.services {
-            let slot = |index: u32| core.slots.get(index as usize);
-            service.check(|index| slot(index).is_some_and(|slot| slot.conn.is_broken()));
-            let Some((_, index)) = service.choose().filter(|_| service.has_waiting()) else {
+            service.check();
+            let Some((_, index)) = service.choose() else {
                 continue;
             };
+            let slot = &core.slots[index as usize];
+            let is_known = slot.read_closed || slot.conn.is_ending();
+            assert!(!is_known, "{} ends, and takes requests", slot.id);
+            if !service.has_waiting() {
+                continue;
+            }
             // Its queue was too full, and it is served when that has drained to half.
-            let conn = &core.slots[index as usize].conn;
-            let is_to_drain = conn.is_to_tell_writable() && conn.queued() > 0 || conn.is_broken();
+            let is_to_drain = slot.conn.is_to_tell_writable() && slot.conn.queued() > 0;
             assert!(
                 is_to_drain,
                 "a request waits although a connection can take it"

@@ -230,6 +230,9 @@ impl<K: Kernel> Core<K> {
             slot.readable |= event.readable || event.read_closed;
             slot.writable |= event.writable;
             slot.read_closed |= event.read_closed;
+            if let Some((service, member)) = slot.ending_member() {
+                self.services[service as usize].handle_ending(member);
+            }
             self.push_ready(index);
         }
         self.readiness = readiness;

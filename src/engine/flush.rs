@@ -50,10 +50,10 @@ impl<K: Kernel> Core<K> {
             if !self.line_is_clear(index) {
                 self.push_ready(index);
                 // An end that is certain is carried out now: no other request may be put on this connection.
-                if self.slots[index as usize].conn.is_closed() {
-                    self.settle(index);
-                }
-                return;
+                return match self.slots[index as usize].conn.is_closed() {
+                    true => self.settle(index),
+                    false => self.heed_end(index),
+                };
             }
             self.transmit(index);
         }

@@ -16,6 +16,7 @@ use crate::upstream::{Failed, Progress};
 impl<K: Kernel> Core<K> {
     /// Does what a connection wants after something happened to it.
     pub(super) fn settle(&mut self, index: u32) {
+        self.heed_end(index);
         loop {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
@@ -41,6 +42,18 @@ impl<K: Kernel> Core<K> {
             self.push_ready(index);
         }
         self.file(index);
+    }
+
+    /// Where the end of an upstream's connection is known, requests go elsewhere, and those that wait for room on it too.
+    pub(super) fn heed_end(&mut self, index: u32) {
+        let Some((service, member)) = self.slots[index as usize].ending_member() else {
+            return;
+        };
+        self.services[service as usize].handle_ending(member);
+        if self.services[service as usize].has_waiting() {
+            self.connect_members(service);
+            self.serve_waiting(service);
+        }
     }
 
     /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each

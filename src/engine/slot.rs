@@ -87,6 +87,20 @@ impl<S> Slot<S> {
         self.conn.poll_timeout().min(dial.unwrap_or(Time::NEVER))
     }
 
+    /// The upstream's member whose connection it is, where its end is known already: what would be asked on it would
+    /// only fail with it.
+    pub(super) fn ending_member(&self) -> Option<(u32, u32)> {
+        let stands = !self.conn.is_connecting() && !self.conn.is_closed();
+        match self.owner {
+            Owner::Service { service, member }
+                if stands && (self.read_closed || self.conn.is_ending()) =>
+            {
+                Some((service, member))
+            }
+            _ => None,
+        }
+    }
+
     /// A new socket is in the slot: nothing is known of it.
     pub(super) fn install(&mut self, socket: S) {
         (self.readable, self.writable, self.read_closed) = (false, false, false);

@@ -175,6 +175,19 @@ impl Error {
         Error::new(phase, Source::of(error))
     }
 
+    /// Why connect(2) refused an address. EINVAL is what it says of a `blackhole` route (fib_props in
+    /// Linux's net/ipv4/fib_semantics.c): the way to the peer, not a call of ours that was wrong.
+    pub(crate) fn of_connect(source: Source) -> Error {
+        let error = Error::new(Phase::Connect, source);
+        match source {
+            Source::Os(errno::EINVAL) => Error {
+                class: Class::Transient,
+                ..error
+            },
+            _ => error,
+        }
+    }
+
     pub(crate) fn full(limit: Limit) -> Error {
         Error::new(Phase::Write, Source::Full { limit })
     }
@@ -329,6 +342,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_route_into_a_black_hole_is_the_way_to_the_peer() {
+        let of = |errno| Error::of_connect(Source::Os(errno));
+        assert_eq!(of(errno::EINVAL).class, Class::Transient);
+        assert_eq!(of(errno::EINVAL).phase, Phase::Connect);
+        assert_eq!(of(errno::EBADF).class, Class::Local);
+    }
+
     #[test]
     fn a_refused_option_is_refused_again_unless_the_system_lacked_something() {
         let of = |name, errno| Source::Option { name, errno }.class();

@@ -18,15 +18,8 @@ pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveEr
     // SAFETY: a C string, valid hints, and a place for the list, which is freed below.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), std::ptr::null(), &hints, &mut list) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    match code {
-        0 => {}
-        libc::EAI_SYSTEM => return Err(ResolveError::Os(errno)),
-        libc::EAI_MEMORY => return Err(ResolveError::Os(libc::ENOMEM)),
-        // Without a descriptor glibc can neither read /etc/hosts nor ask a server, and calls every name unknown.
-        _ if cfg!(target_os = "linux") && is_want(errno) => return Err(ResolveError::Os(errno)),
-        libc::EAI_NONAME | libc::EAI_NODATA => return Err(ResolveError::NotFound),
-        libc::EAI_AGAIN => return Err(ResolveError::TryAgain),
-        code => return Err(ResolveError::Failed(code)),
+    if code != 0 {
+        return Err(why(code, errno));
     }
     let mut addresses = Vec::new();
     let mut entry = list;
@@ -40,6 +33,19 @@ pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveEr
     match addresses.is_empty() {
         true => Err(ResolveError::NotFound),
         false => Ok(addresses),
+    }
+}
+
+/// What getaddrinfo's code and errno say of a lookup that failed.
+fn why(code: i32, errno: i32) -> ResolveError {
+    match code {
+        libc::EAI_SYSTEM => ResolveError::Os(errno),
+        libc::EAI_MEMORY => ResolveError::Os(libc::ENOMEM),
+        // Without a descriptor glibc can neither read /etc/hosts nor ask a server, and calls every name unknown.
+        _ if cfg!(target_os = "linux") && is_want(errno) => ResolveError::Os(errno),
+        libc::EAI_NONAME | libc::EAI_NODATA => ResolveError::NotFound,
+        libc::EAI_AGAIN => ResolveError::TryAgain,
+        code => ResolveError::Failed(code),
     }
 }
 
@@ -82,5 +88,33 @@ fn address_of(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
             )))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libc::{EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_NONAME, EAI_SYSTEM};
+    use libc::{EIO, EMFILE, ENFILE, ENOBUFS, ENOENT, ENOMEM};
+
+    use super::*;
+    use crate::error::{Class, Source};
+
+    #[test]
+    fn a_lookup_that_this_machine_could_not_make_is_a_resource_and_no_missing_name() {
+        for (code, errno, expected, class) in [
+            (EAI_MEMORY, 0, ENOMEM, Class::Resource),
+            (EAI_SYSTEM, EMFILE, EMFILE, Class::Resource),
+            (EAI_SYSTEM, EIO, EIO, Class::Transient),
+            (EAI_NONAME, ENFILE, ENFILE, Class::Resource),
+            (EAI_AGAIN, ENOBUFS, ENOBUFS, Class::Resource),
+        ] {
+            let told = why(code, errno);
+            assert_eq!(told, ResolveError::Os(expected));
+            assert_eq!(Source::Resolve(told).class(), class);
+        }
+        // glibc looks into files that are not there on its way to an answer.
+        assert_eq!(why(EAI_NONAME, ENOENT), ResolveError::NotFound);
+        assert_eq!(why(EAI_AGAIN, ENOENT), ResolveError::TryAgain);
+        assert_eq!(why(EAI_FAIL, 0), ResolveError::Failed(EAI_FAIL));
     }
 }

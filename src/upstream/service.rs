@@ -6,8 +6,9 @@
 //!        └──────────────handle_closed, with a pause────────────────────┘
 //! ```
 //! The first members connect when the upstream is added. Later a lost one is made again only when a request waits for
-//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only while no open member can
-//! take it; when the last hope of one fails to connect, the waiting fail with it at once, nothing sent.
+//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only
+//! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
+//! nothing sent.
 
 #[cfg(test)]
 mod check;
@@ -31,10 +32,11 @@ enum State {
         until: Time,
     },
     Connecting,
-    /// `served` once a reply came.
+    /// `served` once a reply came, `is_ending` once its end is known.
     Open {
         since: Time,
         served: bool,
+        is_ending: bool,
     },
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
-    /// A request could not even wait, and no connection was begun since.
+    /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
@@ -104,8 +106,11 @@ impl Service {
     }
 
     pub(crate) fn handle_connected(&mut self, now: Time, member: u32) {
-        let (since, served) = (now, false);
-        self.members[member as usize].state = State::Open { since, served };
+        self.members[member as usize].state = State::Open {
+            since: now,
+            served: false,
+            is_ending: false,
+        };
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.connects += 1;
@@ -134,6 +139,14 @@ impl Service {
         self.stats.in_flight -= 1;
         self.place(member);
         Some(request)
+    }
+
+    /// The end of the member's connection is known: it takes no new request, which would only fail with it.
+    pub(crate) fn handle_ending(&mut self, member: u32) {
+        if let State::Open { is_ending, .. } = &mut self.members[member as usize].state {
+            *is_ending = true;
+            self.place(member);
+        }
     }
 
     /// The member's connection is gone, or was never made. Fills in what failed with it.
@@ -197,24 +210,15 @@ impl Service {
     /// Gives up the waiting whose time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
         let wait = self.timeouts.wait;
-        self.waiting.expire(
-            now,
-            |Waiter {
-                 request,
-                 tag,
-                 deadline,
-                 wait_until,
-                 ..
-             }| {
-                let source = if deadline <= wait_until {
-                    Source::Deadline
-                } else {
-                    Source::Timeout(wait)
-                };
-                self.ids.forget(tag);
-                failed.push((request, tag, Error::new(Phase::Connect, source)));
-            },
-        );
+        self.waiting.expire(now, |waiter| {
+            let source = match waiter.deadline <= waiter.wait_until {
+                true => Source::Deadline,
+                false => Source::Timeout(wait),
+            };
+            self.ids.forget(waiter.tag);
+            let error = Error::new(Phase::Connect, source);
+            failed.push((waiter.request, waiter.tag, error));
+        });
     }
 
     /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
@@ -379,12 +383,14 @@ impl Service {
     /// Offers the member by its load, unless it may take nothing.
     fn place(&mut self, member: u32) {
         let it = &self.members[member as usize];
+        // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
+        let is_clear = self.ids.are_used() || it.pipeline.tombstones() == 0;
         match it.state {
-            // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
-            State::Open { .. } if self.ids.are_used() || it.pipeline.tombstones() == 0 => {
+            State::Open { is_ending, .. } if is_clear && !is_ending => {
                 self.balance.place(member, it.pipeline.len())
             }
             _ => self.balance.remove(member),
         }
+        self.turned_away &= self.balance.least().is_none();
     }
 }

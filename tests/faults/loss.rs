@@ -165,6 +165,13 @@ fn when_only_replies_are_lost_what_was_written_is_maybe_sent() {
     assert_nothing_is_left(client, &link.near);
 }
 
+fn turn_and_book(client: &mut Client, asked: &mut Asked) {
+    turn(client, ms(50));
+    while let Some(event) = client.next_event() {
+        asked.ledger.book(client, event);
+    }
+}
+
 /// A link that is down for a while, with requests in flight and made meanwhile: TCP makes up for it.
 fn a_link_down_for(down: Duration) {
     let link = Link::new("link-down");
@@ -202,10 +209,7 @@ fn a_link_down_for(down: Duration) {
         asked.ask(&mut client, upstream, deadline);
     }
     while Instant::now() < back_at {
-        turn(&mut client, ms(50));
-        while let Some(event) = client.next_event() {
-            asked.ledger.book(&client, event);
-        }
+        turn_and_book(&mut client, &mut asked);
     }
     assert!(
         asked.ledger.open() >= 20,
@@ -220,10 +224,7 @@ fn a_link_down_for(down: Duration) {
             "{} requests hang",
             asked.ledger.open()
         );
-        turn(&mut client, ms(50));
-        while let Some(event) = client.next_event() {
-            asked.ledger.book(&client, event);
-        }
+        turn_and_book(&mut client, &mut asked);
     }
     println!(
         "down {down:?}, all answered {:?} after it was up",

@@ -20,7 +20,7 @@ pub(super) struct Model {
     /// Connections made when the upstream is added, and how many of those have been begun.
     first: usize,
     begun: usize,
-    /// A request could not even wait, and no connection was begun since.
+    /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
     limits: Limits,
     wait: Duration,
@@ -147,6 +147,12 @@ impl Model {
         let (since, served) = (now, false);
         self.lines[member].state = State::Open { since, served };
         self.stats.connects += 1;
+        self.heed_room();
+    }
+
+    /// Where there is room now, nobody needs a connection for who was turned away.
+    fn heed_room(&mut self) {
+        self.turned_away &= !self.lines.iter().any(|line| self.room(line).is_some());
     }
 
     /// Members below this may be connected now: the warm ones, or all when somebody waits whom nobody serves.
@@ -182,13 +188,15 @@ impl Model {
             Some(id) => line.pipeline.iter().position(|it| it.tag == id)?,
         };
         let has_begun = line.pipeline.get(place)?.range.start < line.written;
-        has_begun.then(|| {
+        let request = has_begun.then(|| {
             if let State::Open { served, .. } = &mut line.state {
                 *served = true;
             }
             line.reply_begun = false;
             line.pipeline.remove(place)
-        })
+        });
+        self.heed_room();
+        request
     }
 
     pub(super) fn expire(
@@ -218,6 +226,7 @@ impl Model {
         }
         line.pipeline = kept;
         line.queued -= gone;
+        self.heed_room();
         expired
     }
 

@@ -1,10 +1,17 @@
 //! Requests that wait are served by whoever can take them, whatever it was that they waited for.
 
-use super::{Bench, ms};
-use crate::config::Config;
+use std::time::Duration;
+
+use super::{Bench, failed, ms};
+use crate::config::{Config, Peek};
+use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
 use crate::upstream::Upstream;
+
+fn waiting(bench: &Bench, upstream: UpstreamId) -> usize {
+    bench.engine.core.upstream_stats(upstream).unwrap().waiting
+}
 
 /// Time passes, in which the peer reads whatever comes on a connection and answers nothing.
 fn only_read(bench: &mut Bench, socket: &SimSocket) {
@@ -32,12 +39,78 @@ fn who_waits_for_room_is_served_elsewhere_when_that_connection_is_lost() {
         assert_eq!(bench.events(ms(1)), []);
         let accept = |_| bench.peer.accept(&bench.listener).unwrap().0;
         let mut sockets: Vec<SimSocket> = [0, 1].map(accept).into();
-        let waiting = |bench: &Bench| bench.engine.core.upstream_stats(upstream).unwrap().waiting;
-        assert!(waiting(&bench) > 0, "not all fit into queues and kernels");
+        assert!(
+            waiting(&bench, upstream) > 0,
+            "not all fit into queues and kernels"
+        );
         let (lost, kept) = (sockets.remove(lost), sockets.remove(0));
         only_read(&mut bench, &kept);
         bench.peer.close(lost, true);
         only_read(&mut bench, &kept);
-        assert_eq!(waiting(&bench), 0, "the other has room");
+        assert_eq!(waiting(&bench, upstream), 0, "the other has room");
     }
+}
+
+/// The next request was put on it all the same, and failed with it.
+#[test]
+fn a_connection_whose_end_was_found_by_a_flush_takes_no_new_request() {
+    for (peek, resets) in [
+        (Peek::Never, true),
+        (Peek::Always, true),
+        (Peek::Always, false),
+    ] {
+        let config = Config {
+            peek,
+            ..Config::default()
+        };
+        let mut bench = Bench::new(config);
+        let (upstream, socket) = bench.upstream(4);
+        bench.ask(upstream, 1, ms(900));
+        assert_eq!(bench.events(ms(1)), []);
+        bench.peer.read(&socket, &mut [0; 8]).unwrap();
+        bench.peer.write(&socket, b"one\n").unwrap();
+        bench.peer.close(socket, resets);
+        bench.stall(ms(1));
+        bench.ask(upstream, 2, ms(900));
+        bench.engine.core.flush();
+        bench.ask(upstream, 3, ms(900));
+        assert_eq!(waiting(&bench, upstream), 1, "{peek:?}, {resets}");
+
+        let told = bench.events(ms(300));
+        let failures: Vec<u64> = told.iter().filter_map(failed).map(|it| it.0).collect();
+        assert_eq!((told.len(), failures), (2, vec![2]), "{told:?}");
+        let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
+        assert_eq!(bench.peer.read(&socket, &mut [0; 8]).unwrap(), 5);
+    }
+}
+
+/// Its last replies are handed on turn by turn, and what was asked meanwhile failed with it.
+#[test]
+fn a_connection_whose_end_was_told_before_its_last_replies_takes_no_new_request() {
+    let mut config = Config::default();
+    config.limits.turn_frames_max = 1;
+    let mut bench = Bench::new(config);
+    let (upstream, socket) = bench.upstream(4);
+    bench.ask(upstream, 1, ms(900));
+    bench.ask(upstream, 2, ms(900));
+    assert_eq!(bench.events(ms(1)), []);
+    bench.peer.read(&socket, &mut [0; 16]).unwrap();
+    bench.peer.write(&socket, b"one\ntwo\n").unwrap();
+    bench.peer.close(socket, false);
+    bench.stall(ms(1));
+    bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    assert!(matches!(
+        bench.engine.next_event(),
+        Some(Event::Reply { tag: 1, .. })
+    ));
+    bench.ask(upstream, 3, ms(900));
+    assert_eq!(waiting(&bench, upstream), 1);
+
+    let told = bench.events(ms(300));
+    assert!(
+        matches!(told[..], [Event::Reply { tag: 2, .. }]),
+        "{told:?}"
+    );
+    let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
+    assert_eq!(bench.peer.read(&socket, &mut [0; 8]).unwrap(), 5);
 }

@@ -328,10 +328,15 @@ impl Run {
         assert!(has_fin, "{tag}: nobody ended it: {error}");
     }
 
-    /// Parting words of whom it is not known which connection they were said on.
+    /// Parting words on its connection, or on any where it is not known on which it would have gone: of such an end
+    /// it is told that the peer has gone, and not how.
     fn has_rude_peer(&self, tag: u64) -> bool {
         let peer = self.hosts[self.asked[tag as usize].party].peer();
-        peer.is_none_or(|peer| !peer.rude_to.is_empty())
+        let token = self.wire.token_of(tag, &self.sizes());
+        peer.is_none_or(|peer| match token {
+            Some(token) => peer.rude_to.contains(&self.port_of(token)),
+            None => !peer.rude_to.is_empty(),
+        })
     }
 
     /// What was said not to have been sent must not turn up later either, and what went out on one

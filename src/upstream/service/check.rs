@@ -4,8 +4,17 @@ use super::{Service, State};
 
 impl Service {
     /// Panics when a figure is not what it counts, or a member is not offered as it should be.
-    pub(crate) fn check(&self, is_broken: impl Fn(u32) -> bool) {
+    pub(crate) fn check(&self) {
         let is_open = |state: &State| matches!(state, State::Open { .. });
+        let is_ending = |state: &State| {
+            matches!(
+                state,
+                State::Open {
+                    is_ending: true,
+                    ..
+                }
+            )
+        };
         let count = |is: fn(&State) -> bool| self.members.iter().filter(|it| is(&it.state)).count();
         assert_eq!(self.stats.open, count(is_open), "connections that stand");
         let connecting = count(|state| matches!(state, State::Connecting));
@@ -13,11 +22,12 @@ impl Service {
         let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
         assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
         for (member, it) in self.members.iter().enumerate() {
-            it.pipeline.check(is_broken(it.connection));
+            it.pipeline.check();
             let in_flight = it.pipeline.len();
             assert!(in_flight == 0 || is_open(&it.state), "in flight on nothing");
             assert!(in_flight <= self.options.depth, "more than its depth");
             let takes = is_open(&it.state)
+                && !is_ending(&it.state)
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)
                 && in_flight < self.options.depth;
             let offered = self.balance.list_of(member as u32);

@@ -89,3 +89,22 @@ fn a_request_that_may_not_even_wait_has_a_lost_connection_made_again_after_the_p
     service.handle_connecting(0, 0);
     assert_eq!(service.poll_connect(pause), None, "once");
 }
+
+/// It was remembered for ever: long after others had been served, a connection that its peer had ended was made again
+/// although nobody asked.
+#[test]
+fn who_was_turned_away_wants_no_connection_when_others_have_been_served_since() {
+    let mut service = connected(1, 1);
+    service.assign(0, request(1, 0..5, at(5_000)));
+    let too_long = [0; 11];
+    let turned_away = service.wait(at(0), RequestId(2), 2, at(5_000), &too_long);
+    assert_eq!(turned_away, Err(Error::full(Limit::WaitingBytes)));
+    assert!(service.handle_reply(0, None, 5).is_some());
+    let end = Error {
+        phase: Phase::Idle,
+        source: Source::Eof,
+        ..REFUSED
+    };
+    service.handle_closed(at(10), 0, 0, progress(5, false), end, &mut Vec::new());
+    assert_eq!(service.poll_connect(at(60_000)), None);
+}
