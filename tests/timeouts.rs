@@ -42,7 +42,7 @@ fn a_silent_peer_meets_the_first_byte_timeout() {
         Peer::new(),
         Ledger::default(),
     );
-    let (upstream, _streams) = standing(&mut client, &peer, |it| it.depth(2));
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(2));
     let since = Instant::now();
     let requests = [0, 1].map(|_| ledger.request(&mut client, upstream, b"ping\n", far()));
     for request in requests {
@@ -54,6 +54,8 @@ fn a_silent_peer_meets_the_first_byte_timeout() {
         );
     }
     ledger.until_all(&mut client);
+    read_exactly(&mut streams[0], 10);
+    assert_eq!(ended_by(&mut streams[0]), End::Rst, "it was given up");
 }
 
 #[test]
@@ -111,6 +113,7 @@ fn a_raw_frame_that_stops_in_its_midst_meets_the_read_stall() {
     stream.write_all(&[0, 0]).unwrap();
     let error = until_closed(&mut client, connection).error.unwrap();
     assert_timeout(error, Phase::Read, Sent::No, since);
+    assert_eq!(ended_by(&mut stream), End::Rst, "it was given up");
 }
 
 /// One byte at a time, each well within the stall, all of them far beyond it.
@@ -205,7 +208,7 @@ fn an_idle_upstream_connection_goes_silently_and_the_next_request_makes_another(
         (error.phase, error.source),
         (Phase::Idle, Source::Timeout(SHORT))
     );
-    assert_eq!(read_to_the_end(&mut streams[0]), b"");
+    assert_eq!(ended_by(&mut streams[0]), End::Fin, "nothing was given up");
 
     let request = ledger.request(&mut client, upstream, b"ping\n", far());
     turn_until(&mut client, "another connection", |client| {

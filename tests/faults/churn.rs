@@ -2,6 +2,7 @@
 //! (fault list 39).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -14,17 +15,23 @@ use crate::support::namespaces::Link;
 use crate::support::*;
 
 /// mio's poll(2) backend looks at each of its sockets in each turn.
-const AT_ONCE: usize = if cfg!(mio_unsupported_force_poll_poll) {
+pub(crate) const AT_ONCE: usize = if cfg!(mio_unsupported_force_poll_poll) {
     2_000
 } else {
     10_000
 };
 
 /// Connections being made at a time: less than a backlog.
-const CONNECTING_MAX: usize = 500;
+pub(crate) const CONNECTING_MAX: usize = 500;
+
+/// Two crowds at a time are more than this process may have descriptors for.
+pub(crate) fn only_crowd() -> MutexGuard<'static, ()> {
+    static CROWDED: Mutex<()> = Mutex::new(());
+    CROWDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The bundled server in a process of its own, for each end of so many connections needs a descriptor.
-fn echo(link: &Link) -> Serving {
+pub(crate) fn echo(link: &Link, arguments: &[&str]) -> Serving {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let wanted = AT_ONCE as u64 + 2_000;
     assert!(
@@ -35,8 +42,11 @@ fn echo(link: &Link) -> Serving {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
     }
     let at = server().to_string();
-    link.far
-        .within(|| Serving::start(&["echo", "--listen", &at, "--max-connections", "20k"]))
+    let all = [
+        &["echo", "--listen", &at, "--max-connections", "20k"],
+        arguments,
+    ];
+    link.far.within(|| Serving::start(&all.concat()))
 }
 
 /// What one connection has come to.
@@ -161,10 +171,11 @@ impl Crowd {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn ten_thousand_connections_stand_answer_and_end_and_leave_nothing() {
+    let _alone = only_crowd();
     let link = Link::new("crowd");
     link.near
         .sysctl("net.ipv4.ip_local_port_range", "1024 65535");
-    let _serving = echo(&link);
+    let _serving = echo(&link, &[]);
     let _inside = link.near.enter();
     let mut crowd = Crowd::new();
     let calm = Calm::begins();
@@ -194,7 +205,7 @@ fn connections_that_come_and_go_by_the_thousand_leave_nothing() {
     const LIVES: usize = 5_000;
     const STANDING: usize = 50;
     let link = Link::new("churn");
-    let _serving = echo(&link);
+    let _serving = echo(&link, &[]);
     let _inside = link.near.enter();
     let mut crowd = Crowd::new();
     let mut come_and_go = |count: usize| {

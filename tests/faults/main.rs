@@ -26,6 +26,8 @@ mod connecting;
 #[path = "../support/counting.rs"]
 mod counting;
 mod icmp;
+#[cfg(feature = "probe")]
+mod idle;
 mod loss;
 mod namespaces;
 mod ports;

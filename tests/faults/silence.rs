@@ -10,7 +10,7 @@ use std::time::Duration;
 use taut::{Class, Client, Config, Error, Framing, Keepalive, Phase, Sent, Source, UpstreamId};
 
 use crate::common::*;
-use crate::support::namespaces::Link;
+use crate::support::namespaces::{Link, Namespace, join};
 use crate::support::*;
 use crate::sys::forget;
 
@@ -355,4 +355,42 @@ fn a_link_that_is_destroyed_ends_its_requests_by_the_user_timeout_and_the_next_a
     calm.ends(3);
     ledger.until_all(&mut client);
     assert_nothing_is_left(client, &link.near);
+}
+
+/// The peer's machine is no more, and its end of the link neither: nobody is left to send a FIN or a RST. Then another
+/// one stands in its place, under the same address.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_machine_that_is_no_more_ends_its_requests_and_another_in_its_place_serves_the_next() {
+    let Link { near, far: machine } = Link::new("machine");
+    let _inside = near.enter();
+    let mut client = patient_client(|it| it.socket.user_timeout = Some(USER_TIMEOUT));
+    let mut ledger = Ledger::default();
+    let upstream = {
+        let peer = machine.within(|| Peer::at(server()));
+        let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(2));
+        // A namespace lives as long as a socket in it.
+        forget(streams.remove(0));
+        upstream
+    };
+    drop(machine);
+    eventually("the end of the link", || {
+        let devices = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+        !devices.contains(Link::DEVICE)
+    });
+    let calm = Calm::begins();
+    let both = [0; 2].map(|_| ledger.request(&mut client, upstream, b"ping\n", far()));
+    for request in both {
+        let error = ledger.until(&mut client, request).error();
+        println!("{error} after {:?}", calm.lasts());
+        assert_eq!((error.class, error.sent), (Class::Transient, Sent::Maybe));
+    }
+    calm.ends(2);
+    ledger.until_all(&mut client);
+
+    let machine = Namespace::new("machine-next");
+    join(&near, &machine, 0);
+    let peer = machine.within(|| Peer::at(server()));
+    assert_served_again(&mut client, &peer, upstream, &mut ledger);
+    assert_nothing_is_left(client, &near);
 }

@@ -140,6 +140,17 @@ pub(crate) fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
+/// By what the client ends a connection on which nothing comes any more.
+#[track_caller]
+pub(crate) fn ended_by(stream: &mut TcpStream) -> End {
+    match stream.read(&mut [0]) {
+        Ok(0) => End::Fin,
+        Ok(_) => panic!("something came"),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Rst,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Ends a connection with a RST.
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream)

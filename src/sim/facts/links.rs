@@ -309,8 +309,11 @@ holds_on_a_link!(
         let to = pair.silent("reject with icmp type host-unreachable");
         pair.cut_off(to, Unreachable::Softly(libc::EHOSTUNREACH));
         pair.connects(to, &SocketOptions::default(), SECOND);
-        for call in [3, 0] {
-            pair.look(call);
+        pair.look(3);
+        // mio's poll(2) backend has forgotten what hung up: there a read that would block says NotFound
+        // (docs/sockets.md). The engine reads nothing that does not stand.
+        if cfg!(not(mio_unsupported_force_poll_poll)) {
+            pair.look(0);
         }
     }
 );
