@@ -8,6 +8,7 @@
     reason = "the one place where the kernel is called directly"
 )]
 
+mod alarm;
 mod getaddrinfo;
 mod options;
 mod poller;
@@ -23,31 +24,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::Waker;
-
 use crate::config::{Deadline, Lookups};
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
 use crate::time::Time;
+pub(crate) use alarm::Alarm;
 use poller::Poller;
 use resolver::ResolverThreads;
 pub use resolver::{Resolve, SystemResolver};
 pub(crate) use socket::{Listener, Socket};
 use timer_slack::TimerSlack;
-
-/// Wakes a loop from another thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Alarm(Arc<Waker>);
-
-impl Alarm {
-    /// Ends the loop's present or next wait. A failure (ENOMEM on the kernel's side) loses nothing but time: what was
-    /// to be seen is seen at the next wake or deadline.
-    pub(crate) fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            log::warn!("waking the loop failed: {error}");
-        }
-    }
-}
 
 /// The clock: when a kernel's time began.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +63,6 @@ impl Epoch {
 #[derive(Debug)]
 pub(crate) struct Net {
     poller: Poller,
-    alarm: Alarm,
     resolver: ResolverThreads,
     epoch: Epoch,
     random: u64,
@@ -89,11 +74,9 @@ pub(crate) struct Net {
 impl Net {
     pub(crate) fn new(resolve: Arc<dyn Resolve>, lookups: Lookups) -> io::Result<Net> {
         let poller = Poller::new()?;
-        let alarm = Alarm(Arc::new(poller.waker()?));
         Ok(Net {
-            resolver: ResolverThreads::new(resolve, lookups, alarm.clone()),
+            resolver: ResolverThreads::new(resolve, lookups, poller.alarm().clone()),
             poller,
-            alarm,
             epoch: Epoch(Instant::now()),
             random: std::hash::RandomState::new().build_hasher().finish(),
             timer_slack: TimerSlack::default(),
@@ -107,7 +90,7 @@ impl Net {
     }
 
     pub(crate) fn alarm(&self) -> Alarm {
-        self.alarm.clone()
+        self.poller.alarm().clone()
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

@@ -7,12 +7,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 
+use super::alarm::Alarm;
 use super::socket::{Listener, Socket};
 use crate::kernel::{Readiness, Woken};
 
-const WAKER: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX);
 const EVENTS_AT_FIRST: usize = 256;
 const EVENTS_MAX: usize = 65_536;
 
@@ -22,21 +23,24 @@ const _: () = assert!(usize::BITS == 64, "taut needs a 64-bit system");
 #[derive(Debug)]
 pub(super) struct Poller {
     poll: Poll,
+    alarm: Alarm,
     events: Events,
     capacity: usize,
 }
 
 impl Poller {
     pub(super) fn new() -> io::Result<Poller> {
+        let poll = Poll::new()?;
         Ok(Poller {
-            poll: Poll::new()?,
+            alarm: Alarm::new(poll.registry(), ALARM)?,
+            poll,
             events: Events::with_capacity(EVENTS_AT_FIRST),
             capacity: EVENTS_AT_FIRST,
         })
     }
 
-    pub(super) fn waker(&self) -> io::Result<Waker> {
-        Waker::new(self.poll.registry(), WAKER)
+    pub(super) fn alarm(&self) -> &Alarm {
+        &self.alarm
     }
 
     pub(super) fn register(&self, socket: &mut Socket, token: u64) -> io::Result<()> {
@@ -88,7 +92,7 @@ impl Poller {
             self.block(timeout.map(|timeout| timeout - spin))?;
         }
         let mut woken = Woken::default();
-        while self.collect(ready, &mut woken) {
+        while self.collect(ready, &mut woken)? {
             // It came back full: others may be ready too, and they must not be taken for late.
             self.poll(Some(Duration::ZERO))?;
         }
@@ -155,11 +159,11 @@ impl Poller {
     }
 
     /// Hands the events on; true when there may be more than fitted.
-    fn collect(&mut self, ready: &mut Vec<Readiness>, woken: &mut Woken) -> bool {
+    fn collect(&mut self, ready: &mut Vec<Readiness>, woken: &mut Woken) -> io::Result<bool> {
         let mut count = 0;
         for event in &self.events {
             count += 1;
-            if event.token() == WAKER {
+            if event.token() == ALARM {
                 woken.by_waker = true;
                 continue;
             }
@@ -170,12 +174,15 @@ impl Poller {
                 read_closed: event.is_read_closed() || event.is_error(),
             });
         }
+        if woken.by_waker {
+            self.alarm.heard()?;
+        }
         let full = count == self.capacity && self.capacity < EVENTS_MAX;
         if full {
             self.capacity *= 2;
             self.events = Events::with_capacity(self.capacity);
         }
-        full
+        Ok(full)
     }
 }
 
