@@ -4,6 +4,7 @@
 
 mod connecting;
 mod links;
+mod names;
 mod stalls;
 mod storage;
 mod taken_for_another;
