@@ -185,6 +185,31 @@ impl FaultKind {
     }
 }
 
+/// Faults that do harm together, and would seldom meet if each were drawn alone.
+const FRONTS: [&[FaultKind]; 4] = [
+    // Last words and a reset, while the loop does not look and requests pile up.
+    &[
+        FaultKind::Cut,
+        FaultKind::CutResets,
+        FaultKind::ServerEnds,
+        FaultKind::ServerResets,
+        FaultKind::ClientStalls,
+    ],
+    &[FaultKind::ServerIsRude, FaultKind::ClientStalls],
+    // Several lookups and attempts at a time, of which some end when nobody waits for them any more.
+    &[
+        FaultKind::NameIsLate,
+        FaultKind::NameHasDead,
+        FaultKind::SlowConnect,
+        FaultKind::ClientStalls,
+    ],
+    &[
+        FaultKind::NoDescriptors,
+        FaultKind::CallFails,
+        FaultKind::ClientLags,
+    ],
+];
+
 /// The climate of a run. [`Faults::NONE`] has no bad day.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Faults {
@@ -223,6 +248,13 @@ impl Faults {
             };
             if random.happens(is_on) {
                 faults.chances[kind as usize] = Chance(chance as u32);
+            }
+        }
+        if random.happens(Chance(300)) {
+            let last = FRONTS.len() as u64 - 1;
+            for kind in FRONTS[random.within(0..=last) as usize] {
+                let (_, frequent) = kind.habit();
+                faults.chances[*kind as usize] = Chance(frequent as u32);
             }
         }
         faults

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod connecting;
+mod draining;
 mod links;
 mod names;
+mod no_longer_wanted;
 mod stalls;
 mod storage;
 mod taken_for_another;

@@ -234,7 +234,7 @@ impl Peer {
         }
         let wire = dialect.reply(tag, bytes, is_plain).wire;
         if self.weather.happens(FaultKind::ServerEnds) {
-            return self.end(now, connection, &wire);
+            return self.end(now, connection, tag, &wire);
         }
         let is_rude = self.weather.happens(FaultKind::ServerIsRude);
         let is_rude_first = is_rude && self.weather.within(FaultKind::ServerIsRude, 0..=1) == 0;
@@ -252,14 +252,22 @@ impl Peer {
         }
     }
 
-    /// Ends a connection at a byte of an answer: with a FIN, a RST, or a RST behind the bytes.
-    fn end(&mut self, now: Time, connection: ConnectionId, wire: &[u8]) {
+    /// Ends a connection at a byte of an answer, or right behind it: with a FIN, a RST, or a RST behind the bytes.
+    fn end(&mut self, now: Time, connection: ConnectionId, tag: u64, wire: &[u8]) {
         if let Some(line) = self.lines.get_mut(&connection) {
             line.is_ending = true;
         }
-        let all = wire.len() as u64;
-        let part = self.weather.within(FaultKind::ServerEnds, 0..=all) as usize;
-        self.say(now, connection, &wire[..part], None, 1);
+        let all = wire.len();
+        let beyond = all as u64 * 3 / 2;
+        let part = self.weather.within(FaultKind::ServerEnds, 0..=beyond) as usize;
+        let part = part.min(all);
+        self.say(
+            now,
+            connection,
+            &wire[..part],
+            (part == all).then_some(tag),
+            1,
+        );
         let at = self.lines[&connection].busy_until;
         match self.weather.happens(FaultKind::ServerResets) {
             true => {

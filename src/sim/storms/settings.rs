@@ -26,13 +26,19 @@ pub(super) fn client(
     let mut config = config(random);
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
     config.half_close = random.happens(Chance(300));
+    let is_hasty = !is_benign && random.happens(Chance(300));
     if is_benign {
         config.timeouts = patient();
-        return config;
-    }
-    let is_hasty = random.happens(Chance(300));
-    if is_hasty {
+    } else if is_hasty {
         config.timeouts = hasty(random, timeout_min);
+    }
+    if random.happens(Chance(400)) {
+        // All addresses of a name at a time, or nearly.
+        let micros = pick(random, &[1, 100, 10_000]) as u64;
+        config.timeouts.connect_next = Duration::from_micros(micros);
+    }
+    if is_benign {
+        return config;
     }
     // Where connections end at once when idle and nobody may wait, nothing is ever served.
     let (none, nothing) = if is_hasty || ends_idle {
