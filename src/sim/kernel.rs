@@ -300,7 +300,7 @@ impl Kernel for SimKernel {
                 has_fin: end.fin_received,
                 died_of: end.died_of,
             };
-            tap.closed(ended);
+            tap.closed(end.local, ended);
         }
         network.close(socket.0, reset);
         network.arrive();

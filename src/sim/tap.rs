@@ -24,6 +24,8 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) local: SocketAddr,
+    /// Its sockets that are open: one, but while addresses are raced.
+    open: Vec<SocketAddr>,
     /// Every byte that the kernel took, whether it arrived or not.
     pub(crate) written: Vec<u8>,
     pub(crate) ended: Option<Ended>,
@@ -54,16 +56,19 @@ pub(crate) struct Ended {
 }
 
 impl Tap {
-    /// A socket is made for a connection: the first, or the next of several addresses.
+    /// A socket is made for a connection: the first, or that of another address.
     pub(super) fn opened(&mut self, token: u64, local: SocketAddr) {
-        let stream = Stream {
+        let stream = self.streams.entry(token).or_insert_with(|| Stream {
             local,
+            open: Vec::new(),
             written: Vec::new(),
             ended: None,
-        };
-        let before = self.streams.insert(token, stream);
-        let is_unused = before.is_none_or(|stream| stream.written.is_empty());
+        });
+        let is_unused = stream.written.is_empty();
         assert!(is_unused, "a connection that has spoken connects again");
+        stream.ended = None;
+        stream.open.push(local);
+        stream.local = stream.open[0];
     }
 
     /// The kernel took bytes of a program that had read so many, of all that had come.
@@ -79,9 +84,14 @@ impl Tap {
         }
     }
 
-    pub(super) fn closed(&mut self, ended: Ended) {
+    pub(super) fn closed(&mut self, local: SocketAddr, ended: Ended) {
         if let Some(stream) = self.streams.get_mut(&ended.token) {
-            stream.ended = Some(ended);
+            stream.open.retain(|open| *open != local);
+            // Whoever loses the race of the addresses is not the connection.
+            match stream.open.first() {
+                Some(other) => stream.local = *other,
+                None => stream.ended = Some(ended),
+            }
             self.ended.push(ended);
         }
     }
