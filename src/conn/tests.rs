@@ -255,6 +255,24 @@ fn resolving_and_connecting_are_bounded_one_by_one_and_together() {
     assert_eq!((error.phase, error.sent), (Phase::Connect, Sent::No));
 }
 
+/// A connect that ended while its name was looked up told the longer timeout, of the lookup, as the one that had passed.
+#[test]
+fn the_timeout_that_is_told_is_the_one_that_has_passed() {
+    let mut shorter = profile(false, u64::MAX);
+    shorter.timeouts.connect = Duration::from_millis(200);
+    let decoder = Framing::line().decoder(64);
+    let mut conn = Conn::resolving(Time::ZERO, Arc::new(shorter), decoder);
+    conn.handle_timeout(Time::ZERO.after(Duration::from_millis(200)));
+    let Some(ConnEvent::Closed(Some(error))) = conn.poll_event() else {
+        panic!("not closed")
+    };
+    let all_of_connecting = Source::Timeout(Duration::from_millis(200));
+    assert_eq!(
+        (error.phase, error.source),
+        (Phase::Resolve, all_of_connecting)
+    );
+}
+
 #[test]
 fn writable_is_told_once_when_the_queue_has_drained_to_half() {
     let mut bench = Bench::open();

@@ -29,7 +29,14 @@ impl Conn {
     fn nearest(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         match self.state {
-            State::Resolving { deadline, .. } => (deadline, Phase::Resolve, timeouts.resolve),
+            State::Resolving {
+                deadline,
+                connect_deadline,
+            } => {
+                let all_of_it = deadline == connect_deadline;
+                let length = [timeouts.resolve, timeouts.connect][usize::from(all_of_it)];
+                (deadline, Phase::Resolve, length)
+            }
             State::Connecting { connect_deadline } => {
                 (connect_deadline, Phase::Connect, timeouts.connect)
             }
