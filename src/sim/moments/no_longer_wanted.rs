@@ -40,6 +40,23 @@ fn a_late_answer_for_a_name_that_was_forgotten_is_not_for_the_name_in_its_place(
     assert!(is_there, "{told:?}");
 }
 
+/// A resolver whose answer never comes froze a well-known pooler for a month: it went on waiting for that one.
+#[test]
+fn a_lookup_that_never_ends_is_begun_anew_when_the_name_is_asked_for_again() {
+    let mut bench = Bench::new(Config::default());
+    let network = bench.world.network.clone();
+    let name = |lookup| network.borrow_mut().name("a.name", Duration::ZERO, lookup);
+    name(Lookup::Hangs);
+    connect(&mut bench, "a.name");
+    let told = bench.events(ms(2_001));
+    assert!(matches!(told[..], [Event::Closed { .. }]), "{told:?}");
+    name(Lookup::Found(vec![bench.at.ip()]));
+    connect(&mut bench, "a.name");
+    let told = bench.events(ms(2));
+    let is_there = matches!(told[..], [Event::Connected { peer, .. }] if peer == bench.at);
+    assert!(is_there, "{told:?}");
+}
+
 /// Attempts share a token: their edges come together when the loop was away.
 #[test]
 fn the_end_of_a_losing_attempt_is_not_taken_for_the_winners() {
