@@ -47,6 +47,9 @@ pub(super) struct Peer {
     pub(super) answered: BTreeMap<u64, (u16, u64)>,
     /// Ports to which it said what answers nothing: from then on anything may be taken for anything.
     pub(super) rude_to: BTreeSet<u16>,
+    /// To whom it was rude in whatever way: its connection ends at that word, and is told to have ended in peace when
+    /// the peer has gone as well.
+    pub(super) spoke_unasked_to: BTreeSet<u16>,
     /// Those of them to which it said what is no frame: what is behind it may be part of that.
     pub(super) unclear_to: BTreeSet<u16>,
 }
@@ -90,6 +93,7 @@ impl Peer {
             seen: BTreeSet::new(),
             answered: BTreeMap::new(),
             rude_to: BTreeSet::new(),
+            spoke_unasked_to: BTreeSet::new(),
             unclear_to: BTreeSet::new(),
         }
     }
@@ -301,6 +305,7 @@ impl Peer {
                 (0..length).map(|_| self.random.next() as u8).collect()
             }
         };
+        self.spoke_unasked_to.insert(line.port);
         // Where there are ids a doubled reply, or one that nobody asked for, is known for what it is.
         if dialect != Dialect::ById || how > 1 {
             self.rude_to.insert(line.port);

@@ -307,7 +307,8 @@ impl Run {
             return;
         };
         let come = here.get(port).copied().unwrap_or(0);
-        let is_here = come >= *end && !peer.rude_to.contains(port);
+        let was_broken_off = error.source == Source::Eof && peer.spoke_unasked_to.contains(port);
+        let is_here = come >= *end && !peer.rude_to.contains(port) && !was_broken_off;
         assert!(!is_here, "{tag} was answered by then: {error}");
     }
 
