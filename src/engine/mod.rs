@@ -157,8 +157,9 @@ impl<K: Kernel> Engine<K> {
             std::mem::take(&mut self.core.ready_spare),
         );
         for index in ready.drain(..) {
-            if let Some(slot) = self.core.slots.get_mut(index as usize) {
-                slot.in_ready = false;
+            // A slot that was given up while on the list may be another's by now, who is not on it.
+            let slot = self.core.slots.get_mut(index as usize);
+            if slot.is_some_and(|slot| std::mem::take(&mut slot.in_ready)) {
                 self.pump(index);
             }
         }
