@@ -1,51 +1,14 @@
 //! The bundled server, spoken to by plain std sockets.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use taut::server::{Server, ServerConfig, ServerStats, Service, Stopper};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Running {
-    address: std::net::SocketAddr,
-    stopper: Stopper,
-    ended: Receiver<(ServerStats, bool)>,
-}
-
-impl Running {
-    fn start(config: ServerConfig) -> Running {
-        let mut server = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap();
-        let (address, stopper) = (server.local_addr(), server.stopper());
-        let (tell, ended) = channel();
-        std::thread::spawn(move || {
-            server.run().unwrap();
-            tell.send((server.stats(), server.is_drained())).unwrap();
-        });
-        Running {
-            address,
-            stopper,
-            ended,
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
-    }
-
-    fn stop(self) -> ServerStats {
-        self.stopper.stop();
-        let (stats, drained) = self.ended.recv_timeout(PATIENCE).unwrap();
-        assert!(drained && stats.open == 0);
-        stats
-    }
-}
+use support::*;
+use taut::server::{Server, ServerConfig, Service};
 
 fn shout() -> ServerConfig {
     ServerConfig {

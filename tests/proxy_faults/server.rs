@@ -3,37 +3,24 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use taut::server::{Server, ServerConfig, ServerStats, Stopper};
+use taut::server::{ServerConfig, ServerStats};
 
 use crate::proxy::Proxy;
 use crate::support::*;
 
-struct Running {
+/// A server behind a proxy.
+struct Proxied {
     proxy: Proxy,
-    /// Past the proxy.
-    address: std::net::SocketAddr,
-    stopper: Stopper,
-    ended: Receiver<(ServerStats, bool)>,
+    server: Running,
 }
 
-impl Running {
-    fn start(config: ServerConfig) -> Running {
-        let mut server = Server::bind(([127, 0, 0, 1], 0).into(), config).unwrap();
-        let (address, stopper) = (server.local_addr(), server.stopper());
-        let (tell, ended) = channel();
-        std::thread::spawn(move || {
-            server.run().unwrap();
-            tell.send((server.stats(), server.is_drained())).unwrap();
-        });
-        Running {
-            proxy: Proxy::new(address),
-            address,
-            stopper,
-            ended,
-        }
+impl Proxied {
+    fn start(config: ServerConfig) -> Proxied {
+        let server = Running::start(config);
+        let proxy = Proxy::new(server.address);
+        Proxied { proxy, server }
     }
 
     fn connect(&self) -> TcpStream {
@@ -41,10 +28,7 @@ impl Running {
     }
 
     fn stop(&self) -> ServerStats {
-        self.stopper.stop();
-        let (stats, drained) = self.ended.recv_timeout(PATIENCE).unwrap();
-        assert!(drained && stats.open == 0);
-        stats
+        self.server.stop()
     }
 }
 
@@ -63,7 +47,7 @@ fn shout(stream: &TcpStream) {
 fn slow_lorises_harm_nobody_and_go_when_they_fall_silent() {
     const LORISES: u64 = 20;
     const BYTES: u64 = 300;
-    let server = Running::start(ServerConfig {
+    let server = Proxied::start(ServerConfig {
         idle_timeout: ms(1_000),
         ..ServerConfig::default()
     });
@@ -74,7 +58,7 @@ fn slow_lorises_harm_nobody_and_go_when_they_fall_silent() {
     for loris in &mut lorises {
         loris.write_all(&[b'x'; BYTES as usize]).unwrap();
     }
-    let direct = patient(TcpStream::connect(server.address).unwrap());
+    let direct = patient(TcpStream::connect(server.server.address).unwrap());
     // Their bytes last longer than the idle timeout, which each of them puts off: all are read.
     eventually("the last byte of each", || {
         shout(&direct);
@@ -84,7 +68,7 @@ fn slow_lorises_harm_nobody_and_go_when_they_fall_silent() {
     for loris in &mut lorises {
         assert_eq!(read_to_the_end(loris), b"");
     }
-    let direct = patient(TcpStream::connect(server.address).unwrap());
+    let direct = patient(TcpStream::connect(server.server.address).unwrap());
     shout(&direct);
     drop(direct);
     let stats = server.stop();
@@ -94,7 +78,7 @@ fn slow_lorises_harm_nobody_and_go_when_they_fall_silent() {
 #[test]
 fn a_line_too_long_ends_its_connection_however_slowly_it_comes() {
     for slices in [None, Some((1, Duration::ZERO)), Some((3, ms(1)))] {
-        let server = Running::start(ServerConfig {
+        let server = Proxied::start(ServerConfig {
             line_bytes_max: 64,
             ..ServerConfig::default()
         });
@@ -114,7 +98,7 @@ fn a_line_too_long_ends_its_connection_however_slowly_it_comes() {
 
 #[test]
 fn clients_cut_off_in_the_middle_of_a_line_leave_nothing_behind() {
-    let server = Running::start(ServerConfig::default());
+    let server = Proxied::start(ServerConfig::default());
     for round in 0..20 {
         let mut streams: Vec<_> = (0..5).map(|_| server.connect()).collect();
         for stream in &mut streams {
@@ -129,7 +113,7 @@ fn clients_cut_off_in_the_middle_of_a_line_leave_nothing_behind() {
         server.proxy.set(|_| ());
         server.proxy.counts().open == 0
     });
-    let direct = patient(TcpStream::connect(server.address).unwrap());
+    let direct = patient(TcpStream::connect(server.server.address).unwrap());
     shout(&direct);
     drop(direct);
     let stats = server.stop();
@@ -140,7 +124,7 @@ fn clients_cut_off_in_the_middle_of_a_line_leave_nothing_behind() {
 /// Its answers pile up behind a way that has stalled: it is held back, then it gives the client up, alone.
 #[test]
 fn a_way_that_stalls_is_a_peer_that_does_not_read() {
-    let server = Running::start(ServerConfig {
+    let server = Proxied::start(ServerConfig {
         write_stall_timeout: ms(100),
         ..ServerConfig::default()
     });
@@ -170,7 +154,7 @@ fn a_way_that_stalls_is_a_peer_that_does_not_read() {
 
 #[test]
 fn a_drain_waits_for_answers_on_a_late_way_and_they_all_arrive() {
-    let server = Running::start(ServerConfig::default());
+    let server = Proxied::start(ServerConfig::default());
     server
         .proxy
         .set(|it| it.both_ways(|way| way.latency = ms(20)));
@@ -182,7 +166,7 @@ fn a_drain_waits_for_answers_on_a_late_way_and_they_all_arrive() {
     eventually("the last lines at the server", || {
         server.proxy.counts().to_server == 10 * (6 + 7)
     });
-    server.stopper.stop();
+    server.server.stopper.stop();
     for mut stream in streams {
         stream.write_all(b"finished\n").unwrap();
         assert_eq!(read_to_the_end(&mut stream), b"LAST\nUNFINISHED\n");

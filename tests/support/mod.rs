@@ -11,6 +11,7 @@ mod ledger;
 pub(crate) mod namespaces;
 mod peers;
 mod resolver;
+mod running;
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
@@ -21,6 +22,7 @@ use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstre
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
 pub(crate) use resolver::*;
+pub(crate) use running::*;
 
 /// No wait of a passing test takes this long, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
