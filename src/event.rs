@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::error::Error;
 
@@ -128,6 +129,32 @@ pub enum Event {
         /// Why, and whether the peer may have got it.
         error: Error,
     },
+    /// A connection of an upstream stands, the first one since it was added or was down.
+    Up {
+        /// Which upstream.
+        upstream: UpstreamId,
+    },
+    /// No connection of an upstream stands, and the last attempt at one has failed. Requests wait, or fail with it.
+    Down {
+        /// Which upstream.
+        upstream: UpstreamId,
+        /// Why the last connection was lost, or could not be made.
+        error: Error,
+        /// When the next attempt may be made.
+        retry_at: Instant,
+    },
+    /// An upstream's breaker has opened: requests are refused at once.
+    BreakerOpen {
+        /// Which upstream.
+        upstream: UpstreamId,
+        /// When a trial is let through.
+        retry_at: Instant,
+    },
+    /// An upstream's breaker has closed: requests are made as before.
+    BreakerClosed {
+        /// Which upstream.
+        upstream: UpstreamId,
+    },
 }
 
 impl Event {
@@ -142,7 +169,22 @@ impl Event {
             | Event::HalfClosed { connection }
             | Event::Closed { connection, .. } => Some(*connection),
             Event::Reply { frame, .. } => Some(frame.connection),
-            Event::Failed { .. } => None,
+            Event::Failed { .. }
+            | Event::Up { .. }
+            | Event::Down { .. }
+            | Event::BreakerOpen { .. }
+            | Event::BreakerClosed { .. } => None,
+        }
+    }
+
+    /// The upstream whose state it tells, and whether that of its breaker.
+    pub(crate) fn state_of(&self) -> Option<(UpstreamId, bool)> {
+        match self {
+            Event::Up { upstream } | Event::Down { upstream, .. } => Some((*upstream, false)),
+            Event::BreakerOpen { upstream, .. } | Event::BreakerClosed { upstream } => {
+                Some((*upstream, true))
+            }
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Phase, ResolveError, Source};
 use crate::socket_options::SocketOptions;
@@ -172,6 +172,8 @@ pub(crate) trait Kernel {
     ) -> io::Result<Woken>;
     /// The time: nanoseconds since this kernel was made, never going back.
     fn now(&self) -> Time;
+    /// A time of this kernel as the program reads it.
+    fn instant(&self, time: Time) -> Instant;
     /// A random number, for jitter.
     fn random(&mut self) -> u64;
 }

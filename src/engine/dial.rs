@@ -248,6 +248,7 @@ impl<K: Kernel> Core<K> {
             Owner::Program => self.tell(index, Event::Connected { connection, peer }),
             Owner::Service { service, member } => {
                 self.services[service as usize].handle_connected(now, member);
+                self.tell_changes(service);
                 self.serve_waiting(service);
             }
         }

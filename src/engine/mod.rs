@@ -11,10 +11,13 @@ mod core;
 mod dial;
 mod expire;
 mod flush;
+mod getters;
 mod inbox;
 mod listen;
+mod members;
 mod pump;
 mod remote;
+mod requests;
 mod settle;
 mod slot;
 
@@ -101,6 +104,9 @@ impl<K: Kernel> Engine<K> {
         }
         if let Some(connection) = event.connection() {
             self.core.pulled(connection);
+        }
+        if let Some((upstream, is_of_breaker)) = event.state_of() {
+            self.core.state_pulled(upstream, is_of_breaker);
         }
         Some(event)
     }

@@ -5,12 +5,10 @@
 
 use super::core::Core;
 use super::slot::Owner;
-use super::tick_of;
 use crate::conn::ConnEvent;
 use crate::error::{Class, Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
-use crate::time::Time;
 use crate::upstream::{Failed, Progress};
 
 impl<K: Kernel> Core<K> {
@@ -73,27 +71,6 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// Files an upstream's nearest deadline. A connect that is due and cannot be made, for want of slots, is tried again
-    /// when a slot is given up.
-    pub(super) fn file_service(&mut self, service: u32) {
-        let (timer, it) = (
-            self.service_timers[service as usize],
-            &self.services[service as usize],
-        );
-        let deadline = it.poll_timeout();
-        match deadline.is_never() {
-            true => self.wheel.clear(timer),
-            false if it.next_wait_end() <= self.now => {
-                self.wheel.schedule(timer, deadline.tick_ceil());
-            }
-            false if deadline <= self.now && self.lacks_slots => match it.next_wait_end() {
-                Time::NEVER => self.wheel.clear(timer),
-                wait_end => self.wheel.schedule(timer, wait_end.tick_ceil()),
-            },
-            false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
-        }
-    }
-
     /// Queues an event of a connection; raw ones only reach the program that owns it.
     pub(super) fn tell(&mut self, index: u32, event: Event) {
         let slot = &mut self.slots[index as usize];
@@ -147,6 +124,7 @@ impl<K: Kernel> Core<K> {
                     &mut failed,
                 );
                 self.tell_failed(failed);
+                self.tell_changes(service);
                 self.connect_members(service);
                 // Who waited for room on this one may find it on another.
                 if self.services[service as usize].has_waiting() {

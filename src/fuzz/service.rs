@@ -9,7 +9,7 @@ mod model;
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Limits, Reconnect, Timeouts};
+use crate::config::{Config, Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
@@ -74,9 +74,15 @@ impl Run {
                 .matched_by_id(),
             false => upstream,
         };
+        let config = Config {
+            timeouts,
+            limits,
+            reconnect,
+            ..Config::default()
+        };
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
         Run {
-            service: Service::new(upstream, timeouts, &limits, reconnect),
+            service: Service::new(upstream, &config),
             model,
             now: Time::ZERO,
             requests: 0,

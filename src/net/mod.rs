@@ -49,6 +49,18 @@ impl Epoch {
         Time::ZERO.after(instant.saturating_duration_since(self.0))
     }
 
+    /// The same in all of the process, for kernels whose time is not that of any clock.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn of_process() -> Epoch {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        Epoch(*START)
+    }
+
+    /// A time of this kernel as an instant.
+    pub(crate) fn instant(self, time: Time) -> Instant {
+        self.0 + time.since(Time::ZERO)
+    }
+
     /// A deadline as this kernel's time; `None` where the upstream's own timeout is asked for.
     pub(crate) fn time_of(self, deadline: Deadline) -> Option<Time> {
         match deadline {
@@ -232,6 +244,10 @@ impl Kernel for Net {
     ) -> io::Result<Woken> {
         self.timer_slack.apply();
         self.poller.wait(timeout, spin, ready)
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        self.epoch.instant(time)
     }
 
     fn now(&self) -> Time {

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
@@ -387,6 +387,10 @@ impl Kernel for SimKernel {
 
     fn now(&self) -> Time {
         self.network.borrow().now
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        crate::net::Epoch::of_process().instant(time)
     }
 
     fn random(&mut self) -> u64 {

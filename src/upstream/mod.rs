@@ -6,195 +6,20 @@
 
 mod backoff;
 mod balance;
+mod changes;
 mod ids;
+mod options;
 mod pipeline;
 mod service;
 mod stats;
+mod target;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
+pub(crate) use changes::Change;
+pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
 pub(crate) use service::{Failed, Service};
 pub use stats::UpstreamStats;
-
-use std::ops::RangeInclusive;
-
-use crate::config::{Timeouts, refuse};
-use crate::error::{Error, Phase, ResolveError, Source};
-use crate::frame::Framing;
-
-/// A service that requests are made of: its address, how its replies are framed, and how many connections serve it.
-///
-/// ```
-/// use taut::{Framing, Upstream};
-///
-/// let cache = Upstream::new("127.0.0.1:6379").framing(Framing::resp()).connections(4).depth(16);
-/// ```
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub(crate) target: String,
-    pub(crate) framing: Framing,
-    pub(crate) connections: Connections,
-    pub(crate) depth: usize,
-    pub(crate) matched_by_id: bool,
-    pub(crate) timeouts: Option<Timeouts>,
-}
-
-/// How many connections an upstream has; see [`Upstream::connections`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
-    /// Kept up whether requests need them or not.
-    pub(crate) warm: usize,
-    /// Made when the upstream is added.
-    pub(crate) first: usize,
-    pub(crate) max: usize,
-}
-
-impl From<usize> for Connections {
-    fn from(n: usize) -> Connections {
-        Connections {
-            warm: 0,
-            first: n,
-            max: n,
-        }
-    }
-}
-
-impl From<RangeInclusive<usize>> for Connections {
-    fn from(range: RangeInclusive<usize>) -> Connections {
-        Connections {
-            warm: *range.start(),
-            first: *range.start(),
-            max: *range.end(),
-        }
-    }
-}
-
-impl Upstream {
-    /// A service at `host:port` (or `[v6]:port`), framed as lines, with one connection, one request at a time on it.
-    pub fn new(target: impl Into<String>) -> Upstream {
-        Upstream {
-            target: target.into(),
-            framing: Framing::line(),
-            connections: Connections::from(1),
-            depth: 1,
-            matched_by_id: false,
-            timeouts: None,
-        }
-    }
-
-    /// How replies are cut from the stream. Default: [`Framing::line`].
-    pub fn framing(mut self, framing: Framing) -> Upstream {
-        self.framing = framing;
-        self
-    }
-
-    /// How many connections serve it: a number, or a range. Default: 1.
-    ///
-    /// A number `n` (at least 1): all are made when the upstream is added, and a lost one is made again when a request
-    /// needs it. A range `min..=max`: `min` are made when it is added and kept *warm* (never closed for being idle, made
-    /// again by themselves when lost), the others are made when requests wait, and closed when idle. Either way there is
-    /// a pause before a lost connection is made again: [`Reconnect`](crate::Reconnect).
-    pub fn connections(mut self, connections: impl Into<Connections>) -> Upstream {
-        self.connections = connections.into();
-        self
-    }
-
-    /// Requests that may await their replies on one connection (pipelining). At least 1. Default: 1.
-    pub fn depth(mut self, depth: usize) -> Upstream {
-        self.depth = depth;
-        self
-    }
-
-    /// Replies come in any order and are matched by the id that they carry; where it stands
-    /// [`Framing::reply_id`] says. Default: replies come in the order of their requests.
-    ///
-    /// A request's id is its tag ([`Client::request_tagged`](crate::Client::request_tagged)): the program writes it into
-    /// the payload, in whatever form the protocol has for it. (`request` and `call` have the tag 0.) An id is in use from the request until its reply, also
-    /// when it has timed out meanwhile; a second request with it is refused. A reply with an id that no request on its
-    /// connection has is [`Source::Unsolicited`] and ends the connection; a frame without an id is told as
-    /// [`Event::Push`](crate::Event::Push).
-    ///
-    /// A connection on which a request timed out stays in use, and the late reply is swallowed. It is given up when
-    /// requests that timed out take up all of its depth.
-    ///
-    /// ```
-    /// use taut::{Framing, Upstream};
-    ///
-    /// // Each payload begins with an id of 4 bytes.
-    /// let framing = Framing::len32().reply_id(|payload| Some(u32::from_be_bytes(*payload.first_chunk()?).into()));
-    /// let rpc = Upstream::new("127.0.0.1:9000").framing(framing).depth(64).matched_by_id();
-    /// ```
-    pub fn matched_by_id(mut self) -> Upstream {
-        self.matched_by_id = true;
-        self
-    }
-
-    /// Timeouts of its connections and requests, where they differ from the client's.
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
-        self.timeouts = Some(timeouts);
-        self
-    }
-
-    pub(crate) fn validate(&self) -> Result<(), Error> {
-        split_target(&self.target)?;
-        refuse(&[
-            (
-                self.connections.max == 0,
-                "an upstream of 0 connections; it needs at least 1",
-            ),
-            (
-                self.connections.max > 1 << 20,
-                "an upstream of more than 2^20 connections",
-            ),
-            (
-                self.connections.warm > self.connections.max,
-                "an upstream that keeps more connections warm than it may have; give min..=max",
-            ),
-            (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
-            (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
-            (
-                self.matched_by_id && self.framing.id_of().is_none(),
-                "replies matched by id, and the framing does not say where it stands; see Framing::reply_id",
-            ),
-            (
-                self.matched_by_id && self.framing.skips_oversize(),
-                "replies matched by id, and frames that are skipped with their id; take one of both",
-            ),
-        ])?;
-        self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
-    }
-}
-
-/// Splits `host:port` or `[v6]:port`.
-pub(crate) fn split_target(target: &str) -> Result<(&str, u16), Error> {
-    let bad = |why| Error::new(Phase::Resolve, Source::Invalid(why));
-    let (host, port) = target
-        .rsplit_once(':')
-        .ok_or(bad("a target is host:port; the port is missing"))?;
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    let port = port.parse().ok().filter(|_| digits).ok_or(bad(
-        "a target is host:port; the port is a number from 0 to 65535",
-    ))?;
-    let host = match host.strip_prefix('[') {
-        Some(v6) => v6.strip_suffix(']').ok_or(bad(
-            "an IPv6 target is [address]:port; the bracket is not closed",
-        ))?,
-        None if host.contains(':') => {
-            return Err(bad(
-                "an IPv6 target is [address]:port; the brackets are missing",
-            ));
-        }
-        None => host,
-    };
-    match host.is_empty() || host.contains('\0') {
-        true => Err(bad("a target is host:port; the host is missing")),
-        false => Ok((host, port)),
-    }
-}
-
-/// The error of a lookup that found no address.
-pub(crate) fn no_address() -> Error {
-    Error::new(Phase::Resolve, Source::Resolve(ResolveError::NotFound))
-}
+pub(crate) use target::{no_address, split_target};

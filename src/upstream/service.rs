@@ -12,18 +12,20 @@
 
 #[cfg(test)]
 mod check;
+mod connecting;
+mod requests;
 
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
-use super::ids::{Ids, Place};
-use super::pipeline::{InFlight, Pipeline, Progress, Which};
+use super::changes::{Change, Changes};
+use super::ids::Ids;
+use super::pipeline::{Pipeline, Progress};
 use super::stats::UpstreamStats;
-use super::waiting::{Waiter, Waiting};
-use crate::config::{Limits, Reconnect, Timeouts};
-use crate::error::{Error, Phase, Sent, Source};
+use super::waiting::Waiting;
+use crate::config::{Config, Reconnect, Timeouts};
+use crate::error::{Error, Phase, Sent};
 use crate::event::RequestId;
-use crate::frame::IdOf;
 use crate::time::Time;
 
 #[derive(Debug)]
@@ -65,16 +67,14 @@ pub(crate) struct Service {
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
+    changes: Changes,
     stats: UpstreamStats,
 }
 
 impl Service {
-    pub(crate) fn new(
-        options: Upstream,
-        timeouts: Timeouts,
-        limits: &Limits,
-        reconnect: Reconnect,
-    ) -> Service {
+    /// What the upstream does not say for itself, the client's config says.
+    pub(crate) fn new(options: Upstream, config: &Config) -> Service {
+        let limits = &config.limits;
         let member = |_| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
@@ -88,10 +88,11 @@ impl Service {
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
+            changes: Changes::default(),
             stats: UpstreamStats::default(),
+            timeouts: options.timeouts.unwrap_or(config.timeouts),
+            reconnect: config.reconnect,
             options,
-            timeouts,
-            reconnect,
         }
     }
 
@@ -114,31 +115,8 @@ impl Service {
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.connects += 1;
+        self.changes.put(Change::Up);
         self.place(member);
-    }
-
-    /// A reply came, with its id where replies have one: the request it answers, or `None` when it answers none.
-    pub(crate) fn handle_reply(
-        &mut self,
-        member: u32,
-        id: Option<u64>,
-        written: u64,
-    ) -> Option<InFlight> {
-        let it = &mut self.members[member as usize];
-        let request = match id {
-            None => it.pipeline.complete(written)?,
-            Some(id) => {
-                let key = self.ids.key(id, member)?;
-                it.pipeline.complete_out_of_turn(key, written)?
-            }
-        };
-        self.ids.forget(request.tag);
-        if let State::Open { served, .. } = &mut it.state {
-            *served = true;
-        }
-        self.stats.in_flight -= 1;
-        self.place(member);
-        Some(request)
     }
 
     /// The end of the member's connection is known: it takes no new request, which would only fail with it.
@@ -198,6 +176,13 @@ impl Service {
         let hopeless = self.stats.open == 0
             && self.stats.connecting == 0
             && self.warmed as usize == self.options.connections.first;
+        if up_since.is_none()
+            && self.stats.open == 0
+            && let State::Absent { until } = it.state
+        {
+            let retry_at = until;
+            self.changes.put(Change::Down { error, retry_at });
+        }
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
             self.waiting.fail_all(|waiter| {
@@ -207,176 +192,24 @@ impl Service {
         }
     }
 
-    /// Gives up the waiting whose time has passed.
-    pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
-        let wait = self.timeouts.wait;
-        self.waiting.expire(now, |waiter| {
-            let source = match waiter.deadline <= waiter.wait_until {
-                true => Source::Deadline,
-                false => Source::Timeout(wait),
-            };
-            self.ids.forget(waiter.tag);
-            let error = Error::new(Phase::Connect, source);
-            failed.push((waiter.request, waiter.tag, error));
-        });
-    }
-
-    /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
-    pub(crate) fn expire(
-        &mut self,
-        now: Time,
-        member: u32,
-        which: Which,
-        progress: Progress,
-        expired: &mut Vec<(InFlight, Sent)>,
-    ) {
-        let pipeline = &mut self.members[member as usize].pipeline;
-        let before = pipeline.len();
-        pipeline.expire(now, which, self.ids.judged(progress), expired);
-        for (request, _) in expired.iter().filter(|(_, sent)| *sent == Sent::No) {
-            self.ids.forget(request.tag);
-        }
-        self.stats.in_flight -= before - pipeline.len();
-        self.place(member);
-    }
-
-    // Commands.
-
-    /// Whether a request with this tag may be made.
-    pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
-        self.ids.admit(tag)
-    }
-
-    /// The open member with the fewest requests in flight that can take one more, and its connection.
-    pub(crate) fn choose(&self) -> Option<(u32, u32)> {
-        let member = self.balance.least()?;
-        Some((member, self.members[member as usize].connection))
-    }
-
-    /// The request's bytes are queued on the member's connection.
-    pub(crate) fn assign(&mut self, member: u32, request: InFlight) {
-        let id = request.tag;
-        let key = self.members[member as usize].pipeline.push(request);
-        self.ids.put(id, Place::InFlight { member, key });
-        self.stats.in_flight += 1;
-        self.place(member);
-    }
-
-    /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
-    pub(crate) fn wait(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        tag: u64,
-        deadline: Time,
-        payload: &[u8],
-    ) -> Result<(), Error> {
-        let wait_until = now.after(self.timeouts.wait);
-        let waits = self
-            .waiting
-            .push(request, tag, deadline, wait_until, payload);
-        self.turned_away |= waits.is_err();
-        waits?;
-        self.ids.put(tag, Place::Waiting);
-        Ok(())
-    }
-
-    /// The waiting request whose turn it is, with its payload.
-    pub(crate) fn waiter(&mut self) -> Option<(Waiter, &[u8])> {
-        self.waiting.front()
-    }
-
-    /// It is served.
-    pub(crate) fn waiter_served(&mut self) {
-        self.waiting.pop();
+    /// The program has pulled what it was told last: of the breaker, or of the connections.
+    pub(crate) fn handle_change_pulled(&mut self, is_of_breaker: bool) {
+        self.changes.handle_pulled(is_of_breaker);
     }
 
     // What is wanted.
 
-    /// A member that should connect now.
-    pub(crate) fn poll_connect(&mut self, now: Time) -> Option<u32> {
-        if (self.warmed as usize) < self.options.connections.first {
-            self.warmed += 1;
-            return Some(self.warmed - 1);
-        }
-        let due = |member: &Member| matches!(member.state, State::Absent { until } if until <= now);
-        let found = self.wanted().iter().position(due);
-        found.map(|member| member as u32)
-    }
-
-    /// When to call `handle_timeout` and `poll_connect` again.
-    pub(crate) fn poll_timeout(&self) -> Time {
-        let mut next = self.waiting.next_deadline();
-        for member in self.wanted() {
-            if let State::Absent { until } = member.state {
-                next = next.min(until);
-            }
-        }
-        next
+    /// A change of state that the program is to be told.
+    pub(crate) fn poll_change(&mut self) -> Option<Change> {
+        self.changes.poll()
     }
 
     // Getters.
-
-    /// When the first of the waiting gives up, at the earliest.
-    pub(crate) fn next_wait_end(&self) -> Time {
-        self.waiting.next_deadline()
-    }
-
-    pub(crate) fn next_deadline(&self, member: u32) -> Time {
-        self.members[member as usize].pipeline.next_deadline()
-    }
-
-    /// How to find the id in a reply, where replies are matched by it.
-    pub(crate) fn id_of(&self) -> Option<IdOf> {
-        self.ids.id_of
-    }
-
-    /// Whether a frame may come on a member; see `Pipeline::has_begun`. Where there are ids, what answers nothing is
-    /// known by its own.
-    pub(crate) fn has_begun(&self, member: u32, written: u64) -> bool {
-        self.ids.are_used() || self.members[member as usize].pipeline.has_begun(written)
-    }
-
-    /// Whether a member is to stand whether requests need it or not.
-    pub(crate) fn is_warm(&self, member: u32) -> bool {
-        (member as usize) < self.options.connections.warm
-    }
-
-    /// Whether requests are in flight on a member. Where there are ids, nobody waits for the reply of a tombstone.
-    pub(crate) fn awaits(&self, member: u32) -> bool {
-        let pipeline = &self.members[member as usize].pipeline;
-        match self.ids.are_used() {
-            true => pipeline.len() > pipeline.tombstones(),
-            false => pipeline.len() > 0,
-        }
-    }
-
-    /// Whether a member's connection has only tombstones left and takes no new request, so that nobody waits for it.
-    pub(crate) fn is_forsaken(&self, member: u32) -> bool {
-        let pipeline = &self.members[member as usize].pipeline;
-        pipeline.tombstones() > 0
-            && pipeline.tombstones() == pipeline.len()
-            && (!self.ids.are_used() || pipeline.len() >= self.options.depth)
-    }
-
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.waiting.len() > 0
-    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
             ..self.stats
-        }
-    }
-
-    /// Members that are to have a connection: the warm ones, and any when nobody can take what is asked.
-    fn wanted(&self) -> &[Member] {
-        let asking = self.waiting.len().max(usize::from(self.turned_away));
-        match asking > self.stats.connecting && self.balance.least().is_none() {
-            _ if self.members.len() == self.stats.open + self.stats.connecting => &[],
-            true => &self.members,
-            false => &self.members[..self.options.connections.warm],
         }
     }
 

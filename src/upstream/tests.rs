@@ -8,7 +8,7 @@ mod waiting;
 use std::time::Duration;
 
 use super::{InFlight, Progress, Service, Upstream, Which};
-use crate::config::{Limits, Reconnect, Timeouts};
+use crate::config::{Config, Limits};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::time::Time;
@@ -33,7 +33,13 @@ fn service(connections: usize, depth: usize) -> Service {
     let upstream = Upstream::new("peer:1")
         .connections(connections)
         .depth(depth);
-    Service::new(upstream, Timeouts::default(), &limits, Reconnect::default())
+    Service::new(
+        upstream,
+        &Config {
+            limits,
+            ..Config::default()
+        },
+    )
 }
 
 /// All members connected, under slots that are ten times their number.
@@ -247,12 +253,7 @@ fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
 #[test]
 fn the_minimum_is_kept_warm_and_the_rest_is_made_on_demand() {
     let upstream = Upstream::new("peer:1").connections(1..=3);
-    let mut service = Service::new(
-        upstream,
-        Timeouts::default(),
-        &Limits::default(),
-        Reconnect::default(),
-    );
+    let mut service = Service::new(upstream, &Config::default());
     let connect = |service: &mut Service, now| {
         let member = service.poll_connect(now);
         if let Some(member) = member {

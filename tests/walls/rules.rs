@@ -72,9 +72,9 @@ const STD_OF: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["io"]),
-    ("event", &["net::SocketAddr"]),
+    ("event", &["net::SocketAddr", "time::Instant"]),
     ("handle", &["sync::mpsc"]),
-    ("kernel", &["io", "net::SocketAddr"]),
+    ("kernel", &["io", "net::SocketAddr", "time::Instant"]),
     ("names", &["net::SocketAddr"]),
     ("server", &["io", "net::SocketAddr", "sync::atomic"]),
     (

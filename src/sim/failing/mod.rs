@@ -10,7 +10,7 @@ mod failure;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::kernel::SimKernel;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
@@ -346,6 +346,10 @@ impl<K: Kernel> Kernel for Failing<K> {
 
     fn now(&self) -> Time {
         self.kernel.now()
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        self.kernel.instant(time)
     }
 
     fn random(&mut self) -> u64 {

@@ -114,7 +114,7 @@ fn a_write_that_fails_does_not_end_what_can_still_be_read() {
     bench.stall(ms(1));
     bench.ask(upstream, 2, ms(900));
     bench.engine.turn(Some(Duration::ZERO)).unwrap();
-    let told: Vec<Event> = std::iter::from_fn(|| bench.engine.next_event()).collect();
+    let told: Vec<Event> = std::iter::from_fn(|| bench.next_event()).collect();
     let (replies, failures) = replies(&bench, &told);
     assert_eq!(replies, [(1, b"one".to_vec())]);
     assert_eq!(told.len(), 2);
@@ -167,7 +167,7 @@ fn a_busy_peer_does_not_keep_the_turn_from_the_others() {
     let mut told = Vec::new();
     for _ in 0..4 {
         bench.engine.turn(Some(Duration::ZERO)).unwrap();
-        let events = std::iter::from_fn(|| bench.engine.next_event());
+        let events = std::iter::from_fn(|| bench.next_event());
         told.push(
             events
                 .map(|event| event.connection().unwrap().index)

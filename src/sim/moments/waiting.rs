@@ -100,7 +100,7 @@ fn a_connection_whose_end_was_told_before_its_last_replies_takes_no_new_request(
     bench.stall(ms(1));
     bench.engine.turn(Some(Duration::ZERO)).unwrap();
     assert!(matches!(
-        bench.engine.next_event(),
+        bench.next_event(),
         Some(Event::Reply { tag: 1, .. })
     ));
     bench.ask(upstream, 3, ms(900));

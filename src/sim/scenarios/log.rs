@@ -59,6 +59,11 @@ impl Log {
                     .or_default()
                     .push(*tag);
             }
+            // When an upstream is up is a matter of chance in what is compared here.
+            Event::Up { .. }
+            | Event::Down { .. }
+            | Event::BreakerOpen { .. }
+            | Event::BreakerClosed { .. } => {}
             Event::Failed { tag, error, .. } => {
                 self.errors.push(*error);
                 let told = self.requests.insert(*tag, format!("failed: {error:?}"));

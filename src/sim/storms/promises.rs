@@ -111,6 +111,7 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            _ if event.state_of().is_some() => {}
             _ => self.told_of_stream(event),
         }
     }

@@ -99,7 +99,11 @@ impl Run {
 
     fn pull(&mut self) {
         while let Some(event) = self.client.next_event() {
-            self.world.note(&format!("{event:?}"));
+            // Instants are those of this process; times are the same in each.
+            match event.state_of() {
+                Some((upstream, _)) => self.world.note(&format!("{upstream:?} has changed")),
+                None => self.world.note(&format!("{event:?}")),
+            }
             self.told(&event);
         }
         while let Ok(answer) = self.answers.1.try_recv() {

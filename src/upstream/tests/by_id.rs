@@ -5,14 +5,13 @@ use crate::frame::Framing;
 
 /// A service whose ids nobody has to extract here.
 fn service(connections: usize, depth: usize) -> Service {
-    let limits = Limits::default();
     let upstream = Upstream::new("peer:1")
         .framing(Framing::len32().reply_id(|_| None))
         .connections(connections)
         .depth(depth)
         .matched_by_id();
     assert_eq!(upstream.validate(), Ok(()));
-    Service::new(upstream, Timeouts::default(), &limits, Reconnect::default())
+    Service::new(upstream, &Config::default())
 }
 
 fn connected(connections: usize, depth: usize) -> Service {

@@ -1,0 +1,132 @@
+//! Adding an upstream, and making its connections.
+//!
+//! Which member is to connect, and when, the upstream's own machine says; here it gets a slot, where there is one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, TimerOwner, profile};
+use super::slot::Owner;
+use super::tick_of;
+use crate::config::Timeouts;
+use crate::conn::Conn;
+use crate::error::{Error, Limit, Phase, Source};
+use crate::event::{Event, UpstreamId};
+use crate::kernel::Kernel;
+use crate::time::Time;
+use crate::upstream::{Change, Service, Upstream};
+
+impl<K: Kernel> Core<K> {
+    /// Adds a managed service and starts to connect its members.
+    pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        upstream.validate()?;
+        self.check(&upstream.framing)?;
+        let free = self.config.limits.connections_max
+            - self.slots.len().min(self.config.limits.connections_max);
+        if upstream.connections.first > free {
+            return Err(Error::new(
+                Phase::Connect,
+                Source::Full {
+                    limit: Limit::Connections,
+                },
+            ));
+        }
+        let service = self.services.len() as u32;
+        let it = Service::new(upstream, &self.config);
+        let warm = Timeouts {
+            idle: Duration::MAX,
+            ..it.timeouts
+        };
+        let profiles = [it.timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
+        self.service_profiles.push(profiles);
+        self.services.push(it);
+        self.service_timers
+            .push(self.wheel.insert(TimerOwner::Service(service)));
+        self.service_bytes.push((0, 0));
+        self.now = self.kernel.now();
+        self.connect_members(service);
+        Ok(UpstreamId(service))
+    }
+
+    /// Starts the connections an upstream wants now.
+    pub(super) fn connect_members(&mut self, service: u32) {
+        while let Some(member) = self.services[service as usize].poll_connect(self.now) {
+            let it = &mut self.services[service as usize];
+            let (now, profile) = (
+                self.now,
+                self.service_profiles[service as usize][usize::from(it.is_warm(member))].clone(),
+            );
+            let decoder = it
+                .options
+                .framing
+                .decoder(self.config.limits.frame_bytes_max);
+            let target = it.options.target.clone();
+            let owner = Owner::Service { service, member };
+            let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
+                self.lacks_slots = true;
+                break;
+            };
+            self.services[service as usize].handle_connecting(member, index);
+            self.look_up(index, &target);
+        }
+        self.file_service(service);
+    }
+
+    /// Tells what has changed in an upstream's state.
+    pub(super) fn tell_changes(&mut self, service: u32) {
+        let upstream = UpstreamId(service);
+        while let Some(change) = self.services[service as usize].poll_change() {
+            self.events.push_back(match change {
+                Change::Up => Event::Up { upstream },
+                Change::Down { error, retry_at } => Event::Down {
+                    upstream,
+                    error,
+                    retry_at: self.kernel.instant(retry_at),
+                },
+                Change::BreakerOpen { until } => Event::BreakerOpen {
+                    upstream,
+                    retry_at: self.kernel.instant(until),
+                },
+                Change::BreakerClosed => Event::BreakerClosed { upstream },
+            });
+        }
+    }
+
+    /// The program has pulled a change of an upstream's state: the next is told.
+    pub(super) fn state_pulled(&mut self, upstream: UpstreamId, is_of_breaker: bool) {
+        self.services[upstream.0 as usize].handle_change_pulled(is_of_breaker);
+        self.tell_changes(upstream.0);
+    }
+
+    /// Starts the connections for which there was no slot, now that there is.
+    pub(super) fn use_freed_slots(&mut self) {
+        if self.lacks_slots && self.slots.len() < self.config.limits.connections_max {
+            self.lacks_slots = false;
+            self.now = self.kernel.now();
+            for service in 0..self.services.len() {
+                self.connect_members(service as u32);
+            }
+        }
+    }
+
+    /// Files an upstream's nearest deadline. A connect that is due and cannot be made, for want of slots, is tried again
+    /// when a slot is given up.
+    pub(super) fn file_service(&mut self, service: u32) {
+        let (timer, it) = (
+            self.service_timers[service as usize],
+            &self.services[service as usize],
+        );
+        let deadline = it.poll_timeout();
+        match deadline.is_never() {
+            true => self.wheel.clear(timer),
+            false if it.next_wait_end() <= self.now => {
+                self.wheel.schedule(timer, deadline.tick_ceil());
+            }
+            false if deadline <= self.now && self.lacks_slots => match it.next_wait_end() {
+                Time::NEVER => self.wheel.clear(timer),
+                wait_end => self.wheel.schedule(timer, wait_end.tick_ceil()),
+            },
+            false => self.wheel.schedule(timer, tick_of(deadline, self.now)),
+        }
+    }
+}

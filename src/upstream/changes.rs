@@ -1,0 +1,116 @@
+//! What the program is told of the state of an upstream: that it is up or down, and what its breaker does.
+//!
+//! A flapping server must not fill the queue of events: of each kind of state at most one change waits, the latest,
+//! and the next is handed out only when the program has pulled the one before ([`Changes::handle_pulled`]). A state
+//! that was left and come back to in between is not told.
+
+use crate::error::Error;
+use crate::time::Time;
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the breaker comes next")]
+pub(crate) enum Change {
+    /// A connection stands again, or for the first time.
+    Up,
+    /// No connection stands, and none can be made for now.
+    Down { error: Error, retry_at: Time },
+    /// Requests are refused at once, until then.
+    BreakerOpen { until: Time },
+    /// Requests are let through again.
+    BreakerClosed,
+}
+
+impl Change {
+    /// What it is a state of: the connections, or the breaker.
+    fn is_of_breaker(self) -> bool {
+        matches!(self, Change::BreakerOpen { .. } | Change::BreakerClosed)
+    }
+}
+
+/// One kind of state.
+#[derive(Debug, Default)]
+struct Told {
+    /// What was handed out last.
+    last: Option<Change>,
+    /// It has not been pulled yet.
+    is_unpulled: bool,
+    /// What has come since.
+    next: Option<Change>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Of the connections, and of the breaker.
+    kinds: [Told; 2],
+}
+
+impl Changes {
+    /// The state has changed.
+    pub(super) fn put(&mut self, change: Change) {
+        self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
+    }
+
+    /// What is to be told now.
+    pub(super) fn poll(&mut self) -> Option<Change> {
+        let kinds = self.kinds.iter_mut();
+        kinds.filter(|kind| !kind.is_unpulled).find_map(|kind| {
+            let next = kind.next.take()?;
+            let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
+            kind.is_unpulled = !is_as_before;
+            kind.last = Some(next);
+            (!is_as_before).then_some(next)
+        })
+    }
+
+    /// The program has pulled what was told of this kind.
+    pub(super) fn handle_pulled(&mut self, change_is_of_breaker: bool) {
+        self.kinds[usize::from(change_is_of_breaker)].is_unpulled = false;
+    }
+}
+
+/// Whether both say the same state.
+fn is_alike(a: Change, b: Change) -> bool {
+    std::mem::discriminant(&a) == std::mem::discriminant(&b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Phase, Source};
+
+    const DOWN: Change = Change::Down {
+        error: Error {
+            class: crate::error::Class::Transient,
+            phase: Phase::Connect,
+            sent: crate::error::Sent::No,
+            source: Source::Eof,
+        },
+        retry_at: Time::ZERO,
+    };
+
+    #[test]
+    fn one_change_of_a_kind_waits_to_be_pulled_and_the_latest_follows() {
+        let mut changes = Changes::default();
+        changes.put(Change::Up);
+        assert_eq!(changes.poll(), Some(Change::Up));
+        changes.put(DOWN);
+        assert_eq!(changes.poll(), None, "the one before is to be pulled first");
+        changes.put(Change::BreakerClosed);
+        assert_eq!(changes.poll(), Some(Change::BreakerClosed), "another kind");
+        changes.handle_pulled(false);
+        assert_eq!(changes.poll(), Some(DOWN));
+        assert_eq!(changes.poll(), None);
+    }
+
+    #[test]
+    fn a_state_that_was_left_and_come_back_to_is_not_told() {
+        let mut changes = Changes::default();
+        changes.put(Change::Up);
+        assert_eq!(changes.poll(), Some(Change::Up));
+        changes.put(DOWN);
+        changes.put(Change::Up);
+        changes.handle_pulled(false);
+        assert_eq!(changes.poll(), None);
+    }
+}

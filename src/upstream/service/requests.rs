@@ -1,0 +1,164 @@
+//! The requests of an upstream: whether one may be made, where it goes, what a reply answers, and what is given up when
+//! its time has passed.
+//!
+//! A request is in one place at a time, waiting or in the pipeline of one member, and leaves it when it ends: so it
+//! ends once.
+
+use super::{Failed, Service, State};
+use crate::error::{Error, Phase, Sent, Source};
+use crate::event::RequestId;
+use crate::frame::IdOf;
+use crate::time::Time;
+use crate::upstream::ids::Place;
+use crate::upstream::pipeline::{InFlight, Progress, Which};
+use crate::upstream::waiting::Waiter;
+
+impl Service {
+    // What happened.
+
+    /// A reply came, with its id where replies have one: the request it answers, or `None` when it answers none.
+    pub(crate) fn handle_reply(
+        &mut self,
+        member: u32,
+        id: Option<u64>,
+        written: u64,
+    ) -> Option<InFlight> {
+        let it = &mut self.members[member as usize];
+        let request = match id {
+            None => it.pipeline.complete(written)?,
+            Some(id) => {
+                let key = self.ids.key(id, member)?;
+                it.pipeline.complete_out_of_turn(key, written)?
+            }
+        };
+        self.ids.forget(request.tag);
+        if let State::Open { served, .. } = &mut it.state {
+            *served = true;
+        }
+        self.stats.in_flight -= 1;
+        self.place(member);
+        Some(request)
+    }
+
+    /// Gives up the waiting whose time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
+        let wait = self.timeouts.wait;
+        self.waiting.expire(now, |waiter| {
+            let source = match waiter.deadline <= waiter.wait_until {
+                true => Source::Deadline,
+                false => Source::Timeout(wait),
+            };
+            self.ids.forget(waiter.tag);
+            let error = Error::new(Phase::Connect, source);
+            failed.push((waiter.request, waiter.tag, error));
+        });
+    }
+
+    /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
+    pub(crate) fn expire(
+        &mut self,
+        now: Time,
+        member: u32,
+        which: Which,
+        progress: Progress,
+        expired: &mut Vec<(InFlight, Sent)>,
+    ) {
+        let pipeline = &mut self.members[member as usize].pipeline;
+        let before = pipeline.len();
+        pipeline.expire(now, which, self.ids.judged(progress), expired);
+        for (request, _) in expired.iter().filter(|(_, sent)| *sent == Sent::No) {
+            self.ids.forget(request.tag);
+        }
+        self.stats.in_flight -= before - pipeline.len();
+        self.place(member);
+    }
+
+    // Commands.
+
+    /// Whether a request with this tag may be made.
+    pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
+        self.ids.admit(tag)
+    }
+
+    /// The open member with the fewest requests in flight that can take one more, and its connection.
+    pub(crate) fn choose(&self) -> Option<(u32, u32)> {
+        let member = self.balance.least()?;
+        Some((member, self.members[member as usize].connection))
+    }
+
+    /// The request's bytes are queued on the member's connection.
+    pub(crate) fn assign(&mut self, member: u32, request: InFlight) {
+        let id = request.tag;
+        let key = self.members[member as usize].pipeline.push(request);
+        self.ids.put(id, Place::InFlight { member, key });
+        self.stats.in_flight += 1;
+        self.place(member);
+    }
+
+    /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
+    pub(crate) fn wait(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        tag: u64,
+        deadline: Time,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        let wait_until = now.after(self.timeouts.wait);
+        let waits = self
+            .waiting
+            .push(request, tag, deadline, wait_until, payload);
+        self.turned_away |= waits.is_err();
+        waits?;
+        self.ids.put(tag, Place::Waiting);
+        Ok(())
+    }
+
+    /// The waiting request whose turn it is, with its payload.
+    pub(crate) fn waiter(&mut self) -> Option<(Waiter, &[u8])> {
+        self.waiting.front()
+    }
+
+    /// It is served.
+    pub(crate) fn waiter_served(&mut self) {
+        self.waiting.pop();
+    }
+
+    // Getters.
+
+    pub(crate) fn next_deadline(&self, member: u32) -> Time {
+        self.members[member as usize].pipeline.next_deadline()
+    }
+
+    /// How to find the id in a reply, where replies are matched by it.
+    pub(crate) fn id_of(&self) -> Option<IdOf> {
+        self.ids.id_of
+    }
+
+    /// Whether a frame may come on a member; see `Pipeline::has_begun`. Where there are ids, what answers nothing is
+    /// known by its own.
+    pub(crate) fn has_begun(&self, member: u32, written: u64) -> bool {
+        self.ids.are_used() || self.members[member as usize].pipeline.has_begun(written)
+    }
+
+    /// Whether requests are in flight on a member. Where there are ids, nobody waits for the reply of a tombstone.
+    pub(crate) fn awaits(&self, member: u32) -> bool {
+        let pipeline = &self.members[member as usize].pipeline;
+        match self.ids.are_used() {
+            true => pipeline.len() > pipeline.tombstones(),
+            false => pipeline.len() > 0,
+        }
+    }
+
+    /// Whether a member's connection has only tombstones left and takes no new request, so that nobody waits for it.
+    pub(crate) fn is_forsaken(&self, member: u32) -> bool {
+        let pipeline = &self.members[member as usize].pipeline;
+        pipeline.tombstones() > 0
+            && pipeline.tombstones() == pipeline.len()
+            && (!self.ids.are_used() || pipeline.len() >= self.options.depth)
+    }
+
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.len() > 0
+    }
+}
