@@ -4,10 +4,12 @@
 //! peer have acted on the request ([`Sent`]), and what was the cause ([`Source`]). It is a small `Copy` value, latched
 //! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
 
+mod source;
 mod words;
 
+pub use source::{Limit, ResolveError, Source};
+
 use std::io;
-use std::time::Duration;
 
 use crate::errno;
 
@@ -56,96 +58,6 @@ pub enum Sent {
     Maybe,
     /// Part of the reply came: the peer's program got it.
     Yes,
-}
-
-/// A bound of [`Config`](crate::Config) that was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Limit {
-    /// `Limits::connections_max`: connections of one client.
-    Connections,
-    /// `Limits::send_queue_bytes_max`: bytes queued on one connection.
-    SendQueueBytes,
-    /// `Limits::waiting_requests_max`: requests of one upstream that wait for a connection.
-    WaitingRequests,
-    /// `Limits::waiting_bytes_max`: bytes of those.
-    WaitingBytes,
-    /// `Limits::submissions_max`: requests from other threads that the loop has not taken.
-    Submissions,
-    /// `Limits::events_max`: events that wait to be pulled.
-    Events,
-}
-
-/// Why a name did not resolve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ResolveError {
-    /// The name does not exist, or has no address (EAI_NONAME, EAI_NODATA).
-    NotFound,
-    /// The name server did not answer for now (EAI_AGAIN).
-    TryAgain,
-    /// The lookup could not be made: an `errno`, such as EMFILE.
-    Os(i32),
-    /// The lookup failed otherwise, with getaddrinfo's code (`EAI_*`, 0 when there is none).
-    Failed(i32),
-}
-
-/// The cause of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// The kernel said so: an `errno`.
-    Os(i32),
-    /// The phase's own timeout passed.
-    Timeout(Duration),
-    /// The request's own deadline passed.
-    Deadline,
-    /// The kernel refused a socket option.
-    Option {
-        /// Its name in [`SocketOptions`](crate::SocketOptions).
-        name: &'static str,
-        /// Why.
-        errno: i32,
-    },
-    /// The peer ended the stream between frames (a FIN).
-    Eof,
-    /// The peer ended the stream within a frame of which `received` bytes had come.
-    Truncated {
-        /// Bytes of the unfinished frame, its header included.
-        received: u64,
-    },
-    /// A frame is longer than it may be.
-    Oversize {
-        /// The limit, in bytes of payload.
-        limit: usize,
-        /// What the peer claims, as far as it is known by then.
-        claimed: u64,
-    },
-    /// The bytes are not of the protocol.
-    Malformed(&'static str),
-    /// A reply that answers no request.
-    Unsolicited,
-    /// The name did not resolve.
-    Resolve(ResolveError),
-    /// The socket connected to itself: nobody listens there, and the kernel chose the target's own port as the source.
-    SelfConnect,
-    /// A bound was met: nothing was queued.
-    Full {
-        /// Which bound.
-        limit: Limit,
-    },
-    /// Another request of the upstream goes by this id: it is under way, or has timed out and its late reply has not
-    /// come yet.
-    IdInUse {
-        /// The id, which is the request's tag.
-        id: u64,
-    },
-    /// There is no such connection or upstream, or it is already closed.
-    NotOpen,
-    /// The connection or client was closed by the program with this still under way.
-    Closed,
-    /// A setting cannot be; the text says what would be right.
-    Invalid(&'static str),
 }
 
 /// An error: class, phase, whether anything was sent, and the cause.
@@ -225,80 +137,6 @@ impl Error {
     }
 }
 
-impl Source {
-    /// The errno of a failed call. An `io::Error` without one comes from std itself: EIO then.
-    pub(crate) fn of(error: &io::Error) -> Source {
-        Source::Os(error.raw_os_error().unwrap_or(errno::EIO))
-    }
-
-    /// How an error of this cause should be met (the table in `docs/errors.md`).
-    pub fn class(&self) -> Class {
-        match self {
-            Source::Os(errno) | Source::Resolve(ResolveError::Os(errno)) => class_of_errno(*errno),
-            Source::Option { errno, .. } => class_of_option(*errno),
-            Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
-            Source::Truncated { .. }
-            | Source::Oversize { .. }
-            | Source::Malformed(_)
-            | Source::Unsolicited => Class::Protocol,
-            Source::Resolve(ResolveError::TryAgain) => Class::Transient,
-            Source::Resolve(_) => Class::Persistent,
-            Source::Full { .. } => Class::Resource,
-            Source::Deadline
-            | Source::IdInUse { .. }
-            | Source::NotOpen
-            | Source::Closed
-            | Source::Invalid(_) => Class::Local,
-        }
-    }
-
-    /// One word for the cause, as `probe` prints it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Source::Os(_) => "os",
-            Source::Option { .. } => "option",
-            Source::Timeout(_) => "timeout",
-            Source::Deadline => "deadline",
-            Source::Eof => "eof",
-            Source::Truncated { .. } => "truncated",
-            Source::Oversize { .. } => "oversize",
-            Source::Malformed(_) => "malformed",
-            Source::Unsolicited => "unsolicited",
-            Source::Resolve(_) => "resolve",
-            Source::SelfConnect => "self_connect",
-            Source::Full { .. } => "limit",
-            Source::IdInUse { .. } => "id_in_use",
-            Source::NotOpen => "not_open",
-            Source::Closed => "closed",
-            Source::Invalid(_) => "invalid",
-        }
-    }
-}
-
-/// How an errno should be met. What is not named here is the way to the peer, or the peer: transient.
-fn class_of_errno(errno: i32) -> Class {
-    match errno {
-        errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM => Class::Resource,
-        errno::EADDRNOTAVAIL | errno::EADDRINUSE | errno::EAGAIN => Class::Resource,
-        // epoll_ctl(2): fs.epoll.max_user_watches.
-        errno::ENOSPC => Class::Resource,
-        errno::EAFNOSUPPORT | errno::EPROTONOSUPPORT | errno::EPROTOTYPE => Class::Persistent,
-        errno::EACCES | errno::EPERM | errno::ENOPROTOOPT | errno::EOPNOTSUPP => Class::Persistent,
-        errno::EBADF | errno::EFAULT | errno::EINVAL | errno::ENOTSOCK => Class::Local,
-        errno::EISCONN | errno::EALREADY => Class::Local,
-        _ => Class::Transient,
-    }
-}
-
-/// How a refused option should be met: another try sets the same option on the same system, and is refused likewise,
-/// unless the system only lacked something. (To bind, the address is an option: one that this machine does not have.)
-fn class_of_option(errno: i32) -> Class {
-    match class_of_errno(errno) {
-        Class::Resource if errno != errno::EADDRNOTAVAIL => Class::Resource,
-        _ => Class::Persistent,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,7 +176,7 @@ mod tests {
         ];
         for (expected, errnos) in table {
             for &errno in errnos {
-                assert_eq!(class_of_errno(errno), expected, "errno {errno}");
+                assert_eq!(Source::Os(errno).class(), expected, "errno {errno}");
             }
         }
     }

@@ -108,6 +108,14 @@ impl fmt::Display for Source {
                     "a request with the id {id} has not been answered yet: give each its own tag"
                 )
             }
+            Source::Cancelled => f.write_str("cancelled by the program"),
+            Source::BreakerOpen { retry_after } => {
+                write!(
+                    f,
+                    "the upstream's breaker is open; a trial may be made in {retry_after:?}"
+                )
+            }
+            Source::ShuttingDown => f.write_str("the client is shutting down"),
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
             Source::Invalid(why) => write!(f, "invalid setting: {why}"),

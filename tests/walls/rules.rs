@@ -87,6 +87,7 @@ const STD_OF: &[(&str, &[&str])] = &[
             "net::Ipv6Addr",
             "net::SocketAddr",
             "rc",
+            "time::Instant",
         ],
     ),
     ("socket_options", &["net::SocketAddr"]),

@@ -1,0 +1,117 @@
+//! Upstreams: the program makes requests, and connections are the library's work.
+
+use super::Client;
+use crate::config::Deadline;
+use crate::engine::Core;
+use crate::error::Error;
+use crate::event::{ConnectionId, Frame, RequestId, UpstreamId};
+use crate::handle::Handle;
+use crate::net::Net;
+use crate::time::Time;
+use crate::upstream::{Service, Upstream, UpstreamStats};
+
+impl Client {
+    /// Adds a managed service; its connections are started now.
+    ///
+    /// # Errors
+    /// A setting that cannot be; `Full` when its connections would go beyond
+    /// [`Limits::connections_max`](crate::Limits::connections_max).
+    pub fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        self.engine.core.add(upstream)
+    }
+
+    /// Makes a request. It ends exactly once, with [`Event::Reply`] or [`Event::Failed`].
+    ///
+    /// # Errors
+    /// `Full`, naming the limit, when it can neither be sent nor wait; `Deadline` when that has passed already;
+    /// `NotOpen` for an unknown upstream; `IdInUse` where replies are matched by id and another request has this tag.
+    /// Nothing was queued then, and no event follows.
+    pub fn request(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<RequestId, Error> {
+        self.request_tagged(upstream, payload, deadline, 0)
+    }
+
+    /// The same, with a tag of the program's own that comes back with the event.
+    ///
+    /// # Errors
+    /// As for [`Client::request`].
+    pub fn request_tagged(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+        tag: u64,
+    ) -> Result<RequestId, Error> {
+        request(&mut self.engine.core, upstream, payload, deadline, tag)
+    }
+
+    /// Makes a request and turns the loop until it has ended: the blocking convenience. Other events wait meanwhile.
+    /// The reply's bytes are valid until the next turn, as after [`Client::next_event`].
+    ///
+    /// # Errors
+    /// As for [`Client::request`], and however the request ended. `Full` naming
+    /// [`Limits::events_max`](crate::Limits::events_max) when so many other events wait; the request then goes on, and
+    /// ends as an event. When the frames that were not pulled hold its connection back
+    /// ([`Limits::unpulled_bytes_max`](crate::Limits::unpulled_bytes_max)) it ends by its deadline.
+    pub fn call(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<Frame, Error> {
+        let request = self.request(upstream, payload, deadline)?;
+        self.engine.wait_for(request)
+    }
+
+    /// A handle to make requests from other threads.
+    pub fn handle(&self) -> Handle {
+        let core = &self.engine.core;
+        Handle {
+            mailbox: core.mailbox(),
+            alarm: core.kernel.alarm(),
+            epoch: core.kernel.epoch(),
+        }
+    }
+
+    /// Figures of an upstream; `None` when there is none of that name.
+    pub fn upstream_stats(&self, upstream: UpstreamId) -> Option<UpstreamStats> {
+        self.engine.core.upstream_stats(upstream)
+    }
+
+    /// The connections of an upstream that stand.
+    pub fn connections_of(&self, upstream: UpstreamId) -> impl Iterator<Item = ConnectionId> {
+        self.engine.core.connections_of(upstream)
+    }
+
+    /// Bytes handed to the kernel, and bytes received, by all connections of an upstream so far, those that have ended
+    /// included; `None` when there is no such upstream. It looks at each connection.
+    pub fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
+        self.engine.core.transferred_of(upstream)
+    }
+}
+
+pub(super) fn request(
+    core: &mut Core<Net>,
+    upstream: UpstreamId,
+    payload: &[u8],
+    deadline: Deadline,
+    tag: u64,
+) -> Result<RequestId, Error> {
+    core.request(
+        upstream,
+        payload,
+        tag,
+        |now: Time, service: &Service, net: &Net| match deadline {
+            // The time was read a moment ago: once is enough.
+            Deadline::After(timeout) => now.after(timeout),
+            _ => net
+                .epoch()
+                .time_of(deadline)
+                .unwrap_or(now.after(service.timeouts.request)),
+        },
+    )
+}
