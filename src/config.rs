@@ -25,7 +25,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The bounds on memory, descriptors and work.
     pub limits: Limits,
-    /// The pauses before a lost connection of an upstream is made again.
+    /// How the connections of upstreams are made again.
     pub reconnect: Reconnect,
     /// Looking up names.
     pub lookups: Lookups,
@@ -107,6 +107,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.reconnect.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

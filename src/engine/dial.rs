@@ -250,6 +250,8 @@ impl<K: Kernel> Core<K> {
                 self.services[service as usize].handle_connected(now, member);
                 self.tell_changes(service);
                 self.serve_waiting(service);
+                // Where one stands, more may be made at a time.
+                self.connect_members(service);
             }
         }
     }

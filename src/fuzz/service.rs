@@ -5,6 +5,7 @@
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
 mod model;
+mod pace;
 
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ impl Run {
             first_pause_max: micros(100),
             pause_max: micros(1_000),
             stable_uptime: micros(2_000),
+            release_step: micros(input.below(3) * 100),
+            release_max: 1 + input.below(4) as u32,
+            growth_min: 1 + input.below(2),
         };
         let upstream = Upstream::new("peer:1").depth(depth);
         let upstream = match is_range {
@@ -100,7 +104,10 @@ impl Run {
             10 => self.model.lines[member].begins_reply(),
             11 => self.pass_time(input.below(256) * 4),
             12 => self.expire(member, Which::All),
-            13 => self.expire(member, Which::Unsent),
+            13 => match input.flag() {
+                true => self.expire(member, Which::Unsent),
+                false => self.retry_now(),
+            },
             14 => self.pass_timeout(),
             _ => {
                 // To the moment that it asked for, and not a nanosecond further.
@@ -182,19 +189,33 @@ impl Run {
         }
     }
 
+    fn retry_now(&mut self) {
+        self.service.retry_now();
+        self.model.retry_now();
+        self.connect_members();
+    }
+
     fn connected(&mut self, member: usize) {
         if self.model.lines[member].is_connecting() {
             self.model.connected(self.now, member);
             self.service.handle_connected(self.now, member as u32);
             self.serve_waiting();
+            self.connect_members();
         }
     }
 
     fn lose(&mut self, member: usize, input: &mut Input) {
         let random = input.one_of(&[0, u64::MAX, 1 << 63, 1 << 62]);
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
-        let error = Error::new(phase, Source::Os(104));
-        self.close(member, random, error);
+        // ECONNRESET, EMFILE, EACCES, and what ends for reasons of our own.
+        let source = input.one_of(&[
+            Source::Os(104),
+            Source::Os(104),
+            Source::Os(24),
+            Source::Os(13),
+            Source::Closed,
+        ]);
+        self.close(member, random, Error::new(phase, source));
     }
 
     fn close(&mut self, member: usize, random: u64, error: Error) {
@@ -255,6 +276,7 @@ impl Run {
         let expected = self.model.expire(self.now, member, which);
         assert_eq!(told.collect::<Vec<_>>(), expected);
         self.after_end(member);
+        self.connect_members();
     }
 
     /// A request of this member has ended: its connection may be of no more use, or free for who waits.
@@ -307,9 +329,9 @@ impl Run {
             let awaits = line.awaits(self.model.has_ids);
             assert_eq!(self.service.awaits(member as u32), awaits);
         }
-        let is_wanted = self.model.next_connect();
+        let next = self.model.next_connect();
         assert!(
-            self.service.poll_timeout() <= is_wanted,
+            next.is_none_or(|(_, latest)| self.service.poll_timeout() <= latest),
             "it would never connect"
         );
     }
@@ -353,6 +375,6 @@ impl Line {
     }
 
     fn is_absent(&self) -> bool {
-        matches!(self.state, State::Absent { .. })
+        matches!(self.state, State::Absent)
     }
 }

@@ -9,6 +9,7 @@ mod balance;
 mod changes;
 mod ids;
 mod options;
+mod outage;
 mod pipeline;
 mod service;
 mod stats;

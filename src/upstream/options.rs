@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Timeouts, refuse};
+use crate::config::{Reconnect, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -24,6 +24,7 @@ pub struct Upstream {
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) reconnect: Option<Reconnect>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -66,6 +67,7 @@ impl Upstream {
             depth: 1,
             matched_by_id: false,
             timeouts: None,
+            reconnect: None,
         }
     }
 
@@ -122,6 +124,12 @@ impl Upstream {
         self
     }
 
+    /// How its connections are made again, where that differs from the client's.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Upstream {
+        self.reconnect = Some(reconnect);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
         refuse(&[
@@ -148,6 +156,7 @@ impl Upstream {
                 "replies matched by id, and frames that are skipped with their id; take one of both",
             ),
         ])?;
+        self.reconnect.map_or(Ok(()), |it| it.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
 }

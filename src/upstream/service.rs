@@ -1,13 +1,14 @@
 //! The machine of one upstream: its members (one a connection), who waits, and who is served next.
 //!
 //! ```text
-//!   Absent{until} ──poll_connect──► Connecting ──handle_connected──► Open
-//!        ▲                              │                              │
-//!        └──────────────handle_closed, with a pause────────────────────┘
+//!   Absent ──poll_connect──► Connecting ──handle_connected──► Open
+//!     ▲                          │                             │
+//!     └──────────────────────────┴───────handle_closed─────────┘
 //! ```
 //! The first members connect when the upstream is added. Later a lost one is made again only when a request waits for
-//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only
-//! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
+//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. When that may be is
+//! decided for all of them together (`outage.rs`). A request waits only while no open member can take it. When an attempt
+//! fails and there is none left, standing or being made, the upstream is *down*: the waiting fail with it at once,
 //! nothing sent.
 
 #[cfg(test)]
@@ -16,27 +17,25 @@ mod connecting;
 mod requests;
 
 use super::Upstream;
-use super::backoff::Backoff;
 use super::balance::Balance;
 use super::changes::{Change, Changes};
 use super::ids::Ids;
+use super::outage::{Failure, Outage};
 use super::pipeline::{Pipeline, Progress};
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
-use crate::config::{Config, Reconnect, Timeouts};
-use crate::error::{Error, Phase, Sent};
+use crate::config::{Config, Timeouts};
+use crate::error::{Class, Error, Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+use connecting::Absent;
 
 #[derive(Debug)]
 enum State {
-    Absent {
-        until: Time,
-    },
+    Absent,
     Connecting,
     /// `served` once a reply came, `is_ending` once its end is known.
     Open {
-        since: Time,
         served: bool,
         is_ending: bool,
     },
@@ -48,7 +47,8 @@ struct Member {
     /// The slot of its connection, while there is one.
     connection: u32,
     pipeline: Pipeline,
-    backoff: Backoff,
+    /// Failures that had counted when its connection was begun.
+    begun_after: u32,
 }
 
 /// A request that failed.
@@ -58,15 +58,17 @@ pub(crate) type Failed = (RequestId, u64, Error);
 pub(crate) struct Service {
     pub(crate) options: Upstream,
     pub(crate) timeouts: Timeouts,
-    reconnect: Reconnect,
     members: Vec<Member>,
+    absent: Absent,
+    outage: Outage,
     balance: Balance,
     waiting: Waiting,
-    /// A request could not even wait, and no connection was begun since, nor has room.
-    turned_away: bool,
+    /// A connection is wanted though nobody waits: a request could not even wait, or the program said so; and none was
+    /// begun since, nor has room.
+    is_asked_for: bool,
     pub(super) ids: Ids,
-    /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
-    warmed: u32,
+    /// Connections that are still to be begun because the upstream was added.
+    firsts_left: usize,
     changes: Changes,
     stats: UpstreamStats,
 }
@@ -76,22 +78,26 @@ impl Service {
     pub(crate) fn new(options: Upstream, config: &Config) -> Service {
         let limits = &config.limits;
         let member = |_| Member {
-            state: State::Absent { until: Time::ZERO },
+            state: State::Absent,
             connection: u32::MAX,
             pipeline: Pipeline::new(),
-            backoff: Backoff::default(),
+            begun_after: 0,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
+            absent: Absent::all(options.connections.warm, options.connections.max),
+            outage: Outage::new(
+                options.reconnect.unwrap_or(config.reconnect),
+                options.connections.max,
+            ),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
-            turned_away: false,
+            is_asked_for: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
-            warmed: 0,
+            firsts_left: options.connections.first,
             changes: Changes::default(),
             stats: UpstreamStats::default(),
             timeouts: options.timeouts.unwrap_or(config.timeouts),
-            reconnect: config.reconnect,
             options,
         }
     }
@@ -99,22 +105,25 @@ impl Service {
     // What happened.
 
     pub(crate) fn handle_connecting(&mut self, member: u32, connection: u32) {
+        self.absent.take(member);
         let member = &mut self.members[member as usize];
         member.state = State::Connecting;
         member.connection = connection;
-        self.turned_away = false;
+        member.begun_after = self.outage.failures();
+        self.firsts_left = self.firsts_left.saturating_sub(1);
+        self.is_asked_for = false;
         self.stats.connecting += 1;
     }
 
     pub(crate) fn handle_connected(&mut self, now: Time, member: u32) {
         self.members[member as usize].state = State::Open {
-            since: now,
             served: false,
             is_ending: false,
         };
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.connects += 1;
+        self.outage.handle_connected(now);
         self.changes.put(Change::Up);
         self.place(member);
     }
@@ -137,32 +146,24 @@ impl Service {
         error: Error,
         failed: &mut Vec<Failed>,
     ) {
-        self.balance.remove(member);
-        let it = &mut self.members[member as usize];
-        // An end between requests is how a healthy server ends what it has served: no reason for a pause.
-        let is_idle_end =
-            matches!(it.state, State::Open { served: true, .. }) && error.phase == Phase::Idle;
-        let up_since = match it.state {
-            State::Open { since, .. } => {
+        let is_failure = match self.members[member as usize].state {
+            State::Open { served, .. } => {
                 self.stats.open -= 1;
                 self.stats.losses += 1;
-                Some(since)
+                is_failure(&error, served)
             }
             State::Connecting => {
                 self.stats.connecting -= 1;
                 self.stats.connect_failures += 1;
-                None
+                true
             }
-            State::Absent { .. } => return,
+            State::Absent => return,
         };
-        it.state = State::Absent {
-            until: match is_idle_end {
-                true => now,
-                false => it
-                    .backoff
-                    .after_loss(now, up_since, random, &self.reconnect),
-            },
-        };
+        let was_connecting = matches!(self.members[member as usize].state, State::Connecting);
+        self.balance.remove(member);
+        self.absent.put(member, self.is_warm(member));
+        let it = &mut self.members[member as usize];
+        it.state = State::Absent;
         it.connection = u32::MAX;
         self.stats.in_flight -= it.pipeline.len();
         self.stats.last_error = Some(error);
@@ -173,23 +174,31 @@ impl Service {
         it.pipeline.lose(progress, |request, phase, sent| {
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
-        let hopeless = self.stats.open == 0
-            && self.stats.connecting == 0
-            && self.warmed as usize == self.options.connections.first;
-        if up_since.is_none()
-            && self.stats.open == 0
-            && let State::Absent { until } = it.state
-        {
-            let retry_at = until;
-            self.changes.put(Change::Down { error, retry_at });
+        if is_failure {
+            let failure = Failure {
+                begun_after: it.begun_after,
+                class: error.class,
+                others_stand: self.stats.open > 0,
+                random,
+            };
+            self.outage.handle_failure(now, failure);
         }
-        if up_since.is_none() && hopeless {
-            let error = error.of_request(error.phase, Sent::No);
-            self.waiting.fail_all(|waiter| {
-                self.ids.forget(waiter.tag);
-                failed.push((waiter.request, waiter.tag, error));
-            });
+        if was_connecting && self.stats.open == 0 && self.stats.connecting == 0 {
+            self.go_down(error, failed);
         }
+    }
+
+    /// An attempt has failed, and there is nothing else to hope for.
+    fn go_down(&mut self, error: Error, failed: &mut Vec<Failed>) {
+        // What was to be made because the upstream was added is made when it is needed.
+        self.firsts_left = 0;
+        let retry_at = self.outage.pause_until();
+        self.changes.put(Change::Down { error, retry_at });
+        let error = error.of_request(error.phase, Sent::No);
+        self.waiting.fail_all(|waiter| {
+            self.ids.forget(waiter.tag);
+            failed.push((waiter.request, waiter.tag, error));
+        });
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.
@@ -224,6 +233,13 @@ impl Service {
             }
             _ => self.balance.remove(member),
         }
-        self.turned_away &= self.balance.least().is_none();
+        self.is_asked_for &= self.balance.least().is_none();
     }
+}
+
+/// Whether the end of a standing connection says that something is wrong with its server, or the way there. An end
+/// between requests is how a healthy server ends what it has served, and what we end for reasons of our own says nothing.
+fn is_failure(error: &Error, served: bool) -> bool {
+    let is_idle_end = served && error.phase == Phase::Idle;
+    !is_idle_end && error.class != Class::Local
 }

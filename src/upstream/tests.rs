@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod by_id;
+mod outage;
 mod pipeline;
 mod waiting;
 
 use std::time::Duration;
 
-use super::{InFlight, Progress, Service, Upstream, Which};
+use super::{Change, InFlight, Progress, Service, Upstream, Which};
 use crate::config::{Config, Limits};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;

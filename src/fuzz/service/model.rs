@@ -1,12 +1,13 @@
 //! What a service should be: its connections with what is in flight on each, and who waits, in plain lists.
 //!
-//! A request is in one list at a time and leaves it when it ends; so it ends once. Pauses are known by their bounds
-//! alone, for the draw within them is the service's own.
+//! A request is in one list at a time and leaves it when it ends; so it ends once. When connections may be begun is in
+//! `pace.rs`.
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::config::{Limits, Reconnect};
-use crate::error::{Error, Limit, Phase, Sent, Source};
+use crate::error::{Class, Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::time::Time;
 use crate::upstream::{Failed, InFlight, Upstream, UpstreamStats, Which};
@@ -20,26 +21,19 @@ pub(super) struct Model {
     /// Connections made when the upstream is added, and how many of those have been begun.
     first: usize,
     begun: usize,
-    /// A request could not even wait, and no connection was begun since, nor has room.
-    turned_away: bool,
+    /// A request could not even wait, or the program wants a connection; and none was begun since, nor has room.
+    is_asked_for: bool,
     limits: Limits,
     wait: Duration,
-    reconnect: Reconnect,
+    pace: Pace,
     stats: UpstreamStats,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum State {
-    /// Not to be made again before the first, and by the second if it is wanted.
-    Absent {
-        from: Time,
-        until: Time,
-    },
+    Absent,
     Connecting,
-    Open {
-        since: Time,
-        served: bool,
-    },
+    Open { served: bool },
 }
 
 pub(super) struct Line {
@@ -49,7 +43,8 @@ pub(super) struct Line {
     pub(super) queued: u64,
     pub(super) written: u64,
     pub(super) reply_begun: bool,
-    losses: u32,
+    /// Failures that had counted when it was begun.
+    begun_after: u32,
 }
 
 pub(super) struct Waiter {
@@ -67,8 +62,7 @@ impl Model {
         wait: Duration,
         reconnect: Reconnect,
     ) -> Model {
-        let (from, until) = (Time::ZERO, Time::ZERO);
-        let line = |_| Line::new(State::Absent { from, until });
+        let line = |_| Line::new(State::Absent);
         Model {
             lines: (0..upstream.connections.max).map(line).collect(),
             waiting: Vec::new(),
@@ -77,10 +71,10 @@ impl Model {
             warm: upstream.connections.warm,
             first: upstream.connections.first,
             begun: 0,
-            turned_away: false,
+            is_asked_for: false,
             limits,
             wait,
-            reconnect,
+            pace: Pace::new(reconnect, upstream.connections.max - 1),
             stats: UpstreamStats::default(),
         }
     }
@@ -103,7 +97,7 @@ impl Model {
         payload: Vec<u8>,
     ) -> Result<(), Error> {
         let may_wait = self.may_wait(payload.len());
-        self.turned_away |= may_wait.is_err();
+        self.is_asked_for |= may_wait.is_err();
         may_wait?;
         self.waiting.push(Waiter {
             request,
@@ -126,58 +120,69 @@ impl Model {
         }
     }
 
-    /// The service connects this member: it must be one that is wanted, and not before its pause can be over.
+    /// The service connects this member: it must be one that is wanted, and not before its time can have come.
     pub(super) fn connects(&mut self, now: Time, member: u32) {
-        let member = member as usize;
-        if self.begun < self.first {
-            assert_eq!(member, self.begun, "the first ones come first");
-            self.begun += 1;
-        } else {
-            assert!(member < self.wanted(), "nobody needs it");
-        }
-        let State::Absent { from, .. } = self.lines[member].state else {
-            panic!("{member} has a connection");
-        };
-        assert!(from <= now);
-        self.lines[member].state = State::Connecting;
-        self.turned_away = false;
+        let next = self.next_connect();
+        assert!(next.is_some_and(|(from, _)| from <= now), "not now");
+        let is_absent = |line: &Line| matches!(line.state, State::Absent);
+        let (warm, others) = self.lines.split_at(self.warm);
+        let is_warm = (member as usize) < self.warm;
+        assert_eq!(
+            is_warm,
+            warm.iter().any(is_absent),
+            "the warm ones come first"
+        );
+        assert!(is_warm || others.iter().any(is_absent));
+        let line = &mut self.lines[member as usize];
+        assert!(
+            matches!(line.state, State::Absent),
+            "{member} has a connection"
+        );
+        line.state = State::Connecting;
+        line.begun_after = self.pace.failures;
+        self.pace.begun(now);
+        self.begun = self.first.min(self.begun + 1);
+        self.is_asked_for = false;
+    }
+
+    pub(super) fn retry_now(&mut self) {
+        self.pace.forget_pause();
+        let none_stands = self.count(|state| matches!(state, State::Open { .. })) == 0;
+        self.is_asked_for |= none_stands;
     }
 
     pub(super) fn connected(&mut self, now: Time, member: usize) {
-        let (since, served) = (now, false);
-        self.lines[member].state = State::Open { since, served };
+        self.lines[member].state = State::Open { served: false };
         self.stats.connects += 1;
+        self.pace.connected(now);
         self.heed_room();
     }
 
     /// Where there is room now, nobody needs a connection for who was turned away.
     fn heed_room(&mut self) {
-        self.turned_away &= !self.lines.iter().any(|line| self.room(line).is_some());
+        self.is_asked_for &= !self.lines.iter().any(|line| self.room(line).is_some());
     }
 
-    /// Members below this may be connected now: the warm ones, or all when somebody waits whom nobody serves.
-    fn wanted(&self) -> usize {
-        let connecting = self.count(|state| matches!(state, State::Connecting));
+    /// Whether any is to be connected: the first ones, a warm one, or one for somebody who waits and whom nobody serves.
+    fn is_wanted(&self) -> bool {
+        let is_absent = |line: &Line| matches!(line.state, State::Absent);
         let serves = |line: &Line| self.room(line).is_some();
-        let asking = self.waiting.len().max(usize::from(self.turned_away));
-        let is_needed = asking > connecting && !self.lines.iter().any(serves);
-        if is_needed {
-            self.lines.len()
-        } else {
-            self.warm
-        }
+        let connecting = self.count(|state| matches!(state, State::Connecting));
+        let asking = self.waiting.len().max(usize::from(self.is_asked_for));
+        let is_asked = asking > connecting && !self.lines.iter().any(serves);
+        let is_missing = self.lines.iter().any(is_absent);
+        let lacks_warm = self.lines[..self.warm].iter().any(is_absent);
+        is_missing && (self.begun < self.first || lacks_warm || is_asked)
     }
 
-    /// When the next member is connected at the latest.
-    pub(super) fn next_connect(&self) -> Time {
-        let wanted = self.lines[..self.wanted()].iter();
-        let ends = wanted.filter_map(|line| match line.state {
-            State::Absent { until, .. } => Some(until),
-            _ => None,
-        });
-        ends.min()
-            .filter(|_| self.begun == self.first)
-            .unwrap_or(Time::NEVER)
+    /// Between which times the next is connected, if any is.
+    pub(super) fn next_connect(&self) -> Option<(Time, Time)> {
+        let open = self.count(|state| matches!(state, State::Open { .. }));
+        let connecting = self.count(|state| matches!(state, State::Connecting));
+        let is_first = self.begun < self.first;
+        self.pace
+            .next(open, connecting, is_first)
+            .filter(|_| self.is_wanted())
     }
 
     /// The request that a frame answers: the oldest, or the one of its id; not before a byte of it was written.
@@ -189,7 +194,7 @@ impl Model {
         };
         let has_begun = line.pipeline.get(place)?.range.start < line.written;
         let request = has_begun.then(|| {
-            if let State::Open { served, .. } = &mut line.state {
+            if let State::Open { served } = &mut line.state {
                 *served = true;
             }
             line.reply_begun = false;
@@ -241,40 +246,36 @@ impl Model {
             let phase = if whole { Phase::Read } else { Phase::Write };
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         }
-        let (state, mut losses) = (line.state, line.losses);
-        if matches!(state, State::Open { served: true, .. }) && error.phase == Phase::Idle {
-            // How a healthy server ends what it has served: no pause.
-            *line = Line::new(State::Absent {
-                from: now,
-                until: now,
-            });
-            line.losses = losses;
-        } else {
-            if let State::Open { since, .. } = state
-                && now.since(since) >= self.reconnect.stable_uptime
-            {
-                losses = 0;
-            }
-            let doubled = self.reconnect.first_pause_max * 2u32.pow(losses.min(20));
-            let until = now.after(doubled.min(self.reconnect.pause_max));
-            *line = Line::new(State::Absent { from: now, until });
-            line.losses = losses + 1;
-        }
+        let (state, begun_after) = (line.state, line.begun_after);
+        *line = Line::new(State::Absent);
         self.stats.last_error = Some(error);
-        match state {
-            State::Connecting => {
-                self.stats.connect_failures += 1;
-                self.fail_hopeless(error, &mut failed);
+        let is_failure = match state {
+            State::Open { served } => {
+                self.stats.losses += 1;
+                // How a healthy server ends what it has served, and what is ended here for reasons of our own.
+                let is_idle_end = served && error.phase == Phase::Idle;
+                !is_idle_end && error.class != Class::Local
             }
-            _ => self.stats.losses += 1,
+            _ => {
+                self.stats.connect_failures += 1;
+                true
+            }
+        };
+        let stands = self.count(|state| matches!(state, State::Open { .. })) > 0;
+        if is_failure {
+            self.pace.failed(now, begun_after, error.class, stands);
+        }
+        if matches!(state, State::Connecting) {
+            self.fail_hopeless(error, &mut failed);
         }
         failed
     }
 
     /// A connect failed: when no other connection stands or is being made, the waiting have none to hope for.
     fn fail_hopeless(&mut self, error: Error, failed: &mut Vec<Failed>) {
-        let others = self.count(|state| !matches!(state, State::Absent { .. }));
-        if others == 0 && self.begun == self.first {
+        let others = self.count(|state| !matches!(state, State::Absent));
+        if others == 0 {
+            self.begun = self.first;
             let error = error.of_request(error.phase, Sent::No);
             let waiting = self.waiting.drain(..);
             failed.extend(waiting.map(|it| (it.request, it.tag, error)));
@@ -357,7 +358,7 @@ impl Line {
             queued: 0,
             written: 0,
             reply_begun: false,
-            losses: 0,
+            begun_after: 0,
         }
     }
 

@@ -108,7 +108,7 @@ impl Service {
         let waits = self
             .waiting
             .push(request, tag, deadline, wait_until, payload);
-        self.turned_away |= waits.is_err();
+        self.is_asked_for |= waits.is_err();
         waits?;
         self.ids.put(tag, Place::Waiting);
         Ok(())
