@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::listen::Listeners;
+use super::members::Turns;
 use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
 use crate::buffer::Pool;
@@ -69,8 +70,9 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) remote: Remote,
     /// The program waits in a call: it cannot pull.
     pub(super) in_call: bool,
-    /// An upstream wants a connection for which there was no slot.
-    pub(super) lacks_slots: bool,
+    /// Connections being made, the program's own among them.
+    pub(super) connecting: usize,
+    pub(super) turns: Turns,
 }
 
 impl<K: Kernel> Core<K> {
@@ -105,7 +107,8 @@ impl<K: Kernel> Core<K> {
             resolved: Vec::new(),
             remote,
             in_call: false,
-            lacks_slots: false,
+            connecting: 0,
+            turns: Turns::default(),
         }
     }
 
@@ -249,10 +252,11 @@ impl<K: Kernel> Core<K> {
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
         let has_more = !self.ready.is_empty() || !self.dirty.is_empty();
-        if has_more || self.listeners.any_ready() || self.wait_failed {
+        if has_more || self.listeners.any_ready() || self.wait_failed || self.has_turn() {
             return Some(Duration::ZERO);
         }
-        if self.lacks_slots && !self.pulled.is_empty() {
+        // What was pulled may give up the slot that somebody waits for.
+        if !self.turns.is_empty() && !self.pulled.is_empty() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;

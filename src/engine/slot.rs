@@ -28,6 +28,8 @@ pub(super) struct Slot<S> {
     pub(super) conn: Conn,
     pub(super) owner: Owner,
     pub(super) timer: TimerKey,
+    /// It is being made, and counted as such.
+    pub(super) is_connecting: bool,
     /// While connecting: what is still to be tried.
     pub(super) dial: Option<Box<Dial<S>>>,
     /// The name it connects by, until it stands.
@@ -56,6 +58,7 @@ impl<S> Slot<S> {
             conn,
             owner,
             timer,
+            is_connecting: false,
             dial: None,
             name: None,
             peer: None,
