@@ -88,7 +88,7 @@ impl Service {
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
-            changes: Changes::default(),
+            changes: Changes::new(options.tells_state),
             stats: UpstreamStats::default(),
             timeouts: options.timeouts.unwrap_or(config.timeouts),
             reconnect: config.reconnect,
