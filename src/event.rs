@@ -129,7 +129,8 @@ pub enum Event {
         /// Why, and whether the peer may have got it.
         error: Error,
     },
-    /// A connection of an upstream stands, the first one since it was added or was down.
+    /// A connection of an upstream stands, the first one since it was added or was down. Told, as the next three, where
+    /// [`Upstream::tell_state`](crate::Upstream::tell_state) asks for it.
     Up {
         /// Which upstream.
         upstream: UpstreamId,

@@ -93,7 +93,7 @@ impl Service {
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
-            changes: Changes::default(),
+            changes: Changes::new(options.tells_state),
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
