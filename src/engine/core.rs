@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::drain::Drain;
 use super::listen::Listeners;
 use super::members::Turns;
 use super::remote::{Mailbox, Remote};
@@ -33,6 +34,7 @@ pub(super) enum TimerOwner {
     Connection(u32),
     Service(u32),
     Listener(u32),
+    Drain,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct Core<K: Kernel> {
     /// Connections being made, the program's own among them.
     pub(super) connecting: usize,
     pub(super) turns: Turns,
+    /// Once it is being drained, for good.
+    pub(super) drain: Option<Box<Drain>>,
 }
 
 impl<K: Kernel> Core<K> {
@@ -109,6 +113,7 @@ impl<K: Kernel> Core<K> {
             in_call: false,
             connecting: 0,
             turns: Turns::default(),
+            drain: None,
         }
     }
 
@@ -256,7 +261,8 @@ impl<K: Kernel> Core<K> {
             return Some(Duration::ZERO);
         }
         // What was pulled may give up the slot that somebody waits for.
-        if !self.turns.is_empty() && !self.pulled.is_empty() {
+        let may_free = !self.turns.is_empty() && !self.pulled.is_empty();
+        if may_free || self.is_to_tell_drain() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;

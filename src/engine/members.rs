@@ -53,6 +53,7 @@ impl Turns {
 impl<K: Kernel> Core<K> {
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        self.admits_work()?;
         upstream.validate()?;
         self.check(&upstream.framing)?;
         let free = self.config.limits.connections_max
@@ -151,6 +152,7 @@ impl<K: Kernel> Core<K> {
 
     /// The program wants an upstream to be tried now.
     pub(crate) fn retry_now(&mut self, upstream: UpstreamId) -> Result<(), Error> {
+        self.admits_work()?;
         let it = self.services.get_mut(upstream.0 as usize);
         let it = it.ok_or(Error::new(Phase::Connect, Source::NotOpen))?;
         it.retry_now();
@@ -159,8 +161,11 @@ impl<K: Kernel> Core<K> {
         Ok(())
     }
 
-    /// Tells what has changed in an upstream's state.
+    /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        if self.drain.is_some() {
+            return;
+        }
         let upstream = UpstreamId(service);
         while let Some(change) = self.services[service as usize].poll_change() {
             self.events.push_back(match change {
@@ -187,6 +192,7 @@ impl<K: Kernel> Core<K> {
 
     /// Files an upstream's nearest deadline. A connect that is due and waits for its turn needs no timer.
     pub(super) fn file_service(&mut self, service: u32) {
+        self.drain_service(service);
         let (timer, it) = (
             self.service_timers[service as usize],
             &self.services[service as usize],

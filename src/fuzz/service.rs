@@ -4,18 +4,16 @@
 //! Beside it stands a model that keeps plain lists and searches them from end to end (`service/model.rs`). After each
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
+mod draw;
 mod model;
-mod pace;
 
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
-use crate::frame::Framing;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Upstream, Which};
+use crate::upstream::{Failed, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 
 /// One input of the target `service`.
@@ -43,56 +41,6 @@ fn micros(n: usize) -> Duration {
 }
 
 impl Run {
-    fn draw(input: &mut Input) -> Run {
-        let connections = 1 + input.below(4);
-        let warm = input.below(connections + 1);
-        let is_range = input.flag();
-        let has_ids = input.flag();
-        let depth = 1 + input.below(5);
-        let limits = Limits {
-            waiting_requests_max: 1 + input.below(6),
-            waiting_bytes_max: 1 + input.below(64),
-            ..Limits::default()
-        };
-        let timeouts = Timeouts {
-            wait: micros(1 + input.below(256) * 4),
-            ..Timeouts::default()
-        };
-        let reconnect = Reconnect {
-            first_pause_max: micros(100),
-            pause_max: micros(1_000),
-            stable_uptime: micros(2_000),
-            release_step: micros(input.below(3) * 100),
-            release_max: 1 + input.below(4) as u32,
-            growth_min: 1 + input.below(2),
-        };
-        let upstream = Upstream::new("peer:1").depth(depth);
-        let upstream = match is_range {
-            true => upstream.connections(warm..=connections),
-            false => upstream.connections(connections),
-        };
-        let upstream = match has_ids {
-            // The ids of replies are drawn, not read.
-            true => upstream
-                .framing(Framing::line().reply_id(|_| None))
-                .matched_by_id(),
-            false => upstream,
-        };
-        let config = Config {
-            timeouts,
-            limits,
-            reconnect,
-            ..Config::default()
-        };
-        let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
-        Run {
-            service: Service::new(upstream, &config),
-            model,
-            now: Time::ZERO,
-            requests: 0,
-        }
-    }
-
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
         match input.below(16) {
@@ -336,10 +284,42 @@ impl Run {
         );
     }
 
+    /// Nothing new is begun; who waits is served by what stands or is being made, or fails.
+    fn drain(&mut self) {
+        self.service.drain();
+        for member in 0..self.model.lines.len() {
+            self.check_drained();
+            self.connected(member);
+        }
+        self.check_drained();
+    }
+
+    fn check_drained(&mut self) {
+        let mut failed = Vec::new();
+        self.service.fail_unserved(&mut failed);
+        assert_eq!(failed, self.model.drained());
+        assert_eq!(self.service.poll_connect(self.now), None);
+        for (member, line) in self.model.lines.iter().enumerate() {
+            let is_done = self.model.waiting.is_empty() && !line.awaits(self.model.has_ids);
+            assert_eq!(self.service.is_done_with(member as u32), is_done);
+        }
+    }
+
     /// All connections are lost, and none is made again: then no request is left, and no id.
     fn end(&mut self) {
+        let drains = self.requests % 2 == 1;
+        if drains {
+            self.drain();
+        }
         for member in 0..self.model.lines.len() {
             self.close(member, u64::MAX, Error::new(Phase::Read, Source::Os(104)));
+            if drains {
+                self.check_drained();
+            }
+        }
+        if drains {
+            self.check();
+            assert_eq!(self.service.stats().waiting, 0, "for whom?");
         }
         self.pass_time(1 << 20);
         self.pass_timeout();

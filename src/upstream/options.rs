@@ -25,6 +25,7 @@ pub struct Upstream {
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) reconnect: Option<Reconnect>,
+    pub(crate) tells_state: bool,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -68,6 +69,7 @@ impl Upstream {
             matched_by_id: false,
             timeouts: None,
             reconnect: None,
+            tells_state: false,
         }
     }
 
@@ -127,6 +129,15 @@ impl Upstream {
     /// How its connections are made again, where that differs from the client's.
     pub fn reconnect(mut self, reconnect: Reconnect) -> Upstream {
         self.reconnect = Some(reconnect);
+        self
+    }
+
+    /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
+    /// [`Event::BreakerOpen`](crate::Event::BreakerOpen) and [`Event::BreakerClosed`](crate::Event::BreakerClosed), of
+    /// each kind at most one that is not pulled. Default: not told, and a program gets the ends of its requests alone;
+    /// [`Client::upstream_stats`](crate::Client::upstream_stats) says how things stand.
+    pub fn tell_state(mut self) -> Upstream {
+        self.tells_state = true;
         self
     }
 

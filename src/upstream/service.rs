@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod check;
 mod connecting;
+mod draining;
 mod requests;
 
 use super::Upstream;
@@ -70,6 +71,10 @@ pub(crate) struct Service {
     /// Connections that are still to be begun because the upstream was added.
     firsts_left: usize,
     changes: Changes,
+    /// Nothing new is begun.
+    is_draining: bool,
+    /// It was told that nobody waits any more.
+    all_served: bool,
     stats: UpstreamStats,
 }
 
@@ -95,7 +100,9 @@ impl Service {
             is_asked_for: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             firsts_left: options.connections.first,
-            changes: Changes::default(),
+            changes: Changes::new(options.tells_state),
+            is_draining: false,
+            all_served: false,
             stats: UpstreamStats::default(),
             timeouts: options.timeouts.unwrap_or(config.timeouts),
             options,

@@ -1,16 +1,19 @@
 //! What a service should be: its connections with what is in flight on each, and who waits, in plain lists.
 //!
 //! A request is in one list at a time and leaves it when it ends; so it ends once. When connections may be begun is in
-//! `pace.rs`.
+//! `connecting.rs` and `pace.rs`.
+
+mod connecting;
+mod pace;
 
 use std::time::Duration;
 
-use super::pace::Pace;
 use crate::config::{Limits, Reconnect};
 use crate::error::{Class, Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::time::Time;
 use crate::upstream::{Failed, InFlight, Upstream, UpstreamStats, Which};
+use pace::Pace;
 
 pub(super) struct Model {
     pub(super) lines: Vec<Line>,
@@ -23,6 +26,7 @@ pub(super) struct Model {
     begun: usize,
     /// A request could not even wait, or the program wants a connection; and none was begun since, nor has room.
     is_asked_for: bool,
+    is_draining: bool,
     limits: Limits,
     wait: Duration,
     pace: Pace,
@@ -72,6 +76,7 @@ impl Model {
             first: upstream.connections.first,
             begun: 0,
             is_asked_for: false,
+            is_draining: false,
             limits,
             wait,
             pace: Pace::new(reconnect, upstream.connections.max - 1),
@@ -120,69 +125,9 @@ impl Model {
         }
     }
 
-    /// The service connects this member: it must be one that is wanted, and not before its time can have come.
-    pub(super) fn connects(&mut self, now: Time, member: u32) {
-        let next = self.next_connect();
-        assert!(next.is_some_and(|(from, _)| from <= now), "not now");
-        let is_absent = |line: &Line| matches!(line.state, State::Absent);
-        let (warm, others) = self.lines.split_at(self.warm);
-        let is_warm = (member as usize) < self.warm;
-        assert_eq!(
-            is_warm,
-            warm.iter().any(is_absent),
-            "the warm ones come first"
-        );
-        assert!(is_warm || others.iter().any(is_absent));
-        let line = &mut self.lines[member as usize];
-        assert!(
-            matches!(line.state, State::Absent),
-            "{member} has a connection"
-        );
-        line.state = State::Connecting;
-        line.begun_after = self.pace.failures;
-        self.pace.begun(now);
-        self.begun = self.first.min(self.begun + 1);
-        self.is_asked_for = false;
-    }
-
-    pub(super) fn retry_now(&mut self) {
-        self.pace.forget_pause();
-        let none_stands = self.count(|state| matches!(state, State::Open { .. })) == 0;
-        self.is_asked_for |= none_stands;
-    }
-
-    pub(super) fn connected(&mut self, now: Time, member: usize) {
-        self.lines[member].state = State::Open { served: false };
-        self.stats.connects += 1;
-        self.pace.connected(now);
-        self.heed_room();
-    }
-
     /// Where there is room now, nobody needs a connection for who was turned away.
     fn heed_room(&mut self) {
         self.is_asked_for &= !self.lines.iter().any(|line| self.room(line).is_some());
-    }
-
-    /// Whether any is to be connected: the first ones, a warm one, or one for somebody who waits and whom nobody serves.
-    fn is_wanted(&self) -> bool {
-        let is_absent = |line: &Line| matches!(line.state, State::Absent);
-        let serves = |line: &Line| self.room(line).is_some();
-        let connecting = self.count(|state| matches!(state, State::Connecting));
-        let asking = self.waiting.len().max(usize::from(self.is_asked_for));
-        let is_asked = asking > connecting && !self.lines.iter().any(serves);
-        let is_missing = self.lines.iter().any(is_absent);
-        let lacks_warm = self.lines[..self.warm].iter().any(is_absent);
-        is_missing && (self.begun < self.first || lacks_warm || is_asked)
-    }
-
-    /// Between which times the next is connected, if any is.
-    pub(super) fn next_connect(&self) -> Option<(Time, Time)> {
-        let open = self.count(|state| matches!(state, State::Open { .. }));
-        let connecting = self.count(|state| matches!(state, State::Connecting));
-        let is_first = self.begun < self.first;
-        self.pace
-            .next(open, connecting, is_first)
-            .filter(|_| self.is_wanted())
     }
 
     /// The request that a frame answers: the oldest, or the one of its id; not before a byte of it was written.
@@ -280,6 +225,15 @@ impl Model {
             let waiting = self.waiting.drain(..);
             failed.extend(waiting.map(|it| (it.request, it.tag, error)));
         }
+    }
+
+    /// Nothing new is begun: those that wait fail, when no connection is left for them.
+    pub(super) fn drained(&mut self) -> Vec<Failed> {
+        self.is_draining = true;
+        let may_serve = self.lines.iter().any(|line| !line.is_absent());
+        let error = Error::new(Phase::Connect, Source::ShuttingDown);
+        let waiting = self.waiting.extract_if(.., |_| !may_serve);
+        waiting.map(|it| (it.request, it.tag, error)).collect()
     }
 
     /// Those whose waiting is over.

@@ -71,6 +71,7 @@ impl Service {
     pub(crate) fn next_connect(&self) -> Time {
         let is_first = self.firsts_left > 0;
         match is_first || self.is_any_wanted() {
+            _ if self.is_draining => Time::NEVER,
             true => {
                 let (open, connecting) = (self.stats.open, self.stats.connecting);
                 self.outage.next(open, connecting, is_first)

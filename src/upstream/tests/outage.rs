@@ -170,7 +170,7 @@ fn moments_that_nobody_uses_pass_and_are_not_made_up_for() {
 
 fn connected_on_demand(connections: std::ops::RangeInclusive<usize>) -> Service {
     let upstream = Upstream::new("peer:1").connections(connections);
-    Service::new(upstream, &Config::default())
+    Service::new(upstream.tell_state(), &Config::default())
 }
 
 /// As when each of fifty requests had a connection made of its own, which came when all had been served.
