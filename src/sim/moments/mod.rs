@@ -8,6 +8,7 @@ mod draining;
 mod links;
 mod names;
 mod no_longer_wanted;
+mod returning;
 mod stalls;
 mod storage;
 mod taken_for_another;
