@@ -4,6 +4,7 @@
 //! peer have acted on the request ([`Sent`]), and what was the cause ([`Source`]). It is a small `Copy` value, latched
 //! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
 
+mod again;
 mod source;
 mod words;
 
