@@ -6,6 +6,8 @@
 
 mod again;
 mod source;
+#[cfg(test)]
+pub(crate) mod table;
 mod words;
 
 pub use source::{Limit, ResolveError, Source};
