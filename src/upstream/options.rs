@@ -24,6 +24,7 @@ pub struct Upstream {
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) tells_state: bool,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -66,6 +67,7 @@ impl Upstream {
             depth: 1,
             matched_by_id: false,
             timeouts: None,
+            tells_state: false,
         }
     }
 
@@ -119,6 +121,15 @@ impl Upstream {
     /// Timeouts of its connections and requests, where they differ from the client's.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
         self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
+    /// [`Event::BreakerOpen`](crate::Event::BreakerOpen) and [`Event::BreakerClosed`](crate::Event::BreakerClosed), of
+    /// each kind at most one that is not pulled. Default: not told, and a program gets the ends of its requests alone;
+    /// [`Client::upstream_stats`](crate::Client::upstream_stats) says how things stand.
+    pub fn tell_state(mut self) -> Upstream {
+        self.tells_state = true;
         self
     }
 
