@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Phase};
 use crate::event::{Event, Frame};
 use crate::net::{Net, Resolve, SystemResolver};
+use crate::stats::Stats;
 
 /// A TCP client: connections and upstreams over one poll loop.
 ///
@@ -95,6 +96,12 @@ impl Client {
     }
 
     // Getters.
+
+    /// What came of everything so far, and how full each bound is. Counting is always on; making this copy looks at each
+    /// upstream and each connection. What an upstream says of itself is [`Client::upstream_stats`].
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
 
     /// Connections at present, those being made and those being closed included.
     pub fn connections(&self) -> usize {

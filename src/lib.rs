@@ -59,6 +59,7 @@ pub mod server;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod socket_options;
+mod stats;
 mod time;
 mod upstream;
 pub mod wheel;
@@ -72,6 +73,7 @@ pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use socket_options::{Keepalive, SocketOptions};
+pub use stats::{Failures, Gauge, Stats};
 pub use upstream::{Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::counts::Counts;
 use super::drain::Drain;
 use super::listen::Listeners;
 use super::remote::{Mailbox, Remote};
@@ -73,6 +74,7 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) in_call: bool,
     /// An upstream wants a connection for which there was no slot.
     pub(super) lacks_slots: bool,
+    pub(super) counts: Counts,
     /// Once it is being drained, for good.
     pub(super) drain: Option<Box<Drain>>,
 }
@@ -110,6 +112,7 @@ impl<K: Kernel> Core<K> {
             remote,
             in_call: false,
             lacks_slots: false,
+            counts: Counts::default(),
             drain: None,
         }
     }

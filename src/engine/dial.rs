@@ -232,6 +232,7 @@ impl<K: Kernel> Core<K> {
 
     fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
         let now = self.now;
+        self.counts.connects += 1;
         let slot = &mut self.slots[index as usize];
         slot.conn.handle_connected(now);
         if let Some(name) = slot.name.take() {

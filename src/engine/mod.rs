@@ -8,6 +8,7 @@
 pub(crate) mod check;
 mod commands;
 mod core;
+mod counts;
 mod dial;
 mod drain;
 mod expire;

@@ -220,6 +220,11 @@ impl Service {
         }
     }
 
+    /// Requests that its connections can carry.
+    pub(crate) fn in_flight_max(&self) -> usize {
+        self.options.connections.max * self.options.depth
+    }
+
     /// Offers the member by its load, unless it may take nothing.
     fn place(&mut self, member: u32) {
         let it = &self.members[member as usize];

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["errno", "time", "socket_options"],
     &["error"],
     &["wheel", "frame", "event", "kernel"],
-    &["config", "buffer"],
+    &["config", "buffer", "stats"],
     &["net", "conn", "names"],
     &["upstream"],
     &["engine"],
