@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Phase};
 use crate::event::{Event, Frame};
 use crate::net::{Net, Resolve, SystemResolver};
+use crate::observer::Observer;
 use crate::stats::Stats;
 
 /// A TCP client: connections and upstreams over one poll loop.
@@ -93,6 +94,13 @@ impl Client {
     /// The payload of a frame, or `None` when it was given up.
     pub fn try_bytes(&self, frame: &Frame) -> Option<&[u8]> {
         self.engine.bytes(frame)
+    }
+
+    /// Has an observer told of what happens from now on, instead of the one before; `None`: nobody. It is called within
+    /// a turn, and within the calls that make requests; it cannot reach the client. There is an example in
+    /// `docs/embedding.md`.
+    pub fn observe(&mut self, observer: Option<Box<dyn Observer + Send>>) {
+        self.engine.core.observe(observer);
     }
 
     // Getters.

@@ -4,7 +4,7 @@
 
 use super::Engine;
 use super::core::Core;
-use crate::error::{Error, Phase, Source};
+use crate::error::{Error, Source};
 use crate::kernel::Kernel;
 use crate::stats::{Failures, Gauge, Stats};
 
@@ -31,9 +31,9 @@ impl Counts {
 
     /// A connection has ended, or was never made.
     pub(super) fn ended(&mut self, error: &Error) {
-        match error.phase {
-            Phase::Resolve | Phase::Connect | Phase::Handshake => self.connect_failures.add(error),
-            _ => self.losses.add(error),
+        match error.phase.is_before_it_stands() {
+            true => self.connect_failures.add(error),
+            false => self.losses.add(error),
         }
     }
 }

@@ -15,6 +15,7 @@ mod expire;
 mod flush;
 mod getters;
 mod inbox;
+mod lines;
 mod listen;
 mod members;
 mod pump;
@@ -22,6 +23,7 @@ mod remote;
 mod requests;
 mod settle;
 mod slot;
+mod watch;
 
 use std::time::Duration;
 

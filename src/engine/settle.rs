@@ -100,9 +100,7 @@ impl<K: Kernel> Core<K> {
         if let Some(drain) = &mut self.drain {
             drain.handle_ended();
         }
-        if let Some(error) = &error {
-            self.counts.ended(error);
-        }
+        self.note_ended(index, error);
         let slot = &self.slots[index as usize];
         let connection = slot.id;
         match slot.owner {
