@@ -64,7 +64,7 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Config, Deadline, Limits, Lookups, Peek, Reconnect, Timeouts};
+pub use config::{Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, Timeouts};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};
@@ -72,7 +72,7 @@ pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use upstream::{Connections, Upstream, UpstreamStats};
+pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
 #[cfg(doctest)]

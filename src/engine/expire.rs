@@ -113,8 +113,10 @@ impl<K: Kernel> Core<K> {
 
     fn expire_service(&mut self, service: u32) {
         let mut failed = self.take_failed();
-        self.services[service as usize].handle_timeout(self.now, &mut failed);
+        let random = self.kernel.random();
+        self.services[service as usize].handle_timeout(self.now, random, &mut failed);
         self.tell_failed(failed);
+        self.tell_changes(service);
         self.connect_members(service);
     }
 }

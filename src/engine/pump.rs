@@ -141,6 +141,9 @@ impl<K: Kernel> Engine<K> {
             return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
+        if !request.is_tombstone {
+            it.handle_answered(core.now, request.request);
+        }
         if !request.is_tombstone && !core.remote.awaits(request.request) {
             slot.unpulled += 1;
             let (request, tag) = (request.request, request.tag);
@@ -180,6 +183,10 @@ impl<K: Kernel> Core<K> {
             return self.end_unsolicited(index);
         };
         slot.conn.handle_reply(self.now, it.awaits(member));
+        if !request.is_tombstone {
+            // One that was too long is an answer all the same: nothing is wrong with the way to the peer.
+            it.handle_answered(self.now, request.request);
+        }
         // Nobody will pull it, and its buffer is to be given back.
         self.push_pulled(index);
         if !request.is_tombstone {
@@ -195,6 +202,7 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].is_forsaken(member) {
             self.slots[index as usize].conn.abort(Source::Deadline);
         }
+        self.tell_changes(service);
         if self.services[service as usize].has_waiting() {
             self.serve_waiting(service);
         }
