@@ -10,6 +10,7 @@ use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
+use crate::time::Time;
 use crate::upstream::Which;
 
 impl<K: Kernel> Core<K> {
@@ -27,6 +28,9 @@ impl<K: Kernel> Core<K> {
     fn expire_connection(&mut self, index: u32) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
+        if let Some(until) = slot.paused_until {
+            return self.expire_paused(index, until);
+        }
         if slot.is_stalled && !slot.in_ready {
             return self.expire_held_back(index);
         }
@@ -72,6 +76,20 @@ impl<K: Kernel> Core<K> {
             let timer = self.slots[index as usize].timer;
             self.wheel.schedule(timer, tick_of(next, self.now));
         }
+    }
+
+    /// A connection that is not read because frames come faster than they may: it is read again when the next may come.
+    /// Until then only deadlines of requests pass.
+    fn expire_paused(&mut self, index: u32, until: Time) {
+        let slot = &mut self.slots[index as usize];
+        if until <= self.now {
+            slot.resume(self.now);
+            return self.push_ready(index);
+        }
+        if let Owner::Service { service, member } = slot.owner {
+            self.expire_requests(index, service, member, Which::All);
+        }
+        self.settle(index);
     }
 
     /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was

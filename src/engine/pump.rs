@@ -36,9 +36,15 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
+            if !buffer.unparsed().is_empty() && slot.holds_back(self.core.now) {
+                return false;
+            }
             let Some(cut) = slot.conn.poll_frame(buffer) else {
                 return true;
             };
+            if let Some(frames) = &mut slot.frames {
+                frames.take(self.core.now);
+            }
             quota.frames -= 1;
             self.hand_on(index, cut);
         }

@@ -10,6 +10,7 @@ use crate::event::RequestId;
 use crate::time::Time;
 use crate::upstream::breaker::{BreakerState, End, Happened};
 use crate::upstream::changes::Change;
+use crate::upstream::rate::Bucket;
 
 impl Service {
     /// Whether a request may be made now.
@@ -41,6 +42,12 @@ impl Service {
             rate.give_back();
         }
         self.heed_given_up(now, request);
+    }
+
+    /// The bound on what comes in on one connection: a tenth of a second's worth may come at once.
+    pub(crate) fn frames_in(&self) -> Option<Bucket> {
+        let of = |n: u32| Bucket::new(n, (n / 10).max(1));
+        self.options.frames_per_second.map(of)
     }
 
     /// Requests that may be in flight at a time.
