@@ -14,6 +14,7 @@ mod admission;
 #[cfg(test)]
 mod check;
 mod connecting;
+mod draining;
 mod requests;
 
 use super::Upstream;
@@ -73,6 +74,10 @@ pub(crate) struct Service {
     circuit: Circuit,
     rate: Option<Bucket>,
     changes: Changes,
+    /// Nothing new is begun.
+    is_draining: bool,
+    /// It was told that nobody waits any more.
+    all_served: bool,
     stats: UpstreamStats,
 }
 
@@ -98,6 +103,8 @@ impl Service {
             rate: options
                 .rate
                 .map(|rate| Bucket::new(rate.requests_per_second, rate.burst)),
+            is_draining: false,
+            all_served: false,
             stats: UpstreamStats::default(),
             timeouts: options.timeouts.unwrap_or(config.timeouts),
             reconnect: config.reconnect,

@@ -100,6 +100,7 @@ impl Run {
 
     /// An event of the client.
     pub(super) fn told(&mut self, event: &Event) {
+        assert!(!self.is_drained, "after the end: {event:?}");
         match *event {
             Event::Reply {
                 request,
@@ -130,6 +131,8 @@ impl Run {
             Event::BreakerClosed { upstream } => {
                 assert!(self.open_breakers.remove(&upstream), "it was not open");
             }
+            Event::Draining { left } => assert!(left > 0, "then it has ended"),
+            Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}
             _ => self.told_of_stream(event),
         }
@@ -314,7 +317,7 @@ impl Run {
     /// with what lay behind its answer.
     pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
         let is_late = match error.source {
-            Source::Deadline | Source::Eof => true,
+            Source::Deadline | Source::Eof | Source::ShuttingDown => true,
             Source::Timeout(_) => error.phase == Phase::Read,
             Source::Os(errno) => RESETS.contains(&errno),
             _ => false,
