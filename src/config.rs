@@ -6,6 +6,7 @@
 mod limits;
 mod lookups;
 mod reconnect;
+mod request;
 mod timeouts;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use limits::Limits;
 pub use lookups::Lookups;
 pub use reconnect::Reconnect;
+pub use request::RequestOptions;
 pub use timeouts::Timeouts;
 
 use crate::error::{Error, Phase, Source};
