@@ -321,10 +321,42 @@ impl Run {
         );
     }
 
+    /// Nothing new is begun; who waits is served by what stands or is being made, or fails.
+    fn drain(&mut self) {
+        self.service.drain();
+        for member in 0..self.model.lines.len() {
+            self.check_drained();
+            self.connected(member);
+        }
+        self.check_drained();
+    }
+
+    fn check_drained(&mut self) {
+        let mut failed = Vec::new();
+        self.service.fail_unserved(&mut failed);
+        assert_eq!(failed, self.model.drained());
+        assert_eq!(self.service.poll_connect(self.now), None);
+        for (member, line) in self.model.lines.iter().enumerate() {
+            let is_done = self.model.waiting.is_empty() && !line.awaits(self.model.has_ids);
+            assert_eq!(self.service.is_done_with(member as u32), is_done);
+        }
+    }
+
     /// All connections are lost, and none is made again: then no request is left, and no id.
     fn end(&mut self) {
+        let drains = self.requests % 2 == 1;
+        if drains {
+            self.drain();
+        }
         for member in 0..self.model.lines.len() {
             self.close(member, u64::MAX, Error::new(Phase::Read, Source::Os(104)));
+            if drains {
+                self.check_drained();
+            }
+        }
+        if drains {
+            self.check();
+            assert_eq!(self.service.stats().waiting, 0, "for whom?");
         }
         self.pass_time(1 << 20);
         self.pass_timeout();

@@ -38,6 +38,8 @@ pub(super) struct Options {
     pub(super) stall_nanos: RangeInclusive<u64>,
     /// Nothing in this run may keep a request from being answered.
     pub(super) is_benign: bool,
+    /// The program ends in the midst of the storm, by a drain that may take so long.
+    pub(super) drained_after: Option<Duration>,
 }
 
 /// An upstream of the client, and its server.
@@ -148,6 +150,10 @@ impl Options {
                 false => pick(random, &[0, 50, 300]) as u32,
             }),
             is_benign,
+            drained_after: random.happens(Chance(150)).then(|| {
+                let millis = pick(random, &[0, 1, 30, 300, 30_000]);
+                Duration::from_millis(millis as u64)
+            }),
         }
     }
 
