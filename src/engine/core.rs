@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::counts::Counts;
 use super::drain::Drain;
+use super::lines::Lines;
 use super::listen::Listeners;
 use super::members::Turns;
 use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
+use super::watch::Watch;
 use crate::buffer::Pool;
 use crate::config::{Config, Timeouts};
 use crate::conn::{Conn, Profile};
@@ -75,6 +78,11 @@ pub(crate) struct Core<K: Kernel> {
     /// Connections being made, the program's own among them.
     pub(super) connecting: usize,
     pub(super) turns: Turns,
+    pub(super) counts: Counts,
+    /// What is written to the log of each upstream, and of the loop itself.
+    pub(super) service_lines: Vec<Lines>,
+    pub(super) lines: Lines,
+    pub(super) watch: Watch,
     /// Once it is being drained, for good.
     pub(super) drain: Option<Box<Drain>>,
 }
@@ -113,6 +121,10 @@ impl<K: Kernel> Core<K> {
             in_call: false,
             connecting: 0,
             turns: Turns::default(),
+            counts: Counts::default(),
+            service_lines: Vec::new(),
+            lines: Lines::default(),
+            watch: Watch::default(),
             drain: None,
         }
     }
@@ -139,7 +151,7 @@ impl<K: Kernel> Core<K> {
             index,
         };
         let timer = self.wheel.insert(TimerOwner::Connection(index));
-        entry.insert(Slot::new(id, conn(), owner, timer));
+        entry.insert(Slot::new(id, conn(), owner, timer, self.now));
         Ok(index)
     }
 

@@ -13,7 +13,7 @@ use super::input::Input;
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Which};
+use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 
 /// One input of the target `service`.
@@ -109,6 +109,7 @@ impl Run {
             request,
             tag,
             deadline,
+            again: Again::new(false),
             range: line.queued..line.queued + bytes as u64,
             is_tombstone: false,
         };
@@ -125,8 +126,14 @@ impl Run {
             let bytes = payload.len();
             self.service.waiter_served();
             let served = self.model.waiting.remove(0);
-            assert_eq!(served.request, waiter.request, "first in, first out");
-            self.assign(member, waiter.request, waiter.tag, waiter.deadline, bytes);
+            assert_eq!(served.request, waiter.asked.request, "first in, first out");
+            let Asked {
+                request,
+                tag,
+                deadline,
+                ..
+            } = waiter.asked;
+            self.assign(member, request, tag, deadline, bytes);
         }
     }
 
@@ -243,7 +250,7 @@ impl Run {
 
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
-        self.service.handle_timeout(self.now, &mut failed);
+        self.service.handle_timeout(self.now, 0, &mut failed);
         assert_eq!(failed, self.model.give_up(self.now));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
@@ -257,7 +264,7 @@ impl Run {
         let waiter = self
             .service
             .waiter()
-            .map(|(waiter, payload)| (waiter.request, payload));
+            .map(|(waiter, payload)| (waiter.asked.request, payload));
         let first = self.model.waiting.first();
         assert_eq!(
             waiter,

@@ -11,6 +11,7 @@
 //! fails and there is none left, standing or being made, the upstream is *down*: the waiting fail with it at once,
 //! nothing sent.
 
+mod admission;
 #[cfg(test)]
 mod check;
 mod connecting;
@@ -19,10 +20,12 @@ mod requests;
 
 use super::Upstream;
 use super::balance::Balance;
+use super::breaker::Circuit;
 use super::changes::{Change, Changes};
 use super::ids::Ids;
 use super::outage::{Failure, Outage};
 use super::pipeline::{Pipeline, Progress};
+use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
 use crate::config::{Config, Timeouts};
@@ -70,6 +73,8 @@ pub(crate) struct Service {
     pub(super) ids: Ids,
     /// Connections that are still to be begun because the upstream was added.
     firsts_left: usize,
+    circuit: Circuit,
+    rate: Option<Bucket>,
     changes: Changes,
     /// Nothing new is begun.
     is_draining: bool,
@@ -101,6 +106,10 @@ impl Service {
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             firsts_left: options.connections.first,
             changes: Changes::new(options.tells_state),
+            circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
+            rate: options
+                .rate
+                .map(|rate| Bucket::new(rate.requests_per_second, rate.burst)),
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
@@ -132,6 +141,7 @@ impl Service {
         self.stats.connects += 1;
         self.outage.handle_connected(now);
         self.changes.put(Change::Up);
+        self.heed_connected(now);
         self.place(member);
     }
 
@@ -153,6 +163,7 @@ impl Service {
         error: Error,
         failed: &mut Vec<Failed>,
     ) {
+        let failed_before = failed.len();
         let is_failure = match self.members[member as usize].state {
             State::Open { served, .. } => {
                 self.stats.open -= 1;
@@ -193,6 +204,9 @@ impl Service {
         if was_connecting && self.stats.open == 0 && self.stats.connecting == 0 {
             self.go_down(error, failed);
         }
+        // Other bits than those of the pause above.
+        let random = random.rotate_left(32);
+        self.heed_loss(now, random, !was_connecting, error, failed, failed_before);
     }
 
     /// An attempt has failed, and there is nothing else to hope for.
@@ -203,8 +217,8 @@ impl Service {
         self.changes.put(Change::Down { error, retry_at });
         let error = error.of_request(error.phase, Sent::No);
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.tag);
-            failed.push((waiter.request, waiter.tag, error));
+            self.ids.forget(waiter.asked.tag);
+            failed.push((waiter.asked.request, waiter.asked.tag, error));
         });
     }
 
@@ -220,11 +234,21 @@ impl Service {
         self.changes.poll()
     }
 
+    /// The same, for a log: whether the program asked or not, and whatever it has pulled.
+    pub(crate) fn poll_noted(&mut self) -> Option<Change> {
+        self.changes.poll_noted()
+    }
+
     // Getters.
+
+    pub(crate) fn target(&self) -> &str {
+        &self.options.target
+    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
+            breaker: self.circuit.state(),
             ..self.stats
         }
     }

@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::{Run, micros};
-use crate::config::{Config, Limits, Reconnect, Timeouts};
+use crate::config::{Breaker, Config, Limits, Reconnect, Timeouts};
 use crate::frame::Framing;
 use crate::fuzz::input::Input;
 use crate::time::Time;
@@ -48,6 +48,7 @@ impl Run {
             timeouts,
             limits,
             reconnect,
+            breaker: Breaker::off(),
             ..Config::default()
         };
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);

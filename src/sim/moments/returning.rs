@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Bench, failed, ms};
-use crate::config::Config;
+use crate::config::{Breaker, Config};
 use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
@@ -225,7 +225,10 @@ fn states(bench: &mut Bench, time: Duration) -> Vec<&'static str> {
 
 #[test]
 fn it_is_told_once_that_an_upstream_is_down_and_once_that_it_is_up() {
-    let mut bench = Bench::new(Config::default());
+    let mut bench = Bench::new(Config {
+        breaker: Breaker::off(),
+        ..Config::default()
+    });
     let upstream = Upstream::new(bench.at.to_string()).connections(3..=3);
     let upstream = bench.engine.core.add(upstream.tell_state()).unwrap();
     assert_eq!(states(&mut bench, ms(10)), ["up"]);

@@ -8,10 +8,12 @@ use super::host::Host;
 use super::run::Run;
 use super::wire::Left;
 use crate::engine::{Outcome as Answer, Submission};
+use crate::error::table::is_listed;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
+use crate::upstream::BreakerState;
 
 /// What a kernel says of a connection that its peer has reset.
 pub(super) const RESETS: [i32; 2] = [libc::ECONNRESET, libc::EPIPE];
@@ -24,6 +26,8 @@ pub(super) struct Asked {
     pub(super) bytes: usize,
     /// Where it is known: not of what came through the mailbox.
     pub(super) request: Option<RequestId>,
+    /// The program took it back, and that ended it.
+    pub(super) is_cancelled: bool,
     pub(super) ended: Option<Result<(), Error>>,
 }
 
@@ -49,7 +53,7 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                assert!(error.is_full(), "{error}");
+                assert!(error.is_full() || self.is_refused(party, &error), "{error}");
                 (None, Some(Err(error)))
             }
         };
@@ -60,8 +64,44 @@ impl Run {
             deadline,
             bytes,
             request,
+            is_cancelled: false,
             ended,
         });
+    }
+
+    /// Whether it is an open breaker that fails a request; it must be open then.
+    pub(super) fn is_refused(&self, party: usize, error: &Error) -> bool {
+        let is_refused = matches!(error.source, Source::BreakerOpen { .. });
+        let stats = self.client.core.upstream_stats(self.upstreams[party]);
+        let state = stats.map(|stats| stats.breaker);
+        assert!(
+            !is_refused || state != Some(BreakerState::Closed),
+            "{error}"
+        );
+        is_refused
+    }
+
+    /// Takes a request back, now and then: one that has ended is not taken back, and its end was told or will be.
+    pub(super) fn cancel_some(&mut self) {
+        if self.asked.is_empty() || !self.whims.happens(self.options.cancels) {
+            return;
+        }
+        let newest = self.asked.len() as u64 - 1;
+        let tag = self.whims.within(newest.saturating_sub(20)..=newest) as usize;
+        let Some(request) = self.asked[tag].request else {
+            return;
+        };
+        let is_cancelled = self.client.core.cancel(request);
+        self.world.note(&format!("cancel {tag}: {is_cancelled}"));
+        let is_told = |event: &Event| event.ends(request);
+        let has_ended =
+            self.asked[tag].ended.is_some() || self.client.core.events.iter().any(is_told);
+        assert!(has_ended, "{tag} was taken back and goes on");
+        self.asked[tag].is_cancelled |= is_cancelled;
+        assert!(
+            !self.client.core.cancel(request),
+            "{tag} is taken back again"
+        );
     }
 
     fn submit(
@@ -76,7 +116,7 @@ impl Run {
             upstream: self.upstreams[party],
             payload,
             deadline: Some(until),
-            tag,
+            terms: tag.into(),
             reply_to: is_told_apart.then(|| self.answers.0.clone()),
         })?;
         if wakes {
@@ -112,6 +152,12 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            Event::BreakerOpen { upstream, .. } => {
+                assert!(self.open_breakers.insert(upstream), "it is open already");
+            }
+            Event::BreakerClosed { upstream } => {
+                assert!(self.open_breakers.remove(&upstream), "it was not open");
+            }
             Event::Draining { left } => assert!(left > 0, "then it has ended"),
             Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}
@@ -216,6 +262,8 @@ impl Run {
         let asked = &mut self.asked[tag as usize];
         assert_eq!(asked.ended, None, "request {tag} ended twice");
         asked.ended = Some(how);
+        let is_cancel = how.is_err_and(|error| error.source == Source::Cancelled);
+        assert_eq!(is_cancel, asked.is_cancelled, "{tag} ended with {how:?}");
         self.open -= 1;
         let late = now.since(asked.deadline.max(prompt_from));
         let late_max = self.options.late_max();
@@ -223,6 +271,7 @@ impl Run {
         match how {
             Ok(()) => assert!(self.may_be_told(tag), "{tag} is over the limit"),
             Err(error) => {
+                assert!(is_listed(&error), "{tag}: not in docs/errors.md: {error}");
                 self.is_not_early(tag, &error);
                 self.is_true(tag, &error);
             }

@@ -2,7 +2,7 @@
 //! checked as they end. Then the weather clears, and everything must end, be served again, and be
 //! given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) options: Options,
     pub(super) world: World,
     pub(super) random: Random,
+    /// What the program wants that no host has to do with.
+    pub(super) whims: Random,
     pub(super) client: SimEngine,
     /// Of each party, its server; after them that of the raw connections.
     pub(super) hosts: Vec<Host>,
@@ -42,6 +44,8 @@ pub(super) struct Run {
     /// Of each connection: its last reply's place, and its pushes so far.
     pub(super) answered: BTreeMap<ConnectionId, u64>,
     pub(super) pushes: BTreeMap<ConnectionId, Vec<u64>>,
+    /// As far as the program was told.
+    pub(super) open_breakers: BTreeSet<UpstreamId>,
     pub(super) streams: BTreeMap<ConnectionId, Stream>,
     pub(super) streams_made: u64,
     /// What was pulled in this turn, and the bytes it must have until the next.
@@ -70,6 +74,7 @@ pub(super) struct Outcome {
 impl Run {
     pub(super) fn new(options: Options, weather: Weather) -> Run {
         let mut random = Random::new(!weather.seed());
+        let whims = Random::new(weather.seed().rotate_left(32) ^ 0x5eed);
         let mut world = World::under(weather);
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
         let mut client = world.engine(options.client.clone());
@@ -102,6 +107,7 @@ impl Run {
             options,
             world,
             random,
+            whims,
             client,
             hosts,
             upstreams,
@@ -110,6 +116,7 @@ impl Run {
             wire: Wire::default(),
             answered: BTreeMap::new(),
             pushes: BTreeMap::new(),
+            open_breakers: BTreeSet::new(),
             streams: BTreeMap::new(),
             streams_made: 0,
             held: Vec::new(),
@@ -171,6 +178,7 @@ impl Run {
                 let pause = self.random.within(self.options.pause_nanos.clone());
                 next_burst = self.world.now().after(Duration::from_nanos(pause));
             }
+            self.cancel_some();
             self.round(next_burst);
         }
     }
@@ -318,6 +326,7 @@ fn upstream(party: &Party, target: String) -> Upstream {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
     let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let upstream = upstream.tell_state();
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),

@@ -97,7 +97,10 @@ impl Service {
             return true;
         }
         let asking = self.waiting.len().max(usize::from(self.is_asked_for));
-        !self.absent.others.is_empty()
+        // Where as many are in flight as may be, another connection could take nothing.
+        let may_take = self.stats.in_flight < self.in_flight_max();
+        may_take
+            && !self.absent.others.is_empty()
             && asking > self.stats.connecting
             && self.balance.least().is_none()
     }
