@@ -3,6 +3,7 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod heartbeat;
 mod limits;
 mod lookups;
 mod reconnect;
@@ -10,6 +11,7 @@ mod timeouts;
 
 use std::time::{Duration, Instant};
 
+pub use heartbeat::{Expect, Heartbeat};
 pub use limits::Limits;
 pub use lookups::Lookups;
 pub use reconnect::Reconnect;

@@ -21,6 +21,9 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         upstream.validate()?;
         self.check(&upstream.framing)?;
+        if let Some(heartbeat) = &upstream.heartbeat {
+            self.check_size(&heartbeat.payload)?;
+        }
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
         if upstream.connections.first > free {
@@ -66,6 +69,7 @@ impl<K: Kernel> Core<K> {
                 self.lacks_slots = true;
                 break;
             };
+            self.watch(index, service);
             self.services[service as usize].handle_connecting(member, index);
             self.look_up(index, &target);
         }

@@ -12,6 +12,7 @@ mod dial;
 mod expire;
 mod flush;
 mod getters;
+mod heartbeat;
 mod inbox;
 mod listen;
 mod members;

@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod check;
 mod connecting;
+mod heartbeats;
 mod requests;
 
 use super::Upstream;
@@ -27,6 +28,7 @@ use crate::config::{Config, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+pub(crate) use heartbeats::Verdict;
 
 #[derive(Debug)]
 enum State {
