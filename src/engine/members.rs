@@ -20,6 +20,9 @@ impl<K: Kernel> Core<K> {
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         upstream.validate()?;
+        if let Some(timeouts) = &upstream.timeouts {
+            self.config.validate_kernels(timeouts)?;
+        }
         self.check(&upstream.framing)?;
         if let Some(heartbeat) = &upstream.heartbeat {
             self.check_size(&heartbeat.payload)?;
