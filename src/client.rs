@@ -3,6 +3,7 @@
 //! A [`Client`] is one loop on one thread. The program asks (`connect`, `send`, `add`, `request`), lets the loop
 //! [`turn`](Client::turn), and pulls [`Event`]s. Nothing is called back, nothing blocks but `turn`.
 
+mod drain;
 mod raw;
 mod split;
 mod upstreams;

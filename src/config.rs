@@ -63,14 +63,14 @@ pub enum Peek {
     Never,
 }
 
-/// The absolute end of a request, whatever phase it is in.
+/// The absolute end of a request, whatever phase it is in, or of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// So long after the request is made.
+    /// So long after the request is made, or the drain is begun.
     After(Duration),
     /// At that instant.
     At(Instant),
-    /// After `Timeouts::request`.
+    /// After `Timeouts::request`; a drain, after `Timeouts::drain`.
     Standard,
 }
 

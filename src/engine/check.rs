@@ -129,6 +129,7 @@ impl<K: Kernel> Engine<K> {
             );
         }
         let owners = core.slots.len() + core.services.len() + core.listeners.len();
+        let owners = owners + usize::from(core.drain.is_some());
         assert_eq!(core.wheel.len(), owners, "entries in the wheel");
     }
 

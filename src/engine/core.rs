@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::drain::Drain;
 use super::listen::Listeners;
 use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
@@ -32,6 +33,7 @@ pub(super) enum TimerOwner {
     Connection(u32),
     Service(u32),
     Listener(u32),
+    Drain,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) in_call: bool,
     /// An upstream wants a connection for which there was no slot.
     pub(super) lacks_slots: bool,
+    /// Once it is being drained, for good.
+    pub(super) drain: Option<Box<Drain>>,
 }
 
 impl<K: Kernel> Core<K> {
@@ -106,6 +110,7 @@ impl<K: Kernel> Core<K> {
             remote,
             in_call: false,
             lacks_slots: false,
+            drain: None,
         }
     }
 
@@ -252,7 +257,7 @@ impl<K: Kernel> Core<K> {
         if has_more || self.listeners.any_ready() || self.wait_failed {
             return Some(Duration::ZERO);
         }
-        if self.lacks_slots && !self.pulled.is_empty() {
+        if self.lacks_slots && !self.pulled.is_empty() || self.is_to_tell_drain() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;

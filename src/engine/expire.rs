@@ -20,6 +20,7 @@ impl<K: Kernel> Core<K> {
                 TimerOwner::Connection(index) => self.expire_connection(index),
                 TimerOwner::Service(service) => self.expire_service(service),
                 TimerOwner::Listener(listener) => self.listeners.resume(listener),
+                TimerOwner::Drain => self.force_drain(),
             }
         }
     }

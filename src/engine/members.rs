@@ -19,6 +19,7 @@ use crate::upstream::{Change, Service, Upstream};
 impl<K: Kernel> Core<K> {
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        self.admits_work()?;
         upstream.validate()?;
         if let Some(timeouts) = &upstream.timeouts {
             self.config.validate_kernels(timeouts)?;
@@ -79,8 +80,11 @@ impl<K: Kernel> Core<K> {
         self.file_service(service);
     }
 
-    /// Tells what has changed in an upstream's state.
+    /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        if self.drain.is_some() {
+            return;
+        }
         let upstream = UpstreamId(service);
         while let Some(change) = self.services[service as usize].poll_change() {
             self.events.push_back(match change {
@@ -119,6 +123,7 @@ impl<K: Kernel> Core<K> {
     /// Files an upstream's nearest deadline. A connect that is due and cannot be made, for want of slots, is tried again
     /// when a slot is given up.
     pub(super) fn file_service(&mut self, service: u32) {
+        self.drain_service(service);
         let (timer, it) = (
             self.service_timers[service as usize],
             &self.services[service as usize],

@@ -9,6 +9,7 @@ pub(crate) mod check;
 mod commands;
 mod core;
 mod dial;
+mod drain;
 mod expire;
 mod flush;
 mod getters;
@@ -92,6 +93,7 @@ impl<K: Kernel> Engine<K> {
         self.core.flush_at(self.core.now);
         self.core.expire();
         self.core.flush_at(self.core.now);
+        self.core.tell_drain();
         Ok(())
     }
 
@@ -108,6 +110,9 @@ impl<K: Kernel> Engine<K> {
         }
         if let Some((upstream, is_of_breaker)) = event.state_of() {
             self.core.state_pulled(upstream, is_of_breaker);
+        }
+        if let Event::Draining { .. } = event {
+            self.core.drain_pulled();
         }
         Some(event)
     }

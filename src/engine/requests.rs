@@ -29,6 +29,7 @@ impl<K: Kernel> Core<K> {
         tag: u64,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        self.admits_work()?;
         if payload.is_empty() {
             let why = "a request of 0 bytes; no reply could be told to answer it";
             return Err(Error::new(Phase::Write, Source::Invalid(why)));

@@ -15,6 +15,7 @@ impl<K: Kernel> Core<K> {
     /// Does what a connection wants after something happened to it.
     pub(super) fn settle(&mut self, index: u32) {
         self.heed_end(index);
+        self.wind_up(index);
         loop {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
@@ -97,6 +98,9 @@ impl<K: Kernel> Core<K> {
         }
         self.wheel.clear(slot.timer);
         self.leave_name(index, error);
+        if let Some(drain) = &mut self.drain {
+            drain.handle_ended();
+        }
         let slot = &self.slots[index as usize];
         let connection = slot.id;
         match slot.owner {
@@ -166,7 +170,7 @@ impl<K: Kernel> Core<K> {
 fn resets(error: &Error) -> bool {
     match error.source {
         Source::Timeout(_) => error.phase != Phase::Idle,
-        Source::Deadline | Source::Closed => true,
+        Source::Deadline | Source::Closed | Source::ShuttingDown => true,
         // This machine failed, and the peer must not take what it was told for all of it.
         Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
         _ => false,

@@ -9,7 +9,7 @@ mod model;
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Reconnect, Timeouts};
+use crate::config::{Breaker, Config, Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
@@ -78,6 +78,7 @@ impl Run {
             timeouts,
             limits,
             reconnect,
+            breaker: Breaker::off(),
             ..Config::default()
         };
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
@@ -273,7 +274,7 @@ impl Run {
 
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
-        self.service.handle_timeout(self.now, &mut failed);
+        self.service.handle_timeout(self.now, 0, &mut failed);
         assert_eq!(failed, self.model.give_up(self.now));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
@@ -314,10 +315,42 @@ impl Run {
         );
     }
 
+    /// Nothing new is begun; who waits is served by what stands or is being made, or fails.
+    fn drain(&mut self) {
+        self.service.drain();
+        for member in 0..self.model.lines.len() {
+            self.check_drained();
+            self.connected(member);
+        }
+        self.check_drained();
+    }
+
+    fn check_drained(&mut self) {
+        let mut failed = Vec::new();
+        self.service.fail_unserved(&mut failed);
+        assert_eq!(failed, self.model.drained());
+        assert_eq!(self.service.poll_connect(self.now), None);
+        for (member, line) in self.model.lines.iter().enumerate() {
+            let is_done = self.model.waiting.is_empty() && !line.awaits(self.model.has_ids);
+            assert_eq!(self.service.is_done_with(member as u32), is_done);
+        }
+    }
+
     /// All connections are lost, and none is made again: then no request is left, and no id.
     fn end(&mut self) {
+        let drains = self.requests % 2 == 1;
+        if drains {
+            self.drain();
+        }
         for member in 0..self.model.lines.len() {
             self.close(member, u64::MAX, Error::new(Phase::Read, Source::Os(104)));
+            if drains {
+                self.check_drained();
+            }
+        }
+        if drains {
+            self.check();
+            assert_eq!(self.service.stats().waiting, 0, "for whom?");
         }
         self.pass_time(1 << 20);
         self.pass_timeout();

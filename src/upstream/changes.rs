@@ -43,12 +43,23 @@ struct Told {
 pub(super) struct Changes {
     /// Of the connections, and of the breaker.
     kinds: [Told; 2],
+    is_asked_for: bool,
 }
 
 impl Changes {
+    /// What the program has asked to be told of, or not.
+    pub(super) fn new(is_asked_for: bool) -> Changes {
+        Changes {
+            is_asked_for,
+            ..Changes::default()
+        }
+    }
+
     /// The state has changed.
     pub(super) fn put(&mut self, change: Change) {
-        self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
+        if self.is_asked_for {
+            self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
+        }
     }
 
     /// What is to be told now.
@@ -91,7 +102,7 @@ mod tests {
 
     #[test]
     fn one_change_of_a_kind_waits_to_be_pulled_and_the_latest_follows() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(true);
         changes.put(Change::Up);
         assert_eq!(changes.poll(), Some(Change::Up));
         changes.put(DOWN);
@@ -105,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_state_that_was_left_and_come_back_to_is_not_told() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(true);
         changes.put(Change::Up);
         assert_eq!(changes.poll(), Some(Change::Up));
         changes.put(DOWN);

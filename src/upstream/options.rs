@@ -25,6 +25,7 @@ pub struct Upstream {
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) tells_state: bool,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -68,6 +69,7 @@ impl Upstream {
             matched_by_id: false,
             timeouts: None,
             heartbeat: None,
+            tells_state: false,
         }
     }
 
@@ -142,6 +144,15 @@ impl Upstream {
     /// for is: one that is not kept warm ends [`Timeouts::idle`] after its last request.
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Upstream {
         self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
+    /// [`Event::BreakerOpen`](crate::Event::BreakerOpen) and [`Event::BreakerClosed`](crate::Event::BreakerClosed), of
+    /// each kind at most one that is not pulled. Default: not told, and a program gets the ends of its requests alone;
+    /// [`Client::upstream_stats`](crate::Client::upstream_stats) says how things stand.
+    pub fn tell_state(mut self) -> Upstream {
+        self.tells_state = true;
         self
     }
 

@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod check;
 mod connecting;
+mod draining;
 mod heartbeats;
 mod requests;
 
@@ -70,6 +71,10 @@ pub(crate) struct Service {
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
     changes: Changes,
+    /// Nothing new is begun.
+    is_draining: bool,
+    /// It was told that nobody waits any more.
+    all_served: bool,
     stats: UpstreamStats,
 }
 
@@ -90,7 +95,9 @@ impl Service {
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
-            changes: Changes::default(),
+            changes: Changes::new(options.tells_state),
+            is_draining: false,
+            all_served: false,
             stats: UpstreamStats::default(),
             timeouts: options.timeouts.unwrap_or(config.timeouts),
             reconnect: config.reconnect,

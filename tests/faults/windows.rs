@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use taut::{Class, Client, Config, ConnectionId, Event, Framing, Limit, Phase, Sent, Source};
 

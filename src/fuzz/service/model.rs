@@ -22,6 +22,7 @@ pub(super) struct Model {
     begun: usize,
     /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
+    is_draining: bool,
     limits: Limits,
     wait: Duration,
     reconnect: Reconnect,
@@ -78,6 +79,7 @@ impl Model {
             first: upstream.connections.first,
             begun: 0,
             turned_away: false,
+            is_draining: false,
             limits,
             wait,
             reconnect,
@@ -161,10 +163,10 @@ impl Model {
         let serves = |line: &Line| self.room(line).is_some();
         let asking = self.waiting.len().max(usize::from(self.turned_away));
         let is_needed = asking > connecting && !self.lines.iter().any(serves);
-        if is_needed {
-            self.lines.len()
-        } else {
-            self.warm
+        match is_needed {
+            _ if self.is_draining => 0,
+            true => self.lines.len(),
+            false => self.warm,
         }
     }
 
@@ -279,6 +281,15 @@ impl Model {
             let waiting = self.waiting.drain(..);
             failed.extend(waiting.map(|it| (it.request, it.tag, error)));
         }
+    }
+
+    /// Nothing new is begun: those that wait fail, when no connection is left for them.
+    pub(super) fn drained(&mut self) -> Vec<Failed> {
+        self.is_draining = true;
+        let may_serve = self.lines.iter().any(|line| !line.is_absent());
+        let error = Error::new(Phase::Connect, Source::ShuttingDown);
+        let waiting = self.waiting.extract_if(.., |_| !may_serve);
+        waiting.map(|it| (it.request, it.tag, error)).collect()
     }
 
     /// Those whose waiting is over.

@@ -87,6 +87,7 @@ impl Run {
 
     /// An event of the client.
     pub(super) fn told(&mut self, event: &Event) {
+        assert!(!self.is_drained, "after the end: {event:?}");
         match *event {
             Event::Reply {
                 request,
@@ -111,6 +112,8 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            Event::Draining { left } => assert!(left > 0, "then it has ended"),
+            Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}
             _ => self.told_of_stream(event),
         }
@@ -295,7 +298,7 @@ impl Run {
     /// with what lay behind its answer.
     pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
         let is_late = match error.source {
-            Source::Deadline | Source::Eof => true,
+            Source::Deadline | Source::Eof | Source::ShuttingDown => true,
             Source::Timeout(_) => error.phase == Phase::Read,
             Source::Os(errno) => RESETS.contains(&errno),
             _ => false,

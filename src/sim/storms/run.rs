@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) client_stalls_until: Time,
     /// Or never yet.
     pub(super) healed_at: Time,
+    /// The client has ended, and says nothing more.
+    pub(super) is_drained: bool,
     /// Rounds in a row in which nothing moved, not even the clock.
     pub(super) idle_rounds: u64,
 }
@@ -119,12 +121,17 @@ impl Run {
             generations: Vec::new(),
             client_stalls_until: Time::ZERO,
             healed_at: Time::NEVER,
+            is_drained: false,
             idle_rounds: 0,
         }
     }
 
     pub(super) fn finish(&mut self) -> Outcome {
         self.storm();
+        if let Some(after) = self.options.drained_after {
+            self.ends_by_a_drain(after);
+            return self.outcome();
+        }
         self.heal();
         self.everything_ends();
         let (replies, failures) = self.count();
@@ -135,15 +142,23 @@ impl Run {
         self.rests();
         self.drains();
         self.kept_its_word();
-        let (trace, rounds) = (self.world.trace_hash(), self.world.rounds);
+        Outcome {
+            replies,
+            failures,
+            ..self.outcome()
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let (replies, failures) = self.count();
         let (heartbeats, heartbeats_missed) = self.heartbeats();
         Outcome {
             heartbeats,
             heartbeats_missed,
-            trace,
+            trace: self.world.trace_hash(),
             replies,
             failures,
-            rounds,
+            rounds: self.world.rounds,
         }
     }
 

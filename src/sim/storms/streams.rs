@@ -145,6 +145,13 @@ impl Run {
         }
     }
 
+    /// A drain has closed all of them.
+    pub(super) fn streams_are_drained(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.is_closing = true;
+        }
+    }
+
     /// An event of a raw connection.
     pub(super) fn told_of_stream(&mut self, event: &Event) {
         let Some(id) = event.connection() else {

@@ -9,7 +9,7 @@ use crate::time::Time;
 impl Service {
     /// A member that should connect now.
     pub(crate) fn poll_connect(&mut self, now: Time) -> Option<u32> {
-        if (self.warmed as usize) < self.options.connections.first {
+        if !self.is_draining && (self.warmed as usize) < self.options.connections.first {
             self.warmed += 1;
             return Some(self.warmed - 1);
         }
@@ -43,6 +43,7 @@ impl Service {
     fn wanted(&self) -> &[Member] {
         let asking = self.waiting.len().max(usize::from(self.turned_away));
         match asking > self.stats.connecting && self.balance.least().is_none() {
+            _ if self.is_draining => &[],
             _ if self.members.len() == self.stats.open + self.stats.connecting => &[],
             true => &self.members,
             false => &self.members[..self.options.connections.warm],
