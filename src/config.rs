@@ -3,17 +3,21 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod breaker;
 mod heartbeat;
 mod limits;
 mod lookups;
+mod rate;
 mod reconnect;
 mod timeouts;
 
 use std::time::{Duration, Instant};
 
+pub use breaker::Breaker;
 pub use heartbeat::{Expect, Heartbeat};
 pub use limits::Limits;
 pub use lookups::Lookups;
+pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use timeouts::Timeouts;
 
@@ -29,6 +33,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// When an upstream that fails is left alone for a while.
+    pub breaker: Breaker,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -41,6 +47,9 @@ pub struct Config {
     /// that it starts inherit it. Whole nanoseconds, at least 1; Linux only, elsewhere it does nothing. `None` leaves
     /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
     pub timer_slack: Option<Duration>,
+    /// Of an upstream and a kind of change, at most one line is written to the log in so long; those held back are
+    /// counted, and told with the next. Default: 5 s.
+    pub log_pause: Duration,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
@@ -92,10 +101,12 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
+            log_pause: Duration::from_secs(5),
             socket: SocketOptions::default(),
             half_close: false,
         }
@@ -110,6 +121,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
         self.validate_kernels(&self.timeouts)?;
+        self.breaker.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

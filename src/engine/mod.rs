@@ -8,6 +8,7 @@
 pub(crate) mod check;
 mod commands;
 mod core;
+mod counts;
 mod dial;
 mod drain;
 mod expire;
@@ -15,6 +16,7 @@ mod flush;
 mod getters;
 mod heartbeat;
 mod inbox;
+mod lines;
 mod listen;
 mod members;
 mod pump;
@@ -22,6 +24,7 @@ mod remote;
 mod requests;
 mod settle;
 mod slot;
+mod watch;
 
 use std::time::Duration;
 

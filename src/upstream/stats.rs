@@ -1,5 +1,6 @@
 //! What an upstream says of itself to the program. Counted by the service, and by nobody else.
 
+use super::breaker::BreakerState;
 use crate::error::Error;
 
 /// Figures of one upstream, for the program.
@@ -23,6 +24,8 @@ pub struct UpstreamStats {
     pub heartbeats: u64,
     /// Connections given up so far because a heartbeat brought no sign of life.
     pub heartbeats_missed: u64,
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }
