@@ -71,6 +71,7 @@ impl<K: Kernel> Core<K> {
             }
         }
         self.requests_made += 1;
+        self.counts.requests += 1;
         Ok(request)
     }
 

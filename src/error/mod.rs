@@ -52,6 +52,13 @@ pub enum Phase {
     Drain,
 }
 
+impl Phase {
+    /// Whether a connection in this phase does not stand yet.
+    pub(crate) fn is_before_it_stands(self) -> bool {
+        matches!(self, Phase::Resolve | Phase::Connect | Phase::Handshake)
+    }
+}
+
 /// Whether the peer may have got the request (for a raw connection: anything that was sent on it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sent {

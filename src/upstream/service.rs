@@ -211,13 +211,27 @@ impl Service {
         self.changes.poll()
     }
 
+    /// The same, for a log: whether the program asked or not, and whatever it has pulled.
+    pub(crate) fn poll_noted(&mut self) -> Option<Change> {
+        self.changes.poll_noted()
+    }
+
     // Getters.
+
+    pub(crate) fn target(&self) -> &str {
+        &self.options.target
+    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
             ..self.stats
         }
+    }
+
+    /// Requests that its connections can carry.
+    pub(crate) fn in_flight_max(&self) -> usize {
+        self.options.connections.max * self.options.depth
     }
 
     /// Offers the member by its load, unless it may take nothing.
