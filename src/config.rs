@@ -3,15 +3,19 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod breaker;
 mod limits;
 mod lookups;
+mod rate;
 mod reconnect;
 mod timeouts;
 
 use std::time::{Duration, Instant};
 
+pub use breaker::Breaker;
 pub use limits::Limits;
 pub use lookups::Lookups;
+pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use timeouts::Timeouts;
 
@@ -27,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// When an upstream that fails is left alone for a while.
+    pub breaker: Breaker,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -93,6 +99,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
@@ -111,6 +118,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.breaker.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

@@ -66,7 +66,7 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Config, Deadline, Limits, Lookups, Peek, Reconnect, Timeouts};
+pub use config::{Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, Timeouts};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};
@@ -76,7 +76,7 @@ pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
 pub use stats::{Failures, Gauge, Stats};
-pub use upstream::{Connections, Upstream, UpstreamStats};
+pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -69,7 +69,9 @@ impl<K: Kernel> Core<K> {
                 self.lacks_slots = true;
                 break;
             };
-            self.services[service as usize].handle_connecting(member, index);
+            let it = &mut self.services[service as usize];
+            self.slots[index as usize].frames = it.frames_in();
+            it.handle_connecting(member, index);
             self.look_up(index, &target);
         }
         self.file_service(service);

@@ -85,6 +85,11 @@ pub enum Limit {
     WaitingRequests,
     /// `Limits::waiting_bytes_max`: bytes of those.
     WaitingBytes,
+    /// `Upstream::rate`: requests of one upstream in a while.
+    RequestRate {
+        /// The next may be made after so long.
+        retry_after: Duration,
+    },
     /// `Limits::submissions_max`: requests from other threads that the loop has not taken.
     Submissions,
     /// `Limits::events_max`: events that wait to be pulled.

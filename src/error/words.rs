@@ -48,6 +48,7 @@ impl Sent {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Limit::RequestRate { .. } => "requests_per_second",
             Limit::Connections => "connections_max",
             Limit::SendQueueBytes => "send_queue_bytes_max",
             Limit::WaitingRequests => "waiting_requests_max",

@@ -9,7 +9,7 @@ mod model;
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Reconnect, Timeouts};
+use crate::config::{Breaker, Config, Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
@@ -78,6 +78,7 @@ impl Run {
             timeouts,
             limits,
             reconnect,
+            breaker: Breaker::off(),
             ..Config::default()
         };
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
@@ -273,7 +274,7 @@ impl Run {
 
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
-        self.service.handle_timeout(self.now, &mut failed);
+        self.service.handle_timeout(self.now, 0, &mut failed);
         assert_eq!(failed, self.model.give_up(self.now));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");

@@ -9,7 +9,6 @@ use crate::time::Time;
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the breaker comes next")]
 pub(crate) enum Change {
     /// A connection stands again, or for the first time.
     Up,

@@ -10,6 +10,7 @@
 //! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
 //! nothing sent.
 
+mod admission;
 #[cfg(test)]
 mod check;
 mod connecting;
@@ -19,9 +20,11 @@ mod requests;
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
+use super::breaker::Circuit;
 use super::changes::{Change, Changes};
 use super::ids::Ids;
 use super::pipeline::{Pipeline, Progress};
+use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
 use crate::config::{Config, Reconnect, Timeouts};
@@ -68,6 +71,8 @@ pub(crate) struct Service {
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
+    circuit: Circuit,
+    rate: Option<Bucket>,
     changes: Changes,
     /// Nothing new is begun.
     is_draining: bool,
@@ -94,6 +99,10 @@ impl Service {
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
             changes: Changes::new(options.tells_state),
+            circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
+            rate: options
+                .rate
+                .map(|rate| Bucket::new(rate.requests_per_second, rate.burst)),
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
@@ -123,6 +132,7 @@ impl Service {
         self.stats.open += 1;
         self.stats.connects += 1;
         self.changes.put(Change::Up);
+        self.heed_connected(now);
         self.place(member);
     }
 
@@ -145,6 +155,7 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         self.balance.remove(member);
+        let failed_before = failed.len();
         let it = &mut self.members[member as usize];
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
         let is_idle_end =
@@ -197,6 +208,16 @@ impl Service {
                 failed.push((waiter.request, waiter.tag, error));
             });
         }
+        // Other bits than those of the pause above.
+        let random = random.rotate_left(32);
+        self.heed_loss(
+            now,
+            random,
+            up_since.is_some(),
+            error,
+            failed,
+            failed_before,
+        );
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.
@@ -225,13 +246,9 @@ impl Service {
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
+            breaker: self.circuit.state(),
             ..self.stats
         }
-    }
-
-    /// Requests that its connections can carry.
-    pub(crate) fn in_flight_max(&self) -> usize {
-        self.options.connections.max * self.options.depth
     }
 
     /// Offers the member by its load, unless it may take nothing.

@@ -1,5 +1,6 @@
 //! What an upstream says of itself to the program. Counted by the service, and by nobody else.
 
+use super::breaker::BreakerState;
 use crate::error::Error;
 
 /// Figures of one upstream, for the program.
@@ -19,6 +20,8 @@ pub struct UpstreamStats {
     pub connect_failures: u64,
     /// Standing connections lost so far, those closed for being idle included.
     pub losses: u64,
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }

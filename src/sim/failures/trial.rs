@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::{Config, Lookups, Reconnect, Timeouts};
+use crate::config::{Breaker, Config, Lookups, Reconnect, Timeouts};
 use crate::conn::Profile;
 use crate::engine::{Engine, ListenerId};
 use crate::error::{Error, Source};
@@ -58,6 +58,8 @@ impl<S: Stage> Trial<S> {
                 pause_max: S::PAUSE,
                 ..Reconnect::default()
             },
+            // What is asked is to meet the failing calls, not to be refused for those before it.
+            breaker: Breaker::off(),
             // Each connect is a lookup of its own: one that fails once answers once.
             lookups: Lookups {
                 fresh_for: Duration::ZERO,

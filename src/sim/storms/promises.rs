@@ -13,6 +13,7 @@ use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
+use crate::upstream::BreakerState;
 
 /// What a kernel says of a connection that its peer has reset.
 pub(super) const RESETS: [i32; 2] = [libc::ECONNRESET, libc::EPIPE];
@@ -50,7 +51,7 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                assert!(error.is_full(), "{error}");
+                assert!(error.is_full() || self.is_refused(party, &error), "{error}");
                 (None, Some(Err(error)))
             }
         };
@@ -63,6 +64,18 @@ impl Run {
             request,
             ended,
         });
+    }
+
+    /// Whether it is an open breaker that fails a request; it must be open then.
+    pub(super) fn is_refused(&self, party: usize, error: &Error) -> bool {
+        let is_refused = matches!(error.source, Source::BreakerOpen { .. });
+        let stats = self.client.core.upstream_stats(self.upstreams[party]);
+        let state = stats.map(|stats| stats.breaker);
+        assert!(
+            !is_refused || state != Some(BreakerState::Closed),
+            "{error}"
+        );
+        is_refused
     }
 
     fn submit(
@@ -113,6 +126,12 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            Event::BreakerOpen { upstream, .. } => {
+                assert!(self.open_breakers.insert(upstream), "it is open already");
+            }
+            Event::BreakerClosed { upstream } => {
+                assert!(self.open_breakers.remove(&upstream), "it was not open");
+            }
             Event::Draining { left } => assert!(left > 0, "then it has ended"),
             Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}

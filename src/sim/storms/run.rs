@@ -2,7 +2,7 @@
 //! checked as they end. Then the weather clears, and everything must end, be served again, and be
 //! given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Run {
     /// Of each connection: its last reply's place, and its pushes so far.
     pub(super) answered: BTreeMap<ConnectionId, u64>,
     pub(super) pushes: BTreeMap<ConnectionId, Vec<u64>>,
+    /// As far as the program was told.
+    pub(super) open_breakers: BTreeSet<UpstreamId>,
     pub(super) streams: BTreeMap<ConnectionId, Stream>,
     pub(super) streams_made: u64,
     /// What was pulled in this turn, and the bytes it must have until the next.
@@ -110,6 +112,7 @@ impl Run {
             wire: Wire::default(),
             answered: BTreeMap::new(),
             pushes: BTreeMap::new(),
+            open_breakers: BTreeSet::new(),
             streams: BTreeMap::new(),
             streams_made: 0,
             held: Vec::new(),
@@ -318,6 +321,7 @@ fn upstream(party: &Party, target: String) -> Upstream {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
     let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let upstream = upstream.tell_state();
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),
