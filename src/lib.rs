@@ -66,7 +66,9 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, Timeouts};
+pub use config::{
+    Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, RequestOptions, Timeouts,
+};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};

@@ -132,8 +132,8 @@ impl Service {
         let retry_after = until.since(now);
         let error = Error::new(Phase::Connect, Source::BreakerOpen { retry_after });
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.tag);
-            failed.push((waiter.request, waiter.tag, error));
+            self.ids.forget(waiter.asked.tag);
+            failed.push((waiter.asked.request, waiter.asked.tag, error));
         });
     }
 }
