@@ -78,7 +78,7 @@ pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use stats::{Failures, Gauge, Stats};
+pub use stats::{Breakers, Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
