@@ -45,6 +45,9 @@ pub struct Config {
     /// that it starts inherit it. Whole nanoseconds, at least 1; Linux only, elsewhere it does nothing. `None` leaves
     /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
     pub timer_slack: Option<Duration>,
+    /// Of an upstream and a kind of change, at most one line is written to the log in so long; those held back are
+    /// counted, and told with the next. Default: 5 s.
+    pub log_pause: Duration,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
@@ -101,6 +104,7 @@ impl Default for Config {
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
+            log_pause: Duration::from_secs(5),
             socket: SocketOptions::default(),
             half_close: false,
         }

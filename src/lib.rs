@@ -55,10 +55,12 @@ mod handle;
 mod kernel;
 mod names;
 mod net;
+mod observer;
 pub mod server;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod socket_options;
+mod stats;
 mod time;
 mod upstream;
 pub mod wheel;
@@ -71,7 +73,9 @@ pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
+pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
+pub use stats::{Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.

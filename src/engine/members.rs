@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, TimerOwner, profile};
+use super::lines::Lines;
 use super::slot::Owner;
 use super::tick_of;
 use crate::config::Timeouts;
@@ -44,6 +45,7 @@ impl<K: Kernel> Core<K> {
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
         self.service_bytes.push((0, 0));
+        self.service_lines.push(Lines::default());
         self.now = self.kernel.now();
         self.connect_members(service);
         Ok(UpstreamId(service))
@@ -77,6 +79,9 @@ impl<K: Kernel> Core<K> {
 
     /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        while let Some(change) = self.services[service as usize].poll_noted() {
+            self.note_change(service, change);
+        }
         if self.drain.is_some() {
             return;
         }

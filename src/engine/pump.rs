@@ -79,6 +79,7 @@ impl<K: Kernel> Engine<K> {
             Ok(n) => {
                 buffer.received(n);
                 slot.conn.handle_received(self.core.now, n);
+                self.core.counts.bytes_received += n as u64;
                 quota.bytes = quota.bytes.saturating_sub(n);
                 // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
                 let drained =
@@ -150,6 +151,7 @@ impl<K: Kernel> Engine<K> {
         if !request.is_tombstone {
             it.handle_answered(core.now, request.request);
         }
+        core.counts.replies += u64::from(!request.is_tombstone);
         if !request.is_tombstone && !core.remote.awaits(request.request) {
             slot.unpulled += 1;
             let (request, tag) = (request.request, request.tag);

@@ -59,6 +59,7 @@ impl<K: Kernel> Core<K> {
         }
         placed?;
         self.requests_made += 1;
+        self.counts.requests += 1;
         Ok(request)
     }
 

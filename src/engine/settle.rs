@@ -100,6 +100,7 @@ impl<K: Kernel> Core<K> {
         if let Some(drain) = &mut self.drain {
             drain.handle_ended();
         }
+        self.note_ended(index, error);
         let slot = &self.slots[index as usize];
         let connection = slot.id;
         match slot.owner {

@@ -29,6 +29,8 @@ pub(super) struct Slot<S> {
     pub(super) conn: Conn,
     pub(super) owner: Owner,
     pub(super) timer: TimerKey,
+    /// When it was begun.
+    pub(super) began: Time,
     /// While connecting: what is still to be tried.
     pub(super) dial: Option<Box<Dial<S>>>,
     /// The name it connects by, until it stands.
@@ -53,13 +55,20 @@ pub(super) struct Slot<S> {
 }
 
 impl<S> Slot<S> {
-    pub(super) fn new(id: ConnectionId, conn: Conn, owner: Owner, timer: TimerKey) -> Slot<S> {
+    pub(super) fn new(
+        id: ConnectionId,
+        conn: Conn,
+        owner: Owner,
+        timer: TimerKey,
+        began: Time,
+    ) -> Slot<S> {
         Slot {
             id,
             socket: None,
             conn,
             owner,
             timer,
+            began,
             dial: None,
             name: None,
             peer: None,

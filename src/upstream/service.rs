@@ -232,7 +232,16 @@ impl Service {
         self.changes.poll()
     }
 
+    /// The same, for a log: whether the program asked or not, and whatever it has pulled.
+    pub(crate) fn poll_noted(&mut self) -> Option<Change> {
+        self.changes.poll_noted()
+    }
+
     // Getters.
+
+    pub(crate) fn target(&self) -> &str {
+        &self.options.target
+    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {

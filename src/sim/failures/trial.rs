@@ -135,13 +135,17 @@ impl<S: Stage> Trial<S> {
 
     /// A name for the server that has another address before the server's own.
     pub(super) fn named(&mut self, name: &str) -> String {
-        let at = self.address();
-        let IpAddr::V4(ip) = at.ip() else {
-            panic!("both worlds speak IPv4");
-        };
-        let dead = IpAddr::from((u32::from(ip) + 1).to_be_bytes());
+        let (at, dead) = (self.address(), self.dead());
         self.script.stage.name(name, &[dead, at.ip()]);
         format!("{name}:{}", at.port())
+    }
+
+    /// An address at which nobody listens.
+    pub(super) fn dead(&self) -> IpAddr {
+        let IpAddr::V4(ip) = self.address().ip() else {
+            panic!("both worlds speak IPv4");
+        };
+        IpAddr::from((u32::from(ip) + 1).to_be_bytes())
     }
 
     /// Sends on a connection, unless it has ended.

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::run::Run;
 use super::wire::Left;
 use crate::engine::{Outcome as Answer, Submission};
+use crate::error::table::is_listed;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
@@ -242,6 +243,7 @@ impl Run {
         match how {
             Ok(()) => assert!(self.may_be_told(tag), "{tag} is over the limit"),
             Err(error) => {
+                assert!(is_listed(&error), "{tag}: not in docs/errors.md: {error}");
                 self.is_not_early(tag, &error);
                 self.is_true(tag, &error);
             }
