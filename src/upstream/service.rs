@@ -16,6 +16,7 @@ mod admission;
 mod check;
 mod connecting;
 mod draining;
+mod heartbeats;
 mod requests;
 
 use super::Upstream;
@@ -29,10 +30,11 @@ use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
 use crate::config::{Config, Timeouts};
-use crate::error::{Class, Error, Phase, Sent};
+use crate::error::{Class, Error, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::time::Time;
 use connecting::Absent;
+pub(crate) use heartbeats::Verdict;
 
 #[derive(Debug)]
 enum State {
@@ -164,11 +166,12 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         let failed_before = failed.len();
+        let is_unanswered = self.awaits_heartbeat(member);
         let is_failure = match self.members[member as usize].state {
             State::Open { served, .. } => {
                 self.stats.open -= 1;
                 self.stats.losses += 1;
-                is_failure(&error, served)
+                is_failure(&error, served, is_unanswered)
             }
             State::Connecting => {
                 self.stats.connecting -= 1;
@@ -269,8 +272,10 @@ impl Service {
 }
 
 /// Whether the end of a standing connection says that something is wrong with its server, or the way there. An end
-/// between requests is how a healthy server ends what it has served, and what we end for reasons of our own says nothing.
-fn is_failure(error: &Error, served: bool) -> bool {
-    let is_idle_end = served && error.phase == Phase::Idle;
+/// between requests is how a healthy server ends what it has served, unless it gave no sign of life; and what we end for
+/// reasons of our own says nothing.
+fn is_failure(error: &Error, served: bool, is_unanswered: bool) -> bool {
+    let is_silent = is_unanswered && matches!(error.source, Source::Timeout(_));
+    let is_idle_end = served && error.phase == Phase::Idle && !is_silent;
     !is_idle_end && error.class != Class::Local
 }

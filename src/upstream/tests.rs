@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod by_id;
+mod heartbeats;
 mod outage;
 mod pipeline;
 mod waiting;

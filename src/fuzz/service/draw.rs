@@ -1,6 +1,7 @@
 //! What an input makes of an upstream and its limits.
 
 use super::model::Model;
+use super::replies::Heartbeats;
 use super::{Run, micros};
 use crate::config::{Breaker, Config, Limits, Reconnect, Timeouts};
 use crate::frame::Framing;
@@ -51,10 +52,12 @@ impl Run {
             breaker: Breaker::off(),
             ..Config::default()
         };
+        let (heartbeats, upstream) = Heartbeats::draw(input, upstream);
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
         Run {
             service: Service::new(upstream, &config),
             model,
+            heartbeats,
             now: Time::ZERO,
             requests: 0,
         }

@@ -198,7 +198,8 @@ impl Model {
             State::Open { served } => {
                 self.stats.losses += 1;
                 // How a healthy server ends what it has served, and what is ended here for reasons of our own.
-                let is_idle_end = served && error.phase == Phase::Idle;
+                let is_silent = matches!(error.source, Source::Timeout(_));
+                let is_idle_end = served && error.phase == Phase::Idle && !is_silent;
                 !is_idle_end && error.class != Class::Local
             }
             _ => {
