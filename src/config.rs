@@ -5,6 +5,7 @@
 
 mod limits;
 mod lookups;
+mod pool;
 mod reconnect;
 mod timeouts;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use limits::Limits;
 pub use lookups::Lookups;
+pub use pool::Pool;
 pub use reconnect::Reconnect;
 pub use timeouts::Timeouts;
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// How long connections of an upstream are kept.
+    pub pool: Pool,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -90,6 +94,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            pool: Pool::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
@@ -107,6 +112,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.pool.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

@@ -64,7 +64,7 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Config, Deadline, Limits, Lookups, Peek, Reconnect, Timeouts};
+pub use config::{Config, Deadline, Limits, Lookups, Peek, Pool, Reconnect, Timeouts};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};

@@ -329,6 +329,18 @@ impl Conn {
         }
     }
 
+    /// Nobody needs it any more: as `close`, and what the peer still says is read and dropped.
+    pub(crate) fn leave(&mut self) {
+        self.close();
+        self.discarding = true;
+        (self.partial, self.reply_begun) = (0, false);
+    }
+
+    /// The same, and the peer's end is left to the kernel.
+    pub(crate) fn part(&mut self) {
+        self.close_with(None);
+    }
+
     /// Ends at once.
     pub(crate) fn abort(&mut self, source: Source) {
         let error = self.loss(source);

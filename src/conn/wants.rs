@@ -278,7 +278,12 @@ impl Conn {
         self.received
     }
 
-    /// The last time anything came or went.
+    /// The last time anything came, or it began to stand.
+    pub(crate) fn received_at(&self) -> Time {
+        self.received_at
+    }
+
+    /// The last time anything came or went; of one that never stood, when it was begun.
     pub(crate) fn quiet_since(&self) -> Time {
         self.quiet_since
     }

@@ -134,7 +134,7 @@ impl<K: Kernel> Core<K> {
             Owner::Service { service, member } => {
                 !self.services[service as usize].has_begun(member, slot.conn.written_bytes())
             }
-            Owner::Program => false,
+            Owner::Program | Owner::Parted { .. } => false,
         };
         if expects_nothing && slot.conn.reply_begun() {
             self.end_unsolicited(index);

@@ -23,7 +23,7 @@ impl<K: Kernel> Core<K> {
         self.check(&upstream.framing)?;
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
-        if upstream.connections.first > free {
+        if upstream.first() > free {
             return Err(Error::new(
                 Phase::Connect,
                 Source::Full {
@@ -33,12 +33,13 @@ impl<K: Kernel> Core<K> {
         }
         let service = self.services.len() as u32;
         let it = Service::new(upstream, &self.config);
-        let warm = Timeouts {
+        // How long one may rest the service itself says.
+        let timeouts = Timeouts {
             idle: Duration::MAX,
             ..it.timeouts
         };
-        let profiles = [it.timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
-        self.service_profiles.push(profiles);
+        let profile = profile(&self.config, timeouts, false);
+        self.service_profiles.push(Arc::new(profile));
         self.services.push(it);
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
@@ -52,10 +53,7 @@ impl<K: Kernel> Core<K> {
     pub(super) fn connect_members(&mut self, service: u32) {
         while let Some(member) = self.services[service as usize].poll_connect(self.now) {
             let it = &mut self.services[service as usize];
-            let (now, profile) = (
-                self.now,
-                self.service_profiles[service as usize][usize::from(it.is_warm(member))].clone(),
-            );
+            let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
             let decoder = it
                 .options
                 .framing

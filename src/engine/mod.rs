@@ -18,6 +18,7 @@ mod members;
 mod pump;
 mod remote;
 mod requests;
+mod retire;
 mod settle;
 mod slot;
 

@@ -108,13 +108,17 @@ impl<K: Kernel> Engine<K> {
         };
         match (owner, cut) {
             (Owner::Program, _) => self.core.tell(index, Event::Frame { connection, frame }),
-            (Owner::Service { service, .. }, Cut::Push { .. }) => self.push(index, service, frame),
+            (Owner::Service { service, member }, Cut::Push { .. }) => {
+                self.push(index, service, member, frame);
+            }
             (Owner::Service { service, member }, _) => self.answer(index, service, member, frame),
+            (Owner::Parted { .. }, _) => self.inbox.discard(index),
         }
     }
 
     /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
-    fn push(&mut self, index: u32, service: u32, frame: Frame) {
+    fn push(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
+        self.core.services[service as usize].handle_heard(self.core.now, member);
         self.core.slots[index as usize].unpulled += 1;
         self.core.events.push_back(Event::Push {
             upstream: UpstreamId(service),
@@ -129,7 +133,7 @@ impl<K: Kernel> Engine<K> {
         if let Some(id_of) = self.core.services[service as usize].id_of() {
             id = self.inbox.bytes(&frame).and_then(id_of);
             if id.is_none() {
-                return self.push(index, service, frame);
+                return self.push(index, service, member, frame);
             }
         }
         let core = &mut self.core;
@@ -195,6 +199,8 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].is_forsaken(member) {
             self.slots[index as usize].conn.abort(Source::Deadline);
         }
+        self.services[service as usize].handle_answered(self.now, member);
+        self.retire_spent(index);
         if self.services[service as usize].has_waiting() {
             self.serve_waiting(service);
         }

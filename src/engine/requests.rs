@@ -113,6 +113,7 @@ fn entrust<S>(
     range: Range<u64>,
 ) {
     slot.conn.await_reply(now);
+    service.handle_work(now, member);
     let Asked {
         request,
         tag,

@@ -5,11 +5,12 @@
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
 mod model;
+mod resting;
 
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Reconnect, Timeouts};
+use crate::config::{Config, Limits, Pool, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
@@ -47,7 +48,8 @@ impl Run {
         let warm = input.below(connections + 1);
         let is_range = input.flag();
         let has_ids = input.flag();
-        let depth = 1 + input.below(5);
+        let one_request = input.below(4) == 0;
+        let depth = if one_request { 1 } else { 1 + input.below(5) };
         let limits = Limits {
             waiting_requests_max: 1 + input.below(6),
             waiting_bytes_max: 1 + input.below(64),
@@ -55,6 +57,7 @@ impl Run {
         };
         let timeouts = Timeouts {
             wait: micros(1 + input.below(256) * 4),
+            idle: input.one_of(&[micros(300), micros(5_000)]),
             ..Timeouts::default()
         };
         let reconnect = Reconnect {
@@ -63,7 +66,13 @@ impl Run {
             stable_uptime: micros(2_000),
         };
         let upstream = Upstream::new("peer:1").depth(depth);
-        let upstream = match is_range {
+        let pool = Pool {
+            idle_learning: input.flag(),
+            idle_learned_min: micros(50),
+            lifetime: input.one_of(&[micros(1_000), Duration::MAX]),
+            ..Pool::default()
+        };
+        let upstream = match is_range && !one_request {
             true => upstream.connections(warm..=connections),
             false => upstream.connections(connections),
         };
@@ -78,9 +87,14 @@ impl Run {
             timeouts,
             limits,
             reconnect,
+            pool,
             ..Config::default()
         };
-        let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
+        let upstream = match one_request {
+            true => upstream.one_request_per_connection(),
+            false => upstream,
+        };
+        let model = Model::new(&upstream, &config);
         Run {
             service: Service::new(upstream, &config),
             model,
@@ -101,6 +115,7 @@ impl Run {
             11 => self.pass_time(input.below(256) * 4),
             12 => self.expire(member, Which::All),
             13 => self.expire(member, Which::Unsent),
+            14 if input.flag() => self.rest(member),
             14 => self.pass_timeout(),
             _ => {
                 // To the moment that it asked for, and not a nanosecond further.
@@ -159,6 +174,8 @@ impl Run {
         };
         line.queued += bytes as u64;
         line.pipeline.push(in_flight.clone());
+        self.model.works(self.now, member as usize);
+        self.service.handle_work(self.now, member);
         self.service.assign(member, in_flight);
     }
 
@@ -185,6 +202,9 @@ impl Run {
     fn connected(&mut self, member: usize) {
         if self.model.lines[member].is_connecting() {
             self.model.connected(self.now, member);
+            let random = self.requests.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            self.service
+                .handle_standing(self.now, member as u32, random);
             self.service.handle_connected(self.now, member as u32);
             self.serve_waiting();
         }
@@ -230,6 +250,8 @@ impl Run {
         match replied {
             Some(_) => {
                 assert!(has_begun);
+                self.model.lines[member].rests_since = self.now;
+                self.service.handle_answered(self.now, member as u32);
                 self.after_end(member);
             }
             None => self.close(
@@ -254,6 +276,8 @@ impl Run {
             .map(|(request, sent)| (request.request, *sent));
         let expected = self.model.expire(self.now, member, which);
         assert_eq!(told.collect::<Vec<_>>(), expected);
+        self.model.lines[member].rests_since = self.now;
+        self.service.handle_heard(self.now, line);
         self.after_end(member);
     }
 
@@ -264,6 +288,7 @@ impl Run {
         if is_forsaken {
             self.close(member, u64::MAX, Error::new(Phase::Read, Source::Deadline));
         }
+        self.retire_spent(member);
         self.serve_waiting();
     }
 
@@ -306,6 +331,11 @@ impl Run {
             assert!(self.service.next_deadline(member as u32) <= nearest, "late");
             let awaits = line.awaits(self.model.has_ids);
             assert_eq!(self.service.awaits(member as u32), awaits);
+            let latest = self.model.rests_until_at_most(member);
+            assert!(
+                self.service.retires_at(member as u32) <= latest,
+                "rests long"
+            );
         }
         let is_wanted = self.model.next_connect();
         assert!(

@@ -7,6 +7,7 @@
 mod backoff;
 mod balance;
 mod changes;
+mod idle;
 mod ids;
 mod options;
 mod pipeline;

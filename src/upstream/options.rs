@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Timeouts, refuse};
+use crate::config::{Pool, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -23,7 +23,9 @@ pub struct Upstream {
     pub(crate) connections: Connections,
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
+    pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) pool: Option<Pool>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -65,7 +67,9 @@ impl Upstream {
             connections: Connections::from(1),
             depth: 1,
             matched_by_id: false,
+            one_request: false,
             timeouts: None,
+            pool: None,
         }
     }
 
@@ -122,6 +126,29 @@ impl Upstream {
         self
     }
 
+    /// How long its connections are kept, where that differs from the client's.
+    pub fn pool(mut self, pool: Pool) -> Upstream {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Each connection serves one request: it is made when a request needs it, and ended by the client (FIN) when that
+    /// has been answered. [`Upstream::connections`] says how many there may be at a time; none is made when the upstream
+    /// is added. Connections that wait for their peer's end ([`Timeouts::linger`] at most) do not count among those,
+    /// and at most as many of them linger; beyond, the kernel alone sees to the end.
+    pub fn one_request_per_connection(mut self) -> Upstream {
+        self.one_request = true;
+        self
+    }
+
+    /// Connections that are made when it is added.
+    pub(crate) fn first(&self) -> usize {
+        match self.one_request {
+            true => 0,
+            false => self.connections.first,
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
         refuse(&[
@@ -137,6 +164,14 @@ impl Upstream {
                 self.connections.warm > self.connections.max,
                 "an upstream that keeps more connections warm than it may have; give min..=max",
             ),
+            (
+                self.one_request && self.depth != 1,
+                "one request a connection, and a pipelining depth above 1; take one of both",
+            ),
+            (
+                self.one_request && self.connections.warm > 0,
+                "one request a connection, and connections that are kept warm; give their number, not a range",
+            ),
             (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
             (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
             (
@@ -148,6 +183,7 @@ impl Upstream {
                 "replies matched by id, and frames that are skipped with their id; take one of both",
             ),
         ])?;
+        self.pool.map_or(Ok(()), |pool| pool.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
 }

@@ -14,6 +14,7 @@
 mod check;
 mod connecting;
 mod requests;
+mod resting;
 
 use super::Upstream;
 use super::backoff::Backoff;
@@ -27,6 +28,7 @@ use crate::config::{Config, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+use resting::{Keeping, Rest};
 
 #[derive(Debug)]
 enum State {
@@ -49,6 +51,7 @@ struct Member {
     connection: u32,
     pipeline: Pipeline,
     backoff: Backoff,
+    rest: Rest,
 }
 
 /// A request that failed.
@@ -67,6 +70,7 @@ pub(crate) struct Service {
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
+    keeping: Keeping,
     changes: Changes,
     stats: UpstreamStats,
 }
@@ -75,11 +79,14 @@ impl Service {
     /// What the upstream does not say for itself, the client's config says.
     pub(crate) fn new(options: Upstream, config: &Config) -> Service {
         let limits = &config.limits;
+        let timeouts = options.timeouts.unwrap_or(config.timeouts);
+        let pool = options.pool.unwrap_or(config.pool);
         let member = |_| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
             pipeline: Pipeline::new(),
             backoff: Backoff::default(),
+            rest: Rest::new(),
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
@@ -90,7 +97,8 @@ impl Service {
             warmed: 0,
             changes: Changes::default(),
             stats: UpstreamStats::default(),
-            timeouts: options.timeouts.unwrap_or(config.timeouts),
+            timeouts,
+            keeping: Keeping::new(pool, timeouts.idle, options.one_request),
             reconnect: config.reconnect,
             options,
         }
@@ -138,10 +146,9 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         self.balance.remove(member);
-        let it = &mut self.members[member as usize];
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
-        let is_idle_end =
-            matches!(it.state, State::Open { served: true, .. }) && error.phase == Phase::Idle;
+        let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
+        let it = &mut self.members[member as usize];
         let up_since = match it.state {
             State::Open { since, .. } => {
                 self.stats.open -= 1;
@@ -175,7 +182,7 @@ impl Service {
         });
         let hopeless = self.stats.open == 0
             && self.stats.connecting == 0
-            && self.warmed as usize == self.options.connections.first;
+            && self.warmed as usize == self.options.first();
         if up_since.is_none()
             && self.stats.open == 0
             && let State::Absent { until } = it.state
@@ -219,7 +226,7 @@ impl Service {
         // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
         let is_clear = self.ids.are_used() || it.pipeline.tombstones() == 0;
         match it.state {
-            State::Open { is_ending, .. } if is_clear && !is_ending => {
+            State::Open { is_ending, .. } if is_clear && !is_ending && !it.rest.is_over => {
                 self.balance.place(member, it.pipeline.len())
             }
             _ => self.balance.remove(member),

@@ -9,6 +9,8 @@ pub struct UpstreamStats {
     pub open: usize,
     /// Connections being made.
     pub connecting: usize,
+    /// Connections that were let go and wait for their peer's end. At most as many as may stand.
+    pub lingering: usize,
     /// Requests on their way, those that timed out and whose replies are still swallowed included.
     pub in_flight: usize,
     /// Requests that wait for a connection.
@@ -17,8 +19,11 @@ pub struct UpstreamStats {
     pub connects: u64,
     /// Attempts that failed so far.
     pub connect_failures: u64,
-    /// Standing connections lost so far, those closed for being idle included.
+    /// Standing connections lost so far, those that the client let go included.
     pub losses: u64,
+    /// Of those, the ones that the client let go between requests: idle too long, past their lifetime, done with their
+    /// one request, or found to be of no use when the peer was gone.
+    pub retired: u64,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Limits, Reconnect};
+use crate::config::{Config, Limits, Pool, Reconnect};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::time::Time;
@@ -16,7 +16,7 @@ pub(super) struct Model {
     pub(super) waiting: Vec<Waiter>,
     pub(super) has_ids: bool,
     depth: usize,
-    warm: usize,
+    pub(super) warm: usize,
     /// Connections made when the upstream is added, and how many of those have been begun.
     first: usize,
     begun: usize,
@@ -24,8 +24,11 @@ pub(super) struct Model {
     turned_away: bool,
     limits: Limits,
     wait: Duration,
+    pub(super) idle: Duration,
+    pub(super) one_request: bool,
     reconnect: Reconnect,
-    stats: UpstreamStats,
+    pub(super) pool: Pool,
+    pub(super) stats: UpstreamStats,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +52,11 @@ pub(super) struct Line {
     pub(super) queued: u64,
     pub(super) written: u64,
     pub(super) reply_begun: bool,
-    losses: u32,
+    /// Since when it has had no request, or the last began or ended.
+    pub(super) rests_since: Time,
+    /// It takes no further request.
+    pub(super) is_over: bool,
+    pub(super) losses: u32,
 }
 
 pub(super) struct Waiter {
@@ -61,12 +68,7 @@ pub(super) struct Waiter {
 }
 
 impl Model {
-    pub(super) fn new(
-        upstream: &Upstream,
-        limits: Limits,
-        wait: Duration,
-        reconnect: Reconnect,
-    ) -> Model {
+    pub(super) fn new(upstream: &Upstream, config: &Config) -> Model {
         let (from, until) = (Time::ZERO, Time::ZERO);
         let line = |_| Line::new(State::Absent { from, until });
         Model {
@@ -75,12 +77,15 @@ impl Model {
             has_ids: upstream.matched_by_id,
             depth: upstream.depth,
             warm: upstream.connections.warm,
-            first: upstream.connections.first,
+            first: upstream.first(),
             begun: 0,
             turned_away: false,
-            limits,
-            wait,
-            reconnect,
+            limits: config.limits,
+            wait: config.timeouts.wait,
+            idle: config.timeouts.idle,
+            one_request: upstream.one_request,
+            reconnect: config.reconnect,
+            pool: config.pool,
             stats: UpstreamStats::default(),
         }
     }
@@ -146,6 +151,7 @@ impl Model {
     pub(super) fn connected(&mut self, now: Time, member: usize) {
         let (since, served) = (now, false);
         self.lines[member].state = State::Open { since, served };
+        self.lines[member].rests_since = now;
         self.stats.connects += 1;
         self.heed_room();
     }
@@ -308,7 +314,7 @@ impl Model {
         let is_open = matches!(line.state, State::Open { .. });
         let is_clear = self.has_ids || line.pipeline.iter().all(|it| !it.is_tombstone);
         let length = line.pipeline.len();
-        (is_open && is_clear && length < self.depth).then_some(length)
+        (is_open && is_clear && !line.is_over && length < self.depth).then_some(length)
     }
 
     pub(super) fn check_choice(&self, chosen: Option<u32>) {
@@ -350,13 +356,15 @@ impl Model {
 }
 
 impl Line {
-    fn new(state: State) -> Line {
+    pub(super) fn new(state: State) -> Line {
         Line {
             state,
             pipeline: Vec::new(),
             queued: 0,
             written: 0,
             reply_begun: false,
+            rests_since: Time::ZERO,
+            is_over: false,
             losses: 0,
         }
     }

@@ -221,11 +221,19 @@ impl Run {
     /// When nothing is asked any more, everything is given back.
     fn rests(&mut self) {
         let timeouts = self.options.client.timeouts;
-        self.pass(timeouts.idle * 2 + timeouts.connect.min(HEALED_WITHIN) + SETTLED_AFTER);
+        self.pass(
+            timeouts.idle * 2
+                + timeouts.connect.min(HEALED_WITHIN)
+                + timeouts.linger
+                + SETTLED_AFTER,
+        );
         // Slots are reaped at the start of a turn.
         self.round(self.world.now());
+        // A connection whose lifetime is over waits for its peer's end while another takes its place.
+        let mut lingering = Vec::new();
         for upstream in &self.upstreams {
             let stats = self.client.core.upstream_stats(*upstream).unwrap();
+            lingering.push(stats.lingering);
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
         }
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
@@ -235,7 +243,7 @@ impl Run {
             "a connection has not ended"
         );
         let warm: usize = self.options.parties.iter().map(Party::warm).sum();
-        let left = self.client.core.connections();
+        let left = self.client.core.connections() - lingering.iter().sum::<usize>();
         let bundles = |party: &Party| party.bundled.is_some();
         // The bundled server ends what is idle, and it is made again after a pause.
         match self.options.parties.iter().any(bundles) {
@@ -249,7 +257,11 @@ impl Run {
         for (number, host) in self.hosts.iter().enumerate() {
             let warm = self.options.parties.get(number).map_or(0, Party::warm);
             let left = host.engine().core.connections();
-            assert!(left <= warm, "server {number}: {left} slots are left");
+            let ending = lingering.get(number).copied().unwrap_or(0);
+            assert!(
+                left <= warm + ending,
+                "server {number}: {left} slots are left"
+            );
             assert_eq!(host.engine().held_bytes(), (0, 0), "bytes are held");
             let descriptors = host.engine().core.kernel.descriptors();
             assert_eq!(descriptors, host.engine().sockets(), "server {number}");
@@ -306,6 +318,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),
+    };
+    let upstream = match party.one_request {
+        true => upstream.one_request_per_connection(),
+        false => upstream,
     };
     match party.dialect {
         super::dialect::Dialect::ById => upstream.matched_by_id(),

@@ -21,6 +21,11 @@ impl Service {
         assert_eq!(self.stats.connecting, connecting, "connections being made");
         let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
         assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
+        let max = self.members.len();
+        assert!(
+            self.stats.open + connecting <= max && self.stats.lingering <= max,
+            "more connections than there may be"
+        );
         for (member, it) in self.members.iter().enumerate() {
             it.pipeline.check();
             let in_flight = it.pipeline.len();
@@ -28,6 +33,7 @@ impl Service {
             assert!(in_flight <= self.options.depth, "more than its depth");
             let takes = is_open(&it.state)
                 && !is_ending(&it.state)
+                && !it.rest.is_over
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)
                 && in_flight < self.options.depth;
             let offered = self.balance.list_of(member as u32);
