@@ -227,10 +227,12 @@ impl Party {
         }
     }
 
-    /// Whether its server ends what is idle sooner than a program that asks now and then asks again.
+    /// Whether what is idle ends, by its server or for having served, sooner than a program that asks now and then asks
+    /// again.
     fn ends_idle(&self) -> bool {
         let server = self.bundled.as_ref();
-        server.is_some_and(|server| server.idle_timeout < Duration::from_secs(1))
+        self.one_request
+            || server.is_some_and(|server| server.idle_timeout < Duration::from_secs(1))
     }
 
     /// Connections that are made when it is added.

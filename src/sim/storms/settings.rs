@@ -43,7 +43,8 @@ pub(super) fn client(
         return config;
     }
     // Where connections end at once when idle and nobody may wait, nothing is ever served.
-    let (none, nothing) = if is_hasty || ends_idle {
+    let ends_soon = ends_idle || config.pool.lifetime <= Duration::from_secs(1);
+    let (none, nothing) = if is_hasty || ends_soon {
         (1, payload_max + 1)
     } else {
         (0, 0)
