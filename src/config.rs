@@ -3,17 +3,21 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod breaker;
 mod limits;
 mod lookups;
 mod pool;
+mod rate;
 mod reconnect;
 mod timeouts;
 
 use std::time::{Duration, Instant};
 
+pub use breaker::Breaker;
 pub use limits::Limits;
 pub use lookups::Lookups;
 pub use pool::Pool;
+pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use timeouts::Timeouts;
 
@@ -31,6 +35,8 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// How long connections of an upstream are kept.
     pub pool: Pool,
+    /// When an upstream that fails is left alone for a while.
+    pub breaker: Breaker,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -43,6 +49,9 @@ pub struct Config {
     /// that it starts inherit it. Whole nanoseconds, at least 1; Linux only, elsewhere it does nothing. `None` leaves
     /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
     pub timer_slack: Option<Duration>,
+    /// Of an upstream and a kind of change, at most one line is written to the log in so long; those held back are
+    /// counted, and told with the next. Default: 5 s.
+    pub log_pause: Duration,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
@@ -65,14 +74,14 @@ pub enum Peek {
     Never,
 }
 
-/// The absolute end of a request, whatever phase it is in.
+/// The absolute end of a request, whatever phase it is in, or of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// So long after the request is made.
+    /// So long after the request is made, or the drain is begun.
     After(Duration),
     /// At that instant.
     At(Instant),
-    /// After `Timeouts::request`.
+    /// After `Timeouts::request`; a drain, after `Timeouts::drain`.
     Standard,
 }
 
@@ -95,10 +104,12 @@ impl Default for Config {
             limits: Limits::default(),
             reconnect: Reconnect::default(),
             pool: Pool::default(),
+            breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
+            log_pause: Duration::from_secs(5),
             socket: SocketOptions::default(),
             half_close: false,
         }
@@ -113,6 +124,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
         self.pool.validate()?;
+        self.breaker.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

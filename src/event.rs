@@ -129,7 +129,8 @@ pub enum Event {
         /// Why, and whether the peer may have got it.
         error: Error,
     },
-    /// A connection of an upstream stands, the first one since it was added or was down.
+    /// A connection of an upstream stands, the first one since it was added or was down. Told, as the next three, where
+    /// [`Upstream::tell_state`](crate::Upstream::tell_state) asks for it.
     Up {
         /// Which upstream.
         upstream: UpstreamId,
@@ -155,6 +156,18 @@ pub enum Event {
         /// Which upstream.
         upstream: UpstreamId,
     },
+    /// A drain goes on ([`Client::drain`](crate::Client::drain)). At most one of these waits to be pulled; the next
+    /// says what has become of the rest since.
+    Draining {
+        /// Connections that have not ended, those being made included.
+        left: usize,
+    },
+    /// A drain is over: every request and every connection has ended, and been told before this. Told once; nothing
+    /// follows it.
+    Drained {
+        /// Connections that were reset because the drain's time was over.
+        forced: usize,
+    },
 }
 
 impl Event {
@@ -173,7 +186,9 @@ impl Event {
             | Event::Up { .. }
             | Event::Down { .. }
             | Event::BreakerOpen { .. }
-            | Event::BreakerClosed { .. } => None,
+            | Event::BreakerClosed { .. }
+            | Event::Draining { .. }
+            | Event::Drained { .. } => None,
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From our FIN to the peer's, after a close. Default: 1 s.
     pub linger: Duration,
+    /// All of a drain, where its own [`Deadline`](super::Deadline) says nothing else. Default: 30 s.
+    pub drain: Duration,
     /// How long what is due waits for what is to be read first: more than a socket's buffer holds is read in that
     /// time. Default: 1 s.
     pub read_first: Duration,
@@ -54,6 +56,7 @@ impl Default for Timeouts {
             wait: Duration::from_secs(1),
             idle: Duration::from_secs(20),
             linger: Duration::from_secs(1),
+            drain: Duration::from_secs(30),
             read_first: Duration::from_secs(1),
             accept_pause: Duration::from_millis(100),
         }

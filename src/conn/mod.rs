@@ -220,6 +220,11 @@ impl Conn {
         }
     }
 
+    /// It was not read for a while, by our own choice: the peer begins anew, in what it says and in what it takes.
+    pub(crate) fn handle_resumed(&mut self, now: Time) {
+        (self.received_at, self.wrote_at) = (now, now);
+    }
+
     /// The peer has ended its half of the stream.
     pub(crate) fn handle_eof(&mut self) {
         self.ending.get_or_insert(match self.broken {

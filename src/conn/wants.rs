@@ -182,6 +182,11 @@ impl Conn {
         matches!(self.state, State::Closed(_))
     }
 
+    /// Whether its end was handed on already.
+    pub(crate) fn is_end_told(&self) -> bool {
+        self.closed_told
+    }
+
     /// Whether the program may queue bytes: from the start until it closes or the connection ends.
     pub(crate) fn can_send(&self) -> bool {
         matches!(

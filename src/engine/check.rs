@@ -86,6 +86,21 @@ impl<K: Kernel> Engine<K> {
         self.check_services();
         self.check_events();
         self.check_bounds();
+        self.check_counts();
+    }
+
+    /// What was asked has been answered, has failed, or is under way.
+    fn check_counts(&self) {
+        let stats = self.stats();
+        let under_way = self.core.services.iter().map(|service| service.under_way());
+        let ended = stats.replies + stats.failures.total();
+        let under_way = under_way.sum::<usize>() as u64;
+        assert_eq!(stats.requests, ended + under_way, "requests: {stats:?}");
+        assert!(stats.in_flight.now <= stats.in_flight.max, "{stats:?}");
+        assert!(
+            stats.pooled_bytes.now <= stats.pooled_bytes.max,
+            "{stats:?}"
+        );
     }
 
     /// Who waits for a name is who resolves one.
@@ -134,6 +149,7 @@ impl<K: Kernel> Engine<K> {
             );
         }
         let owners = core.slots.len() + core.services.len() + core.listeners.len();
+        let owners = owners + usize::from(core.drain.is_some());
         assert_eq!(core.wheel.len(), owners, "entries in the wheel");
     }
 

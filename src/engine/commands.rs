@@ -17,6 +17,7 @@ impl<K: Kernel> Core<K> {
         target: &str,
         framing: &Framing,
     ) -> Result<ConnectionId, Error> {
+        self.admits_work()?;
         split_target(target)?;
         self.check(framing)?;
         self.now = self.kernel.now();

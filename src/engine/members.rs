@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, TimerOwner, profile};
+use super::lines::Lines;
 use super::slot::Owner;
 use super::tick_of;
 use crate::config::Timeouts;
@@ -19,6 +20,7 @@ use crate::upstream::{Change, Service, Upstream};
 impl<K: Kernel> Core<K> {
     /// Adds a managed service and starts to connect its members.
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
+        self.admits_work()?;
         upstream.validate()?;
         self.check(&upstream.framing)?;
         let free = self.config.limits.connections_max
@@ -44,6 +46,7 @@ impl<K: Kernel> Core<K> {
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
         self.service_bytes.push((0, 0));
+        self.service_lines.push(Lines::default());
         self.now = self.kernel.now();
         self.connect_members(service);
         Ok(UpstreamId(service))
@@ -64,14 +67,22 @@ impl<K: Kernel> Core<K> {
                 self.lacks_slots = true;
                 break;
             };
-            self.services[service as usize].handle_connecting(member, index);
+            let it = &mut self.services[service as usize];
+            self.slots[index as usize].frames = it.frames_in();
+            it.handle_connecting(member, index);
             self.look_up(index, &target);
         }
         self.file_service(service);
     }
 
-    /// Tells what has changed in an upstream's state.
+    /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        while let Some(change) = self.services[service as usize].poll_noted() {
+            self.note_change(service, change);
+        }
+        if self.drain.is_some() {
+            return;
+        }
         let upstream = UpstreamId(service);
         while let Some(change) = self.services[service as usize].poll_change() {
             self.events.push_back(match change {
@@ -110,6 +121,7 @@ impl<K: Kernel> Core<K> {
     /// Files an upstream's nearest deadline. A connect that is due and cannot be made, for want of slots, is tried again
     /// when a slot is given up.
     pub(super) fn file_service(&mut self, service: u32) {
+        self.drain_service(service);
         let (timer, it) = (
             self.service_timers[service as usize],
             &self.services[service as usize],

@@ -8,11 +8,14 @@
 pub(crate) mod check;
 mod commands;
 mod core;
+mod counts;
 mod dial;
+mod drain;
 mod expire;
 mod flush;
 mod getters;
 mod inbox;
+mod lines;
 mod listen;
 mod members;
 mod pump;
@@ -21,6 +24,7 @@ mod requests;
 mod retire;
 mod settle;
 mod slot;
+mod watch;
 
 use std::time::Duration;
 
@@ -92,6 +96,7 @@ impl<K: Kernel> Engine<K> {
         self.core.flush_at(self.core.now);
         self.core.expire();
         self.core.flush_at(self.core.now);
+        self.core.tell_drain();
         Ok(())
     }
 
@@ -108,6 +113,9 @@ impl<K: Kernel> Engine<K> {
         }
         if let Some((upstream, is_of_breaker)) = event.state_of() {
             self.core.state_pulled(upstream, is_of_breaker);
+        }
+        if let Event::Draining { .. } = event {
+            self.core.drain_pulled();
         }
         Some(event)
     }

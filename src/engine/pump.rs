@@ -36,9 +36,15 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
+            if !buffer.unparsed().is_empty() && slot.holds_back(self.core.now) {
+                return false;
+            }
             let Some(cut) = slot.conn.poll_frame(buffer) else {
                 return true;
             };
+            if let Some(frames) = &mut slot.frames {
+                frames.take(self.core.now);
+            }
             quota.frames -= 1;
             self.hand_on(index, cut);
         }
@@ -73,6 +79,7 @@ impl<K: Kernel> Engine<K> {
             Ok(n) => {
                 buffer.received(n);
                 slot.conn.handle_received(self.core.now, n);
+                self.core.counts.bytes_received += n as u64;
                 quota.bytes = quota.bytes.saturating_sub(n);
                 // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
                 let drained =
@@ -145,6 +152,10 @@ impl<K: Kernel> Engine<K> {
             return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
+        core.counts.replies += u64::from(!request.is_tombstone);
+        if !request.is_tombstone {
+            it.handle_answered(core.now, request.request);
+        }
         if !request.is_tombstone && !core.remote.awaits(request.request) {
             slot.unpulled += 1;
             let (request, tag) = (request.request, request.tag);
@@ -184,6 +195,10 @@ impl<K: Kernel> Core<K> {
             return self.end_unsolicited(index);
         };
         slot.conn.handle_reply(self.now, it.awaits(member));
+        if !request.is_tombstone {
+            // One that was too long is an answer all the same: nothing is wrong with the way to the peer.
+            it.handle_answered(self.now, request.request);
+        }
         // Nobody will pull it, and its buffer is to be given back.
         self.push_pulled(index);
         if !request.is_tombstone {
@@ -199,8 +214,9 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].is_forsaken(member) {
             self.slots[index as usize].conn.abort(Source::Deadline);
         }
-        self.services[service as usize].handle_answered(self.now, member);
+        self.services[service as usize].handle_rest(self.now, member);
         self.retire_spent(index);
+        self.tell_changes(service);
         if self.services[service as usize].has_waiting() {
             self.serve_waiting(service);
         }

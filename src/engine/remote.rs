@@ -44,7 +44,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct State {
     submissions: Vec<Submission>,
-    ended: bool,
+    /// Nothing is taken any more, for this reason.
+    refuses: Option<Error>,
 }
 
 impl Mailbox {
@@ -58,14 +59,24 @@ impl Mailbox {
     /// Puts a request in; whether the loop has to be woken for it.
     pub(crate) fn put(&self, submission: Submission) -> Result<bool, Error> {
         let mut state = self.lock();
-        if state.ended {
-            return Err(Error::new(Phase::Write, Source::NotOpen));
+        if let Some(error) = state.refuses {
+            return Err(error);
         }
         if state.submissions.len() >= self.submissions_max {
             return Err(Error::full(Limit::Submissions));
         }
         state.submissions.push(submission);
         Ok(state.submissions.len() == 1)
+    }
+
+    /// Requests that the loop has not taken.
+    pub(super) fn len(&self) -> usize {
+        self.lock().submissions.len()
+    }
+
+    /// Takes nothing from now on.
+    pub(super) fn refuse(&self, error: Error) {
+        self.lock().refuses = Some(error);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,6 +160,7 @@ impl<K: Kernel> Core<K> {
 
     /// Tells that a request failed, to whom it concerns.
     pub(super) fn tell_failure(&mut self, request: RequestId, tag: u64, error: Error) {
+        self.counts.failed(&error);
         match self.remote.awaits(request) {
             true => self.remote.tell(request, Err(error)),
             false => self.events.push_back(Event::Failed {
@@ -165,7 +177,7 @@ impl Drop for Remote {
     fn drop(&mut self) {
         let submissions = {
             let mut state = self.mailbox.lock();
-            state.ended = true;
+            state.refuses = Some(Error::new(Phase::Write, Source::NotOpen));
             std::mem::take(&mut state.submissions)
         };
         let error = Error::new(Phase::Drain, Source::Closed);

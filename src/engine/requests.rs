@@ -29,6 +29,7 @@ impl<K: Kernel> Core<K> {
         tag: u64,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        self.admits_work()?;
         if payload.is_empty() {
             let why = "a request of 0 bytes; no reply could be told to answer it";
             return Err(Error::new(Phase::Write, Source::Invalid(why)));
@@ -41,6 +42,7 @@ impl<K: Kernel> Core<K> {
             .get_mut(upstream.0 as usize)
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
         it.admit(tag)?;
+        it.admit_now(now)?;
         let request = RequestId(self.requests_made + 1);
         let asked = Asked {
             request,
@@ -50,6 +52,21 @@ impl<K: Kernel> Core<K> {
         if asked.deadline <= now {
             return Err(Error::new(Phase::Write, Source::Deadline));
         }
+        it.handle_made(now, request);
+        let placed = self.place(upstream.0, asked, payload);
+        if placed.is_err() {
+            self.services[upstream.0 as usize].handle_not_made(now, request);
+        }
+        placed?;
+        self.requests_made += 1;
+        self.counts.requests += 1;
+        Ok(request)
+    }
+
+    /// Queues a request on a connection, or where it waits for one.
+    fn place(&mut self, service: u32, asked: Asked, payload: &[u8]) -> Result<(), Error> {
+        let now = self.now;
+        let it = &mut self.services[service as usize];
         let chosen = if it.has_waiting() { None } else { it.choose() };
         match chosen {
             Some((member, index)) => {
@@ -62,15 +79,15 @@ impl<K: Kernel> Core<K> {
                 if changes {
                     self.settle(index);
                 }
+                Ok(())
             }
             None => {
-                let waits = it.wait(now, request, tag, asked.deadline, payload);
-                self.connect_members(upstream.0);
-                waits?;
+                let (request, tag, deadline) = (asked.request, asked.tag, asked.deadline);
+                let waits = it.wait(now, request, tag, deadline, payload);
+                self.connect_members(service);
+                waits
             }
         }
-        self.requests_made += 1;
-        Ok(request)
     }
 
     /// Puts waiting requests on connections that can take them.

@@ -15,6 +15,7 @@ impl<K: Kernel> Core<K> {
     /// Does what a connection wants after something happened to it.
     pub(super) fn settle(&mut self, index: u32) {
         self.heed_end(index);
+        self.wind_up(index);
         loop {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
@@ -86,8 +87,10 @@ impl<K: Kernel> Core<K> {
         let written = slot.conn.written_bytes();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
-            let is_parted = matches!(slot.owner, Owner::Parted { .. });
-            let resets = error.is_some_and(|error| resets(&error)) && !is_parted;
+            // One that was let go is no reason for a reset, however long its peer lingers.
+            let has_lingered = matches!(slot.owner, Owner::Parted { .. })
+                && matches!(error, Some(error) if matches!(error.source, Source::Timeout(_)));
+            let resets = error.is_some_and(|error| resets(&error)) && !has_lingered;
             self.kernel.close(socket, resets);
         }
         if let Some(dial) = slot.dial.take() {
@@ -95,6 +98,10 @@ impl<K: Kernel> Core<K> {
         }
         self.wheel.clear(slot.timer);
         self.leave_name(index, error);
+        if let Some(drain) = &mut self.drain {
+            drain.handle_ended();
+        }
+        self.note_ended(index, error);
         let slot = &self.slots[index as usize];
         let connection = slot.id;
         match slot.owner {
@@ -175,7 +182,7 @@ impl<K: Kernel> Core<K> {
 fn resets(error: &Error) -> bool {
     match error.source {
         Source::Timeout(_) => error.phase != Phase::Idle,
-        Source::Deadline | Source::Closed => true,
+        Source::Deadline | Source::Closed | Source::ShuttingDown => true,
         // This machine failed, and the peer must not take what it was told for all of it.
         Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
         _ => false,

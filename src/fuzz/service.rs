@@ -4,18 +4,18 @@
 //! Beside it stands a model that keeps plain lists and searches them from end to end (`service/model.rs`). After each
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
+mod drawn;
+mod line;
 mod model;
 mod resting;
 
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Pool, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
-use crate::frame::Framing;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Upstream, Which};
+use crate::upstream::{Failed, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 
 /// One input of the target `service`.
@@ -43,66 +43,6 @@ fn micros(n: usize) -> Duration {
 }
 
 impl Run {
-    fn draw(input: &mut Input) -> Run {
-        let connections = 1 + input.below(4);
-        let warm = input.below(connections + 1);
-        let is_range = input.flag();
-        let has_ids = input.flag();
-        let one_request = input.below(4) == 0;
-        let depth = if one_request { 1 } else { 1 + input.below(5) };
-        let limits = Limits {
-            waiting_requests_max: 1 + input.below(6),
-            waiting_bytes_max: 1 + input.below(64),
-            ..Limits::default()
-        };
-        let timeouts = Timeouts {
-            wait: micros(1 + input.below(256) * 4),
-            idle: input.one_of(&[micros(300), micros(5_000)]),
-            ..Timeouts::default()
-        };
-        let reconnect = Reconnect {
-            first_pause_max: micros(100),
-            pause_max: micros(1_000),
-            stable_uptime: micros(2_000),
-        };
-        let upstream = Upstream::new("peer:1").depth(depth);
-        let pool = Pool {
-            idle_learning: input.flag(),
-            idle_learned_min: micros(50),
-            lifetime: input.one_of(&[micros(1_000), Duration::MAX]),
-            ..Pool::default()
-        };
-        let upstream = match is_range && !one_request {
-            true => upstream.connections(warm..=connections),
-            false => upstream.connections(connections),
-        };
-        let upstream = match has_ids {
-            // The ids of replies are drawn, not read.
-            true => upstream
-                .framing(Framing::line().reply_id(|_| None))
-                .matched_by_id(),
-            false => upstream,
-        };
-        let config = Config {
-            timeouts,
-            limits,
-            reconnect,
-            pool,
-            ..Config::default()
-        };
-        let upstream = match one_request {
-            true => upstream.one_request_per_connection(),
-            false => upstream,
-        };
-        let model = Model::new(&upstream, &config);
-        Run {
-            service: Service::new(upstream, &config),
-            model,
-            now: Time::ZERO,
-            requests: 0,
-        }
-    }
-
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
         match input.below(16) {
@@ -251,7 +191,7 @@ impl Run {
             Some(_) => {
                 assert!(has_begun);
                 self.model.lines[member].rests_since = self.now;
-                self.service.handle_answered(self.now, member as u32);
+                self.service.handle_rest(self.now, member as u32);
                 self.after_end(member);
             }
             None => self.close(
@@ -298,7 +238,7 @@ impl Run {
 
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
-        self.service.handle_timeout(self.now, &mut failed);
+        self.service.handle_timeout(self.now, 0, &mut failed);
         assert_eq!(failed, self.model.give_up(self.now));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
@@ -344,10 +284,42 @@ impl Run {
         );
     }
 
+    /// Nothing new is begun; who waits is served by what stands or is being made, or fails.
+    fn drain(&mut self) {
+        self.service.drain();
+        for member in 0..self.model.lines.len() {
+            self.check_drained();
+            self.connected(member);
+        }
+        self.check_drained();
+    }
+
+    fn check_drained(&mut self) {
+        let mut failed = Vec::new();
+        self.service.fail_unserved(&mut failed);
+        assert_eq!(failed, self.model.drained());
+        assert_eq!(self.service.poll_connect(self.now), None);
+        for (member, line) in self.model.lines.iter().enumerate() {
+            let is_done = self.model.waiting.is_empty() && !line.awaits(self.model.has_ids);
+            assert_eq!(self.service.is_done_with(member as u32), is_done);
+        }
+    }
+
     /// All connections are lost, and none is made again: then no request is left, and no id.
     fn end(&mut self) {
+        let drains = self.requests % 2 == 1;
+        if drains {
+            self.drain();
+        }
         for member in 0..self.model.lines.len() {
             self.close(member, u64::MAX, Error::new(Phase::Read, Source::Os(104)));
+            if drains {
+                self.check_drained();
+            }
+        }
+        if drains {
+            self.check();
+            assert_eq!(self.service.stats().waiting, 0, "for whom?");
         }
         self.pass_time(1 << 20);
         self.pass_timeout();

@@ -9,7 +9,6 @@ use crate::time::Time;
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the breaker comes next")]
 pub(crate) enum Change {
     /// A connection stands again, or for the first time.
     Up,
@@ -39,16 +38,37 @@ struct Told {
     next: Option<Change>,
 }
 
+/// One kind of state, told to whoever does not keep others waiting.
+#[derive(Debug, Default)]
+struct Noted {
+    last: Option<Change>,
+    next: Option<Change>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Of the connections, and of the breaker.
     kinds: [Told; 2],
+    /// The same as a log has it.
+    noted: [Noted; 2],
+    is_asked_for: bool,
 }
 
 impl Changes {
+    /// What the program has asked to be told of, or not.
+    pub(super) fn new(is_asked_for: bool) -> Changes {
+        Changes {
+            is_asked_for,
+            ..Changes::default()
+        }
+    }
+
     /// The state has changed.
     pub(super) fn put(&mut self, change: Change) {
-        self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
+        self.noted[usize::from(change.is_of_breaker())].next = Some(change);
+        if self.is_asked_for {
+            self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
+        }
     }
 
     /// What is to be told now.
@@ -58,6 +78,16 @@ impl Changes {
             let next = kind.next.take()?;
             let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
             kind.is_unpulled = !is_as_before;
+            kind.last = Some(next);
+            (!is_as_before).then_some(next)
+        })
+    }
+
+    /// What is to be noted now, of a state other than that noted before.
+    pub(super) fn poll_noted(&mut self) -> Option<Change> {
+        self.noted.iter_mut().find_map(|kind| {
+            let next = kind.next.take()?;
+            let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
             kind.last = Some(next);
             (!is_as_before).then_some(next)
         })
@@ -91,7 +121,7 @@ mod tests {
 
     #[test]
     fn one_change_of_a_kind_waits_to_be_pulled_and_the_latest_follows() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(true);
         changes.put(Change::Up);
         assert_eq!(changes.poll(), Some(Change::Up));
         changes.put(DOWN);
@@ -104,8 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn each_change_is_noted_whether_the_program_asked_or_pulls() {
+        let mut changes = Changes::new(false);
+        for change in [Change::Up, DOWN, Change::Up] {
+            changes.put(change);
+            assert_eq!(changes.poll(), None);
+            assert_eq!(changes.poll_noted(), Some(change));
+            changes.put(change);
+            assert_eq!(changes.poll_noted(), None, "it is so already");
+        }
+    }
+
+    #[test]
     fn a_state_that_was_left_and_come_back_to_is_not_told() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(true);
         changes.put(Change::Up);
         assert_eq!(changes.poll(), Some(Change::Up));
         changes.put(DOWN);

@@ -6,11 +6,13 @@
 
 mod backoff;
 mod balance;
+mod breaker;
 mod changes;
 mod idle;
 mod ids;
 mod options;
 mod pipeline;
+mod rate;
 mod service;
 mod stats;
 mod target;
@@ -18,9 +20,11 @@ mod target;
 mod tests;
 mod waiting;
 
+pub use breaker::BreakerState;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
+pub(crate) use rate::Bucket;
 pub(crate) use service::{Failed, Service};
 pub use stats::UpstreamStats;
 pub(crate) use target::{no_address, split_target};

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Pool, Timeouts, refuse};
+use crate::config::{Breaker, Pool, Rate, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -26,6 +26,11 @@ pub struct Upstream {
     pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) pool: Option<Pool>,
+    pub(crate) tells_state: bool,
+    pub(crate) breaker: Option<Breaker>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) frames_per_second: Option<u32>,
+    pub(crate) in_flight_max: Option<usize>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -70,6 +75,11 @@ impl Upstream {
             one_request: false,
             timeouts: None,
             pool: None,
+            tells_state: false,
+            breaker: None,
+            rate: None,
+            frames_per_second: None,
+            in_flight_max: None,
         }
     }
 
@@ -149,6 +159,51 @@ impl Upstream {
         }
     }
 
+    /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
+    /// [`Event::BreakerOpen`](crate::Event::BreakerOpen) and [`Event::BreakerClosed`](crate::Event::BreakerClosed), of
+    /// each kind at most one that is not pulled. Default: not told, and a program gets the ends of its requests alone;
+    /// [`Client::upstream_stats`](crate::Client::upstream_stats) says how things stand.
+    pub fn tell_state(mut self) -> Upstream {
+        self.tells_state = true;
+        self
+    }
+
+    /// When it is left alone for a while, where that differs from the client's [`Breaker`].
+    pub fn breaker(mut self, breaker: Breaker) -> Upstream {
+        self.breaker = Some(breaker);
+        self
+    }
+
+    /// How often requests may be made of it. One beyond that is refused with [`Limit::RequestRate`](crate::Limit), which
+    /// says after how long the next may be made. Default: no bound.
+    ///
+    /// ```
+    /// use taut::{Rate, Upstream};
+    ///
+    /// let billed = Upstream::new("127.0.0.1:9000").rate(Rate { requests_per_second: 50, burst: 10 });
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Upstream {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Frames that are taken from one of its connections in a second, a tenth of them at once (at least 1). Beyond that
+    /// the connection is not read, so that TCP holds the peer back; timeouts of the connection are not counted
+    /// meanwhile, deadlines of requests are. Default: no bound.
+    pub fn frames_per_second(mut self, n: u32) -> Upstream {
+        self.frames_per_second = Some(n);
+        self
+    }
+
+    /// Requests that may be in flight over all its connections, so that one slow service does not hold all that the
+    /// program has (a bulkhead). One beyond that waits as if no connection could take it. Default: connections times
+    /// depth, which the program has chosen itself: a smaller number would make `connections(50).depth(16)` do less than
+    /// it says.
+    pub fn in_flight_max(mut self, n: usize) -> Upstream {
+        self.in_flight_max = Some(n);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
         refuse(&[
@@ -182,8 +237,18 @@ impl Upstream {
                 self.matched_by_id && self.framing.skips_oversize(),
                 "replies matched by id, and frames that are skipped with their id; take one of both",
             ),
+            (
+                self.frames_per_second == Some(0),
+                "0 frames a second; nothing would ever be read",
+            ),
+            (
+                self.in_flight_max == Some(0),
+                "0 requests in flight; nothing would ever be sent",
+            ),
         ])?;
         self.pool.map_or(Ok(()), |pool| pool.validate())?;
+        self.breaker.map_or(Ok(()), |breaker| breaker.validate())?;
+        self.rate.map_or(Ok(()), |rate| rate.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
 }

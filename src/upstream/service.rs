@@ -10,18 +10,22 @@
 //! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
 //! nothing sent.
 
+mod admission;
 #[cfg(test)]
 mod check;
 mod connecting;
+mod draining;
 mod requests;
 mod resting;
 
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
+use super::breaker::Circuit;
 use super::changes::{Change, Changes};
 use super::ids::Ids;
 use super::pipeline::{Pipeline, Progress};
+use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
 use crate::config::{Config, Reconnect, Timeouts};
@@ -71,7 +75,13 @@ pub(crate) struct Service {
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
     keeping: Keeping,
+    circuit: Circuit,
+    rate: Option<Bucket>,
     changes: Changes,
+    /// Nothing new is begun.
+    is_draining: bool,
+    /// It was told that nobody waits any more.
+    all_served: bool,
     stats: UpstreamStats,
 }
 
@@ -95,7 +105,13 @@ impl Service {
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
-            changes: Changes::default(),
+            changes: Changes::new(options.tells_state),
+            circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
+            rate: options
+                .rate
+                .map(|rate| Bucket::new(rate.requests_per_second, rate.burst)),
+            is_draining: false,
+            all_served: false,
             stats: UpstreamStats::default(),
             timeouts,
             keeping: Keeping::new(pool, timeouts.idle, options.one_request),
@@ -124,6 +140,7 @@ impl Service {
         self.stats.open += 1;
         self.stats.connects += 1;
         self.changes.put(Change::Up);
+        self.heed_connected(now);
         self.place(member);
     }
 
@@ -146,6 +163,7 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         self.balance.remove(member);
+        let failed_before = failed.len();
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
         let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
         let it = &mut self.members[member as usize];
@@ -197,6 +215,16 @@ impl Service {
                 failed.push((waiter.request, waiter.tag, error));
             });
         }
+        // Other bits than those of the pause above.
+        let random = random.rotate_left(32);
+        self.heed_loss(
+            now,
+            random,
+            up_since.is_some(),
+            error,
+            failed,
+            failed_before,
+        );
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.
@@ -211,11 +239,21 @@ impl Service {
         self.changes.poll()
     }
 
+    /// The same, for a log: whether the program asked or not, and whatever it has pulled.
+    pub(crate) fn poll_noted(&mut self) -> Option<Change> {
+        self.changes.poll_noted()
+    }
+
     // Getters.
+
+    pub(crate) fn target(&self) -> &str {
+        &self.options.target
+    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
+            breaker: self.circuit.state(),
             ..self.stats
         }
     }

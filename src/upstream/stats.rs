@@ -1,5 +1,6 @@
 //! What an upstream says of itself to the program. Counted by the service, and by nobody else.
 
+use super::breaker::BreakerState;
 use crate::error::Error;
 
 /// Figures of one upstream, for the program.
@@ -24,6 +25,8 @@ pub struct UpstreamStats {
     /// Of those, the ones that the client let go between requests: idle too long, past their lifetime, done with their
     /// one request, or found to be of no use when the peer was gone.
     pub retired: u64,
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }

@@ -4,6 +4,8 @@
 
 mod load;
 mod ping;
+mod ping_many;
+mod running;
 mod serve;
 mod support;
 mod usage;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use taut::{Config, Limits, Peek, SocketOptions, Timeouts};
+use taut::{Breaker, Config, Limits, Peek, SocketOptions, Timeouts};
 
 use crate::exit::Fault;
 use crate::payload::{self, Asked, Escaped, Expect};
@@ -119,6 +119,8 @@ impl PeerArgs {
                     .max(window_bytes.saturating_mul(2)),
                 ..defaults
             },
+            // What it measures is the peer: a request that was never made says nothing of it.
+            breaker: Breaker::off(),
             peek: self.peek,
             spin: self.spin,
             socket: SocketOptions {

@@ -22,6 +22,7 @@ pub(super) struct Model {
     begun: usize,
     /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
+    is_draining: bool,
     limits: Limits,
     wait: Duration,
     pub(super) idle: Duration,
@@ -86,6 +87,7 @@ impl Model {
             one_request: upstream.one_request,
             reconnect: config.reconnect,
             pool: config.pool,
+            is_draining: false,
             stats: UpstreamStats::default(),
         }
     }
@@ -167,10 +169,10 @@ impl Model {
         let serves = |line: &Line| self.room(line).is_some();
         let asking = self.waiting.len().max(usize::from(self.turned_away));
         let is_needed = asking > connecting && !self.lines.iter().any(serves);
-        if is_needed {
-            self.lines.len()
-        } else {
-            self.warm
+        match is_needed {
+            _ if self.is_draining => 0,
+            true => self.lines.len(),
+            false => self.warm,
         }
     }
 
@@ -287,6 +289,18 @@ impl Model {
         }
     }
 
+    /// Nothing new is begun: those that wait fail, when no connection is left for them.
+    pub(super) fn drained(&mut self) -> Vec<Failed> {
+        self.is_draining = true;
+        let may_serve = self
+            .lines
+            .iter()
+            .any(|line| !line.is_absent() && !line.is_over);
+        let error = Error::new(Phase::Connect, Source::ShuttingDown);
+        let waiting = self.waiting.extract_if(.., |_| !may_serve);
+        waiting.map(|it| (it.request, it.tag, error)).collect()
+    }
+
     /// Those whose waiting is over.
     pub(super) fn give_up(&mut self, now: Time) -> Vec<Failed> {
         let over = self
@@ -352,46 +366,5 @@ impl Model {
 
     fn count(&self, is: impl Fn(&State) -> bool) -> usize {
         self.lines.iter().filter(|line| is(&line.state)).count()
-    }
-}
-
-impl Line {
-    pub(super) fn new(state: State) -> Line {
-        Line {
-            state,
-            pipeline: Vec::new(),
-            queued: 0,
-            written: 0,
-            reply_begun: false,
-            rests_since: Time::ZERO,
-            is_over: false,
-            losses: 0,
-        }
-    }
-
-    /// Bytes of a reply come: only behind a request.
-    pub(super) fn begins_reply(&mut self) {
-        self.reply_begun = self
-            .pipeline
-            .first()
-            .is_some_and(|it| it.range.start < self.written);
-    }
-
-    fn sent(&self, request: &InFlight, is_oldest: bool, has_ids: bool) -> Sent {
-        match request.range.start < self.written {
-            false => Sent::No,
-            true if is_oldest && self.reply_begun && !has_ids => Sent::Yes,
-            true => Sent::Maybe,
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Time {
-        let live = self.pipeline.iter().filter(|it| !it.is_tombstone);
-        live.map(|it| it.deadline).min().unwrap_or(Time::NEVER)
-    }
-
-    /// With ids nobody waits for a late reply.
-    pub(super) fn awaits(&self, has_ids: bool) -> bool {
-        self.pipeline.iter().any(|it| !has_ids || !it.is_tombstone)
     }
 }

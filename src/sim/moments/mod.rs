@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod connecting;
+mod drained;
 mod draining;
 mod links;
 mod names;

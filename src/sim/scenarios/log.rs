@@ -63,7 +63,9 @@ impl Log {
             Event::Up { .. }
             | Event::Down { .. }
             | Event::BreakerOpen { .. }
-            | Event::BreakerClosed { .. } => {}
+            | Event::BreakerClosed { .. }
+            | Event::Draining { .. }
+            | Event::Drained { .. } => {}
             Event::Failed { tag, error, .. } => {
                 self.errors.push(*error);
                 let told = self.requests.insert(*tag, format!("failed: {error:?}"));

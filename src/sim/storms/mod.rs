@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod dialect;
+mod drained;
 mod failure;
 mod host;
 mod looks;

@@ -36,6 +36,8 @@ pub(super) struct Options {
     pub(super) stall_nanos: RangeInclusive<u64>,
     /// Nothing in this run may keep a request from being answered.
     pub(super) is_benign: bool,
+    /// The program ends in the midst of the storm, by a drain that may take so long.
+    pub(super) drained_after: Option<Duration>,
 }
 
 /// An upstream of the client, and its server.
@@ -145,6 +147,10 @@ impl Options {
             // Some are longer than any timeout.
             stall_nanos: 1..=slowest * pick(random, &[20, 20, 400]) as u64,
             is_benign,
+            drained_after: random.happens(Chance(150)).then(|| {
+                let millis = pick(random, &[0, 1, 30, 300, 30_000]);
+                Duration::from_millis(millis as u64)
+            }),
         }
     }
 

@@ -8,10 +8,12 @@ use super::host::Host;
 use super::run::Run;
 use super::wire::Left;
 use crate::engine::{Outcome as Answer, Submission};
+use crate::error::table::is_listed;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
+use crate::upstream::BreakerState;
 
 /// What a kernel says of a connection that its peer has reset.
 pub(super) const RESETS: [i32; 2] = [libc::ECONNRESET, libc::EPIPE];
@@ -49,7 +51,7 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                assert!(error.is_full(), "{error}");
+                assert!(error.is_full() || self.is_refused(party, &error), "{error}");
                 (None, Some(Err(error)))
             }
         };
@@ -62,6 +64,18 @@ impl Run {
             request,
             ended,
         });
+    }
+
+    /// Whether it is an open breaker that fails a request; it must be open then.
+    pub(super) fn is_refused(&self, party: usize, error: &Error) -> bool {
+        let is_refused = matches!(error.source, Source::BreakerOpen { .. });
+        let stats = self.client.core.upstream_stats(self.upstreams[party]);
+        let state = stats.map(|stats| stats.breaker);
+        assert!(
+            !is_refused || state != Some(BreakerState::Closed),
+            "{error}"
+        );
+        is_refused
     }
 
     fn submit(
@@ -87,6 +101,7 @@ impl Run {
 
     /// An event of the client.
     pub(super) fn told(&mut self, event: &Event) {
+        assert!(!self.is_drained, "after the end: {event:?}");
         match *event {
             Event::Reply {
                 request,
@@ -111,6 +126,14 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            Event::BreakerOpen { upstream, .. } => {
+                assert!(self.open_breakers.insert(upstream), "it is open already");
+            }
+            Event::BreakerClosed { upstream } => {
+                assert!(self.open_breakers.remove(&upstream), "it was not open");
+            }
+            Event::Draining { left } => assert!(left > 0, "then it has ended"),
+            Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}
             _ => self.told_of_stream(event),
         }
@@ -220,6 +243,7 @@ impl Run {
         match how {
             Ok(()) => assert!(self.may_be_told(tag), "{tag} is over the limit"),
             Err(error) => {
+                assert!(is_listed(&error), "{tag}: not in docs/errors.md: {error}");
                 self.is_not_early(tag, &error);
                 self.is_true(tag, &error);
             }
@@ -295,7 +319,7 @@ impl Run {
     /// with what lay behind its answer.
     pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
         let is_late = match error.source {
-            Source::Deadline | Source::Eof => true,
+            Source::Deadline | Source::Eof | Source::ShuttingDown => true,
             Source::Timeout(_) => error.phase == Phase::Read,
             Source::Os(errno) => RESETS.contains(&errno),
             _ => false,

@@ -88,6 +88,7 @@ impl Run {
         may_lack_memory(self.client.turn(Some(Duration::ZERO)));
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
+                self.is_refused(self.asked[*tag as usize].party, error);
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);
                 self.was_stalled(error, &roomy);

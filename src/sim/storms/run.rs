@@ -2,7 +2,7 @@
 //! checked as they end. Then the weather clears, and everything must end, be served again, and be
 //! given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Run {
     /// Of each connection: its last reply's place, and its pushes so far.
     pub(super) answered: BTreeMap<ConnectionId, u64>,
     pub(super) pushes: BTreeMap<ConnectionId, Vec<u64>>,
+    /// As far as the program was told.
+    pub(super) open_breakers: BTreeSet<UpstreamId>,
     pub(super) streams: BTreeMap<ConnectionId, Stream>,
     pub(super) streams_made: u64,
     /// What was pulled in this turn, and the bytes it must have until the next.
@@ -52,6 +54,8 @@ pub(super) struct Run {
     pub(super) client_stalls_until: Time,
     /// Or never yet.
     pub(super) healed_at: Time,
+    /// The client has ended, and says nothing more.
+    pub(super) is_drained: bool,
     /// Rounds in a row in which nothing moved, not even the clock.
     pub(super) idle_rounds: u64,
 }
@@ -108,6 +112,7 @@ impl Run {
             wire: Wire::default(),
             answered: BTreeMap::new(),
             pushes: BTreeMap::new(),
+            open_breakers: BTreeSet::new(),
             streams: BTreeMap::new(),
             streams_made: 0,
             held: Vec::new(),
@@ -115,12 +120,17 @@ impl Run {
             generations: Vec::new(),
             client_stalls_until: Time::ZERO,
             healed_at: Time::NEVER,
+            is_drained: false,
             idle_rounds: 0,
         }
     }
 
     pub(super) fn finish(&mut self) -> Outcome {
         self.storm();
+        if let Some(after) = self.options.drained_after {
+            self.ends_by_a_drain(after);
+            return self.outcome();
+        }
         self.heal();
         self.everything_ends();
         let (replies, failures) = self.count();
@@ -131,12 +141,20 @@ impl Run {
         self.rests();
         self.drains();
         self.kept_its_word();
-        let (trace, rounds) = (self.world.trace_hash(), self.world.rounds);
         Outcome {
-            trace,
             replies,
             failures,
-            rounds,
+            ..self.outcome()
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let (replies, failures) = self.count();
+        Outcome {
+            trace: self.world.trace_hash(),
+            replies,
+            failures,
+            rounds: self.world.rounds,
         }
     }
 
@@ -315,6 +333,7 @@ fn upstream(party: &Party, target: String) -> Upstream {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
     let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let upstream = upstream.tell_state();
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),

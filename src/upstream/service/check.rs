@@ -3,6 +3,12 @@
 use super::{Service, State};
 
 impl Service {
+    /// Requests that have not ended.
+    pub(crate) fn under_way(&self) -> usize {
+        let in_flight = self.members.iter().flat_map(|it| it.pipeline.in_order());
+        in_flight.filter(|it| !it.is_tombstone).count() + self.waiting.len()
+    }
+
     /// Panics when a figure is not what it counts, or a member is not offered as it should be.
     pub(crate) fn check(&self) {
         let is_open = |state: &State| matches!(state, State::Open { .. });

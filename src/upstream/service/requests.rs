@@ -41,7 +41,8 @@ impl Service {
     }
 
     /// Gives up the waiting whose time has passed.
-    pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
+    pub(crate) fn handle_timeout(&mut self, now: Time, random: u64, failed: &mut Vec<Failed>) {
+        let failed_before = failed.len();
         let wait = self.timeouts.wait;
         self.waiting.expire(now, |waiter| {
             let source = match waiter.deadline <= waiter.wait_until {
@@ -52,6 +53,7 @@ impl Service {
             let error = Error::new(Phase::Connect, source);
             failed.push((waiter.request, waiter.tag, error));
         });
+        self.heed_failed(now, random, failed, failed_before);
     }
 
     /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
@@ -66,22 +68,28 @@ impl Service {
         let pipeline = &mut self.members[member as usize].pipeline;
         let before = pipeline.len();
         pipeline.expire(now, which, self.ids.judged(progress), expired);
-        for (request, _) in expired.iter().filter(|(_, sent)| *sent == Sent::No) {
-            self.ids.forget(request.tag);
-        }
         self.stats.in_flight -= before - pipeline.len();
+        for (request, sent) in expired.iter() {
+            if *sent == Sent::No {
+                self.ids.forget(request.tag);
+            }
+            self.heed_given_up(now, request.request);
+        }
         self.place(member);
     }
 
     // Commands.
 
-    /// Whether a request with this tag may be made.
+    /// Whether a request may go by this tag.
     pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
         self.ids.admit(tag)
     }
 
     /// The open member with the fewest requests in flight that can take one more, and its connection.
     pub(crate) fn choose(&self) -> Option<(u32, u32)> {
+        if self.stats.in_flight >= self.in_flight_max() {
+            return None;
+        }
         let member = self.balance.least()?;
         Some((member, self.members[member as usize].connection))
     }

@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// A member's requests were answered, or have ended otherwise, as far as that was known.
-    pub(crate) fn handle_answered(&mut self, now: Time, member: u32) {
+    pub(crate) fn handle_rest(&mut self, now: Time, member: u32) {
         let it = &mut self.members[member as usize];
         let before = std::mem::take(&mut it.rest.before);
         it.rest.since = now;

@@ -53,7 +53,7 @@ fn serve(service: &mut Service, now: Time, done: Time, member: u32) {
     service.handle_work(now, member);
     service.assign(member, request(1, 0..4, Time::NEVER));
     assert!(service.handle_reply(member, None, 4).is_some());
-    service.handle_answered(done, member);
+    service.handle_rest(done, member);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn one_that_rests_too_long_is_let_go_and_made_again_without_a_pause() {
     service.assign(0, request(2, 4..8, Time::NEVER));
     assert_eq!(service.retires_at(0), at(10_000), "it works");
     assert!(service.handle_reply(0, None, 8).is_some());
-    service.handle_answered(at(2_000), 0);
+    service.handle_rest(at(2_000), 0);
     service.handle_due(at(2_999), 0);
     assert!(!service.is_spent(0) && service.choose().is_some());
     service.handle_due(at(3_000), 0);

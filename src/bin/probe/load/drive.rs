@@ -10,56 +10,16 @@ use taut::{Class, Client, Deadline, Error, Event, Phase, Source, UpstreamId, Ups
 
 use super::Counts;
 use super::measured::{Measured, Tcp};
+use super::plan::{Extent, Plan, Slot, Stage};
 use super::progress::Progress;
 use crate::exit::Fault;
 use crate::histogram::Latencies;
-use crate::payload::Expect;
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system::CpuTime;
 use crate::units::nanos;
 
 /// Requests handed over in a row before the loop turns: it reads, and looks at signals and the clock.
 const BATCH: usize = 256;
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Extent {
-    Duration(Duration),
-    Requests(u64),
-}
-
-/// What to run.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) request: Vec<u8>,
-    pub(super) expect: Option<Expect>,
-    pub(super) window: usize,
-    /// More than one request may be under way on a connection.
-    pub(super) pipelined: bool,
-    pub(super) extent: Extent,
-    pub(super) warmup: Duration,
-    pub(super) interval: Duration,
-    pub(super) timeout: Duration,
-}
-
-/// A request under way.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    started: Instant,
-    /// It was started within the measurement.
-    counts: bool,
-}
-
-/// What is asked of the loop now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Until then nothing is measured.
-    WarmUp { until: Instant },
-    /// Requests are measured.
-    Measuring,
-    /// No new ones; what is under way still ends.
-    Ending,
-}
 
 pub(super) struct Drive {
     client: Client,

@@ -7,6 +7,7 @@ mod counts;
 mod drive;
 mod measured;
 mod own_server;
+mod plan;
 mod progress;
 mod report;
 
@@ -21,9 +22,10 @@ use crate::report::{Format, Output};
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
 use counts::Counts;
-use drive::{Drive, Extent, Plan};
+use drive::Drive;
 use measured::Measured;
 use own_server::OwnServer;
+use plan::{Extent, Plan};
 use progress::Progress;
 use report::Report;
 
