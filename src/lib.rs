@@ -66,7 +66,10 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, Timeouts};
+pub use config::{
+    Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Rate, Reconnect,
+    RequestOptions, Timeouts,
+};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};
@@ -75,7 +78,7 @@ pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use stats::{Failures, Gauge, Stats};
+pub use stats::{Breakers, Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
