@@ -9,6 +9,7 @@ mod limits;
 mod lookups;
 mod rate;
 mod reconnect;
+mod request;
 mod timeouts;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ pub use limits::Limits;
 pub use lookups::Lookups;
 pub use rate::Rate;
 pub use reconnect::Reconnect;
+pub use request::RequestOptions;
 pub use timeouts::Timeouts;
 
 use crate::error::{Error, Phase, Source};

@@ -41,6 +41,7 @@ pub(crate) use inbox::Inbox;
 pub(crate) use listen::ListenerId;
 pub use remote::Outcome;
 pub(crate) use remote::{Mailbox, Submission};
+pub(crate) use requests::Terms;
 
 /// A loop with its connections.
 #[derive(Debug)]

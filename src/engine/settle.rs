@@ -171,7 +171,7 @@ impl<K: Kernel> Core<K> {
 fn resets(error: &Error) -> bool {
     match error.source {
         Source::Timeout(_) => error.phase != Phase::Idle,
-        Source::Deadline | Source::Closed | Source::ShuttingDown => true,
+        Source::Deadline | Source::Cancelled | Source::Closed | Source::ShuttingDown => true,
         // This machine failed, and the peer must not take what it was told for all of it.
         Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
         _ => false,

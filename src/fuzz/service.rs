@@ -15,7 +15,7 @@ use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Upstream, Which};
+use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Upstream, Which};
 use model::{Line, Model, State};
 use replies::Heartbeats;
 
@@ -163,6 +163,7 @@ impl Run {
             request,
             tag,
             deadline,
+            again: Again::new(false),
             range: line.queued..line.queued + bytes as u64,
             is_tombstone: false,
         };
@@ -179,8 +180,14 @@ impl Run {
             let bytes = payload.len();
             self.service.waiter_served();
             let served = self.model.waiting.remove(0);
-            assert_eq!(served.request, waiter.request, "first in, first out");
-            self.assign(member, waiter.request, waiter.tag, waiter.deadline, bytes);
+            assert_eq!(served.request, waiter.asked.request, "first in, first out");
+            let Asked {
+                request,
+                tag,
+                deadline,
+                ..
+            } = waiter.asked;
+            self.assign(member, request, tag, deadline, bytes);
         }
     }
 
@@ -259,7 +266,7 @@ impl Run {
         let waiter = self
             .service
             .waiter()
-            .map(|(waiter, payload)| (waiter.request, payload));
+            .map(|(waiter, payload)| (waiter.asked.request, payload));
         let first = self.model.waiting.first();
         assert_eq!(
             waiter,

@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::error::{Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+use crate::upstream::asked::Again;
 
 /// A request on its way.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub(crate) struct InFlight {
     pub(crate) request: RequestId,
     pub(crate) tag: u64,
     pub(crate) deadline: Time,
+    pub(crate) again: Again,
     /// Its bytes in the stream.
     pub(crate) range: Range<u64>,
     /// It has failed; only its reply is still to be swallowed.
@@ -148,14 +150,27 @@ impl Pipeline {
         self.earliest
     }
 
-    /// Takes the requests whose deadline has passed: those of which nothing was written leave the pipeline (and the
-    /// caller withdraws their bytes), the others leave a tombstone.
+    /// Takes the requests whose deadline has passed; see `give_up`.
     pub(super) fn expire(
         &mut self,
         now: Time,
         which: Which,
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
+    ) {
+        let is_due = |request: &InFlight, sent| {
+            (which == Which::All || sent == Sent::No) && request.deadline <= now
+        };
+        self.give_up(progress, is_due, expired);
+    }
+
+    /// Takes requests that nobody waits for any more: those of which nothing was written leave the pipeline (and the
+    /// caller withdraws their bytes), the others leave a tombstone.
+    pub(super) fn give_up(
+        &mut self,
+        progress: Progress,
+        is_given_up: impl Fn(&InFlight, Sent) -> bool,
+        given_up: &mut Vec<(InFlight, Sent)>,
     ) {
         let progress = self.of_requests(progress);
         let (mut bytes_gone, mut bytes_gone_before_heartbeat) = (0, 0);
@@ -164,12 +179,11 @@ impl Pipeline {
             let key = std::mem::replace(&mut next, entry.newer);
             let request = &mut entry.request;
             let sent = sent(entry.older == NONE, &request.range, progress);
-            let may = which == Which::All || sent == Sent::No;
-            let is_due = may && request.deadline <= now && !request.is_tombstone;
-            if is_due {
-                expired.push((request.clone(), sent));
+            let is_given_up = !request.is_tombstone && is_given_up(request, sent);
+            if is_given_up {
+                given_up.push((request.clone(), sent));
             }
-            if is_due && sent == Sent::No {
+            if is_given_up && sent == Sent::No {
                 let range = request.range.clone();
                 bytes_gone += range.end - range.start;
                 if self.heartbeat.is_some_and(|start| range.start < start) {
@@ -179,8 +193,8 @@ impl Pipeline {
                 continue;
             }
             request.range = request.range.start - bytes_gone..request.range.end - bytes_gone;
-            request.is_tombstone |= is_due;
-            self.tombstones += usize::from(is_due);
+            request.is_tombstone |= is_given_up;
+            self.tombstones += usize::from(is_given_up);
         }
         self.heartbeat = self.heartbeat.map(|it| it - bytes_gone_before_heartbeat);
         let live = self.in_order().filter(|request| !request.is_tombstone);

@@ -206,8 +206,8 @@ impl Service {
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
             self.waiting.fail_all(|waiter| {
-                self.ids.forget(waiter.tag);
-                failed.push((waiter.request, waiter.tag, error));
+                self.ids.forget(waiter.asked.tag);
+                failed.push((waiter.asked.request, waiter.asked.tag, error));
             });
         }
         // Other bits than those of the pause above.

@@ -195,7 +195,7 @@ fn long_a_link_down_for_half_a_minute_is_found_and_all_is_back_when_it_is_up() {
     while Instant::now() < back_at {
         turn(&mut client, ms(50));
         while let Some(event) = client.next_event() {
-            ledger.book(&mut client, event);
+            ledger.book(&client, event);
         }
         if stats(&client, upstream).losses < 4 {
             assert!(calm.lasts() < Duration::from_secs(24), "not found");

@@ -80,6 +80,8 @@ impl Traffic {
         config.timeouts.wait = ms(400);
         config.reconnect.first_pause_max = ms(20);
         config.reconnect.pause_max = ms(100);
+        config.breaker.first_pause_max = ms(50);
+        config.breaker.pause_max = ms(200);
         let mut client = Client::new(config).unwrap();
         let upstream = client.add(upstream).unwrap();
         Traffic {

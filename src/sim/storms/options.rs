@@ -30,6 +30,8 @@ pub(super) struct Options {
     pub(super) burst: RangeInclusive<u64>,
     /// For each request: it comes through the mailbox, as from another thread.
     pub(super) by_mailbox: Chance,
+    /// For each round: a request is taken back.
+    pub(super) cancels: Chance,
     pub(super) client: Config,
     pub(super) server: Config,
     /// How long a loop is not turned that stalls.
@@ -146,6 +148,10 @@ impl Options {
             by_mailbox: Chance(pick(random, &[0, 0, 300]) as u32),
             // Some are longer than any timeout.
             stall_nanos: 1..=slowest * pick(random, &[20, 20, 400]) as u64,
+            cancels: Chance(match is_benign {
+                true => 0,
+                false => pick(random, &[0, 50, 300]) as u32,
+            }),
             is_benign,
             drained_after: random.happens(Chance(150)).then(|| {
                 let millis = pick(random, &[0, 1, 30, 300, 30_000]);

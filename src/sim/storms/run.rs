@@ -31,6 +31,8 @@ pub(super) struct Run {
     pub(super) options: Options,
     pub(super) world: World,
     pub(super) random: Random,
+    /// What the program wants that no host has to do with.
+    pub(super) whims: Random,
     pub(super) client: SimEngine,
     /// Of each party, its server; after them that of the raw connections.
     pub(super) hosts: Vec<Host>,
@@ -76,6 +78,7 @@ pub(super) struct Outcome {
 impl Run {
     pub(super) fn new(options: Options, weather: Weather) -> Run {
         let mut random = Random::new(!weather.seed());
+        let whims = Random::new(weather.seed().rotate_left(32) ^ 0x5eed);
         let mut world = World::under(weather);
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
         let mut client = world.engine(options.client.clone());
@@ -108,6 +111,7 @@ impl Run {
             options,
             world,
             random,
+            whims,
             client,
             hosts,
             upstreams,
@@ -181,6 +185,7 @@ impl Run {
                 let pause = self.random.within(self.options.pause_nanos.clone());
                 next_burst = self.world.now().after(Duration::from_nanos(pause));
             }
+            self.cancel_some();
             self.round(next_burst);
         }
     }
