@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use crate::config::Deadline;
-use crate::engine::{Mailbox, Submission};
+use crate::config::{Deadline, RequestOptions};
+use crate::engine::{Mailbox, Submission, Terms};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::UpstreamId;
 use crate::net::{Alarm, Epoch};
@@ -39,7 +39,21 @@ impl Handle {
         deadline: Deadline,
         tag: u64,
     ) -> Result<(), Error> {
-        self.submit(upstream, payload.into(), deadline, tag, None)
+        let options = RequestOptions::new().deadline(deadline).tag(tag);
+        self.request_with(upstream, payload, options)
+    }
+
+    /// The same, with all that can be said of a request.
+    ///
+    /// # Errors
+    /// As for [`Handle::request`].
+    pub fn request_with(
+        &self,
+        upstream: UpstreamId,
+        payload: impl Into<Vec<u8>>,
+        options: RequestOptions,
+    ) -> Result<(), Error> {
+        self.submit(upstream, payload.into(), options, None)
     }
 
     /// Makes a request whose outcome is sent to a channel, exactly once; also when the client ends before it.
@@ -54,13 +68,22 @@ impl Handle {
         tag: u64,
         reply_to: &Sender<Outcome>,
     ) -> Result<(), Error> {
-        self.submit(
-            upstream,
-            payload.into(),
-            deadline,
-            tag,
-            Some(reply_to.clone()),
-        )
+        let options = RequestOptions::new().deadline(deadline).tag(tag);
+        self.request_to_with(upstream, payload, options, reply_to)
+    }
+
+    /// The same, with all that can be said of a request.
+    ///
+    /// # Errors
+    /// As for [`Handle::request`]; then nothing is sent.
+    pub fn request_to_with(
+        &self,
+        upstream: UpstreamId,
+        payload: impl Into<Vec<u8>>,
+        options: RequestOptions,
+        reply_to: &Sender<Outcome>,
+    ) -> Result<(), Error> {
+        self.submit(upstream, payload.into(), options, Some(reply_to.clone()))
     }
 
     /// Makes a request and waits for its reply, blocking this thread (never the client's own: it would wait for
@@ -76,8 +99,22 @@ impl Handle {
         payload: impl Into<Vec<u8>>,
         deadline: Deadline,
     ) -> Result<Vec<u8>, Error> {
+        self.call_with(upstream, payload, RequestOptions::new().deadline(deadline))
+    }
+
+    /// The same, with all that can be said of a request.
+    ///
+    /// # Errors
+    /// As for [`Handle::call`].
+    pub fn call_with(
+        &self,
+        upstream: UpstreamId,
+        payload: impl Into<Vec<u8>>,
+        options: RequestOptions,
+    ) -> Result<Vec<u8>, Error> {
+        let deadline = options.deadline;
         let (reply_to, outcome) = channel();
-        self.submit(upstream, payload.into(), deadline, 0, Some(reply_to))?;
+        self.submit(upstream, payload.into(), options, Some(reply_to))?;
         let received = match self.epoch.time_of(deadline) {
             Some(end) => outcome.recv_timeout(end.since(self.epoch.now()).saturating_add(GRACE)),
             None => outcome.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -96,16 +133,19 @@ impl Handle {
         &self,
         upstream: UpstreamId,
         payload: Vec<u8>,
-        deadline: Deadline,
-        tag: u64,
+        options: RequestOptions,
         reply_to: Option<Sender<Outcome>>,
     ) -> Result<(), Error> {
-        let deadline = self.epoch.time_of(deadline);
+        let RequestOptions {
+            deadline,
+            tag,
+            is_idempotent,
+        } = options;
         if self.mailbox.put(Submission {
             upstream,
             payload,
-            deadline,
-            tag,
+            deadline: self.epoch.time_of(deadline),
+            terms: Terms { tag, is_idempotent },
             reply_to,
         })? {
             self.alarm.wake();

@@ -67,7 +67,8 @@ pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
 pub use config::{
-    Breaker, Config, Deadline, Limits, Lookups, Peek, Pool, Rate, Reconnect, Timeouts,
+    Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Pool, Rate, Reconnect,
+    RequestOptions, Timeouts,
 };
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
@@ -77,7 +78,7 @@ pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use stats::{Failures, Gauge, Stats};
+pub use stats::{Breakers, Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.

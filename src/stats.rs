@@ -42,12 +42,14 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Bytes received.
     pub bytes_received: u64,
+    /// Upstreams by the state of their breakers.
+    pub breakers: Breakers,
     /// Connections at present, those being made and those being closed included;
     /// [`Limits::connections_max`](crate::Limits::connections_max).
     pub connections: Gauge,
     /// Connections being made; the same bound.
     pub connecting: Gauge,
-    /// Requests on their way; what the connections of all upstreams may carry.
+    /// Requests on their way; the sum of what each upstream may have in flight.
     pub in_flight: Gauge,
     /// Requests that wait for a connection; [`Limits::waiting_requests_max`](crate::Limits::waiting_requests_max) of
     /// each upstream.
@@ -60,6 +62,17 @@ pub struct Stats {
     /// Bytes of free buffers kept for reuse; [`Limits::pool_bytes_max`](crate::Limits::pool_bytes_max) of those that
     /// receive, and of those that send.
     pub pooled_bytes: Gauge,
+}
+
+/// How many upstreams have their breaker in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breakers {
+    /// Requests are made.
+    pub closed: usize,
+    /// Requests are refused.
+    pub open: usize,
+    /// One request at a time is let through, as a trial.
+    pub half_open: usize,
 }
 
 /// How much of something there is, and how much there may be.

@@ -2,7 +2,7 @@
 
 use super::upstreams::request;
 use super::{Client, held};
-use crate::config::Deadline;
+use crate::config::{Deadline, RequestOptions};
 use crate::engine::{Core, Inbox};
 use crate::error::Error;
 use crate::event::{ConnectionId, Frame, RequestId, UpstreamId};
@@ -72,6 +72,25 @@ impl Outgoing<'_> {
         deadline: Deadline,
         tag: u64,
     ) -> Result<RequestId, Error> {
-        request(self.core, upstream, payload, deadline, tag)
+        let options = RequestOptions::new().deadline(deadline).tag(tag);
+        self.request_with(upstream, payload, options)
+    }
+
+    /// As [`Client::request_with`].
+    ///
+    /// # Errors
+    /// As for [`Client::request`].
+    pub fn request_with(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        options: RequestOptions,
+    ) -> Result<RequestId, Error> {
+        request(self.core, upstream, payload, options)
+    }
+
+    /// As [`Client::cancel`].
+    pub fn cancel(&mut self, request: RequestId) -> bool {
+        self.core.cancel(request)
     }
 }

@@ -1,8 +1,8 @@
 //! Upstreams: the program makes requests, and connections are the library's work.
 
 use super::Client;
-use crate::config::Deadline;
-use crate::engine::Core;
+use crate::config::{Deadline, RequestOptions};
+use crate::engine::{Core, Terms};
 use crate::error::Error;
 use crate::event::{ConnectionId, Frame, RequestId, UpstreamId};
 use crate::handle::Handle;
@@ -46,7 +46,35 @@ impl Client {
         deadline: Deadline,
         tag: u64,
     ) -> Result<RequestId, Error> {
-        request(&mut self.engine.core, upstream, payload, deadline, tag)
+        let options = RequestOptions::new().deadline(deadline).tag(tag);
+        self.request_with(upstream, payload, options)
+    }
+
+    /// The same, with all that can be said of a request.
+    ///
+    /// # Errors
+    /// As for [`Client::request`].
+    pub fn request_with(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        options: RequestOptions,
+    ) -> Result<RequestId, Error> {
+        request(&mut self.engine.core, upstream, payload, options)
+    }
+
+    /// Takes a request back. True: it has ended now, and its event is
+    /// [`Source::Cancelled`](crate::Source::Cancelled), with what was sent of it. False: it had ended before, its
+    /// event was told or waits to be pulled, and no other follows.
+    ///
+    /// One that waits leaves at once. One that is queued on a connection is withdrawn from it, and its connection goes
+    /// on. Of one that was sent in part or whole the late reply is swallowed: as after a deadline its connection takes
+    /// no new request and ends when the last of those before and behind it has (at once when it was alone), unless
+    /// replies are matched by id ([`Upstream::matched_by_id`]).
+    ///
+    /// Requests pay nothing for it; so it searches: by halves among those that wait, one by one among those in flight.
+    pub fn cancel(&mut self, request: RequestId) -> bool {
+        self.engine.core.cancel(request)
     }
 
     /// Makes a request and turns the loop until it has ended: the blocking convenience. Other events wait meanwhile.
@@ -63,7 +91,20 @@ impl Client {
         payload: &[u8],
         deadline: Deadline,
     ) -> Result<Frame, Error> {
-        let request = self.request(upstream, payload, deadline)?;
+        self.call_with(upstream, payload, RequestOptions::new().deadline(deadline))
+    }
+
+    /// The same, with all that can be said of a request.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn call_with(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        options: RequestOptions,
+    ) -> Result<Frame, Error> {
+        let request = self.request_with(upstream, payload, options)?;
         self.engine.wait_for(request)
     }
 
@@ -98,13 +139,17 @@ pub(super) fn request(
     core: &mut Core<Net>,
     upstream: UpstreamId,
     payload: &[u8],
-    deadline: Deadline,
-    tag: u64,
+    options: RequestOptions,
 ) -> Result<RequestId, Error> {
+    let RequestOptions {
+        deadline,
+        tag,
+        is_idempotent,
+    } = options;
     core.request(
         upstream,
         payload,
-        tag,
+        Terms { tag, is_idempotent },
         |now: Time, service: &Service, net: &Net| match deadline {
             // The time was read a moment ago: once is enough.
             Deadline::After(timeout) => now.after(timeout),

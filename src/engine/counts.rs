@@ -6,7 +6,8 @@ use super::Engine;
 use super::core::Core;
 use crate::error::{Error, Source};
 use crate::kernel::Kernel;
-use crate::stats::{Failures, Gauge, Stats};
+use crate::stats::{Breakers, Failures, Gauge, Stats};
+use crate::upstream::BreakerState;
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -59,10 +60,16 @@ impl<K: Kernel> Core<K> {
         let (counts, limits) = (&self.counts, &self.config.limits);
         let upto = |now, max| Gauge { now, max };
         let (mut in_flight, mut waiting) = (Gauge::default(), Gauge::default());
+        let mut breakers = Breakers::default();
         for service in &self.services {
             let stats = service.stats();
             in_flight.now += stats.in_flight;
             in_flight.max += service.in_flight_max();
+            match stats.breaker {
+                BreakerState::Closed => breakers.closed += 1,
+                BreakerState::Open => breakers.open += 1,
+                BreakerState::HalfOpen => breakers.half_open += 1,
+            }
             waiting.now += stats.waiting;
             waiting.max += limits.waiting_requests_max;
         }
@@ -80,6 +87,7 @@ impl<K: Kernel> Core<K> {
             losses: counts.losses,
             bytes_written: counts.bytes_written,
             bytes_received: counts.bytes_received,
+            breakers,
             connections: upto(self.slots.len(), limits.connections_max),
             connecting: upto(connecting, limits.connections_max),
             in_flight,

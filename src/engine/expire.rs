@@ -11,7 +11,7 @@ use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
 use crate::time::Time;
-use crate::upstream::Which;
+use crate::upstream::{InFlight, Which};
 
 impl<K: Kernel> Core<K> {
     pub(super) fn expire(&mut self) {
@@ -56,6 +56,7 @@ impl<K: Kernel> Core<K> {
             return self.handle_resolved(index, Ok(addresses));
         }
         self.slots[index as usize].conn.handle_timeout(now);
+        self.ask_for_life(index);
         self.settle(index);
     }
 
@@ -94,8 +95,7 @@ impl<K: Kernel> Core<K> {
         self.settle(index);
     }
 
-    /// Fails the requests of a connection whose deadline has passed. Unsent ones are taken back; after one that was
-    /// sent the connection takes no new request, and ends when nobody waits on it any more.
+    /// Fails the requests of a connection whose deadline has passed.
     pub(super) fn expire_requests(&mut self, index: u32, service: u32, member: u32, which: Which) {
         if self.services[service as usize].next_deadline(member) > self.now {
             return;
@@ -103,25 +103,37 @@ impl<K: Kernel> Core<K> {
         let mut expired = Vec::new();
         let progress = self.progress(index);
         self.services[service as usize].expire(self.now, member, which, progress, &mut expired);
+        self.end_given_up(index, service, member, expired, Source::Deadline);
+    }
+
+    /// Tells the end of requests that were given up, and why. Unsent ones are taken back; after one that was sent the
+    /// connection takes no new request, and ends when nobody waits on it any more.
+    pub(super) fn end_given_up(
+        &mut self,
+        index: u32,
+        service: u32,
+        member: u32,
+        given_up: Vec<(InFlight, Sent)>,
+        why: Source,
+    ) {
+        let written = self.slots[index as usize].conn.written_bytes();
         let slot = &mut self.slots[index as usize];
-        let unsent = expired.iter().filter(|(_, sent)| *sent == Sent::No);
+        let unsent = given_up.iter().filter(|(_, sent)| *sent == Sent::No);
         slot.conn.withdraw(
             unsent.map(|(request, _)| request.range.clone()),
             &mut self.send_pool,
         );
-        for (request, sent) in expired {
-            let whole = request.range.end <= progress.written;
+        for (request, sent) in given_up {
+            let whole = request.range.end <= written;
             let phase = if whole { Phase::Read } else { Phase::Write };
-            let error = Error {
-                sent,
-                ..Error::new(phase, Source::Deadline)
-            };
+            let sent = sent.max(request.again.sent);
+            let error = Error::new(phase, why).of_request(phase, sent);
             self.tell_failure(request.request, request.tag, error);
         }
         let it = &self.services[service as usize];
         let slot = &mut self.slots[index as usize];
         if it.is_forsaken(member) {
-            slot.conn.abort(Source::Deadline);
+            slot.conn.abort(why);
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
         }

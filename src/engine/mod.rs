@@ -14,6 +14,7 @@ mod drain;
 mod expire;
 mod flush;
 mod getters;
+mod heartbeat;
 mod inbox;
 mod lines;
 mod listen;
@@ -41,6 +42,7 @@ pub(crate) use inbox::Inbox;
 pub(crate) use listen::ListenerId;
 pub use remote::Outcome;
 pub(crate) use remote::{Mailbox, Submission};
+pub(crate) use requests::Terms;
 
 /// A loop with its connections.
 #[derive(Debug)]

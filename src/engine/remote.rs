@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::core::Core;
+use super::requests::Terms;
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::{Event, RequestId, UpstreamId};
 use crate::kernel::Kernel;
@@ -29,7 +30,7 @@ pub(crate) struct Submission {
     pub(crate) payload: Vec<u8>,
     /// `None`: the upstream's own timeout.
     pub(crate) deadline: Option<Time>,
-    pub(crate) tag: u64,
+    pub(crate) terms: Terms,
     /// `None`: it ends as an event of the loop.
     pub(crate) reply_to: Option<Sender<Outcome>>,
 }
@@ -127,11 +128,12 @@ impl<K: Kernel> Core<K> {
             upstream,
             payload,
             deadline,
-            tag,
+            terms,
             reply_to,
         } in taken.drain(..)
         {
-            let made = self.request(upstream, &payload, tag, |now, service, _| {
+            let tag = terms.tag;
+            let made = self.request(upstream, &payload, terms, |now, service, _| {
                 deadline.unwrap_or(now.after(service.timeouts.request))
             });
             match (made, reply_to) {
@@ -181,10 +183,13 @@ impl Drop for Remote {
             std::mem::take(&mut state.submissions)
         };
         let error = Error::new(Phase::Drain, Source::Closed);
-        for Submission { tag, reply_to, .. } in submissions {
+        for Submission {
+            terms, reply_to, ..
+        } in submissions
+        {
             if let Some(reply_to) = reply_to {
                 let _ = reply_to.send(Outcome {
-                    tag,
+                    tag: terms.tag,
                     result: Err(error),
                 });
             }

@@ -10,14 +10,23 @@ use crate::error::{Error, Limit, Phase, Source};
 use crate::event::{RequestId, UpstreamId};
 use crate::kernel::Kernel;
 use crate::time::Time;
-use crate::upstream::{InFlight, Service};
+use crate::upstream::{Again, Asked, InFlight, Service};
 
-/// What a request asks for, beside its bytes.
-#[derive(Clone, Copy)]
-struct Asked {
-    request: RequestId,
-    tag: u64,
-    deadline: Time,
+/// What a program says of a request, beside its bytes and its deadline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) tag: u64,
+    pub(crate) is_idempotent: bool,
+}
+
+impl From<u64> for Terms {
+    /// With this tag, and not idempotent.
+    fn from(tag: u64) -> Terms {
+        Terms {
+            tag,
+            is_idempotent: false,
+        }
+    }
 }
 
 impl<K: Kernel> Core<K> {
@@ -26,7 +35,7 @@ impl<K: Kernel> Core<K> {
         &mut self,
         upstream: UpstreamId,
         payload: &[u8],
-        tag: u64,
+        terms: impl Into<Terms>,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
         self.admits_work()?;
@@ -41,6 +50,7 @@ impl<K: Kernel> Core<K> {
             .services
             .get_mut(upstream.0 as usize)
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
+        let Terms { tag, is_idempotent } = terms.into();
         it.admit(tag)?;
         it.admit_now(now)?;
         let request = RequestId(self.requests_made + 1);
@@ -48,6 +58,7 @@ impl<K: Kernel> Core<K> {
             request,
             tag,
             deadline: deadline(now, it, &self.kernel),
+            again: Again::new(is_idempotent),
         };
         if asked.deadline <= now {
             return Err(Error::new(Phase::Write, Source::Deadline));
@@ -82,8 +93,7 @@ impl<K: Kernel> Core<K> {
                 Ok(())
             }
             None => {
-                let (request, tag, deadline) = (asked.request, asked.tag, asked.deadline);
-                let waits = it.wait(now, request, tag, deadline, payload);
+                let waits = it.queue(now, asked, payload);
                 self.connect_members(service);
                 waits
             }
@@ -107,16 +117,39 @@ impl<K: Kernel> Core<K> {
                 slot.conn.refused();
                 break;
             };
-            let asked = Asked {
-                request: waiter.request,
-                tag: waiter.tag,
-                deadline: waiter.deadline,
-            };
             it.waiter_served();
-            entrust(slot, it, member, now, asked, range);
+            entrust(slot, it, member, now, waiter.asked, range);
             self.settle(index);
         }
         self.file_service(service);
+    }
+
+    /// Takes a request back; false when it has ended.
+    pub(crate) fn cancel(&mut self, request: RequestId) -> bool {
+        self.now = self.kernel.now();
+        let now = self.now;
+        let mut services = self.services.iter_mut().zip(0..);
+        let waited =
+            services.find_map(|(it, service)| Some((service, it.cancel_waiting(now, request)?)));
+        if let Some((service, asked)) = waited {
+            let error = Error::new(Phase::Connect, Source::Cancelled);
+            let error = error.of_request(Phase::Connect, asked.again.sent);
+            self.tell_failure(request, asked.tag, error);
+            self.file_service(service);
+            return true;
+        }
+        let mut services = self.services.iter().zip(0..);
+        let Some((service, (member, index))) =
+            services.find_map(|(it, service)| Some((service, it.member_of(request)?)))
+        else {
+            return false;
+        };
+        let progress = self.progress(index);
+        let mut cancelled = Vec::with_capacity(1);
+        self.services[service as usize].cancel(now, member, request, progress, &mut cancelled);
+        self.end_given_up(index, service, member, cancelled, Source::Cancelled);
+        self.settle(index);
+        true
     }
 }
 
@@ -135,6 +168,7 @@ fn entrust<S>(
         request,
         tag,
         deadline,
+        again,
     } = asked;
     service.assign(
         member,
@@ -142,6 +176,7 @@ fn entrust<S>(
             request,
             tag,
             deadline,
+            again,
             range,
             is_tombstone: false,
         },

@@ -85,12 +85,14 @@ impl<K: Kernel> Core<K> {
     fn finish(&mut self, index: u32, error: Option<Error>) {
         let slot = &mut self.slots[index as usize];
         let written = slot.conn.written_bytes();
+        let misses_heartbeat = slot.conn.has_missed_heartbeat();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
             // One that was let go is no reason for a reset, however long its peer lingers.
             let has_lingered = matches!(slot.owner, Owner::Parted { .. })
                 && matches!(error, Some(error) if matches!(error.source, Source::Timeout(_)));
-            let resets = error.is_some_and(|error| resets(&error)) && !has_lingered;
+            let is_given_up = error.is_some_and(|error| resets(&error)) && !has_lingered;
+            let resets = misses_heartbeat || is_given_up;
             self.kernel.close(socket, resets);
         }
         if let Some(dial) = slot.dial.take() {
@@ -118,6 +120,9 @@ impl<K: Kernel> Core<K> {
                 let progress = self.progress(index);
                 let quiet_since = self.slots[index as usize].conn.quiet_since();
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
+                if misses_heartbeat {
+                    self.services[service as usize].handle_heartbeat_missed();
+                }
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
                 self.services[service as usize].handle_closed(
@@ -182,7 +187,7 @@ impl<K: Kernel> Core<K> {
 fn resets(error: &Error) -> bool {
     match error.source {
         Source::Timeout(_) => error.phase != Phase::Idle,
-        Source::Deadline | Source::Closed | Source::ShuttingDown => true,
+        Source::Deadline | Source::Cancelled | Source::Closed | Source::ShuttingDown => true,
         // This machine failed, and the peer must not take what it was told for all of it.
         Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
         _ => false,

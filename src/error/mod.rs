@@ -59,8 +59,9 @@ impl Phase {
     }
 }
 
-/// Whether the peer may have got the request (for a raw connection: anything that was sent on it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whether the peer may have got the request (for a raw connection: anything that was sent on it). In order: the
+/// greater says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sent {
     /// Not one byte was handed to the kernel: safe to send again elsewhere.
     No,

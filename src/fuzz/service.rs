@@ -7,6 +7,7 @@
 mod drawn;
 mod line;
 mod model;
+mod replies;
 mod resting;
 
 use std::time::Duration;
@@ -15,8 +16,9 @@ use super::input::Input;
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Which};
+use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
+use replies::Heartbeats;
 
 /// One input of the target `service`.
 pub fn service(data: &[u8]) {
@@ -34,6 +36,7 @@ pub fn service(data: &[u8]) {
 struct Run {
     service: Service,
     model: Model,
+    heartbeats: Heartbeats,
     now: Time,
     requests: u64,
 }
@@ -45,18 +48,20 @@ fn micros(n: usize) -> Duration {
 impl Run {
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
-        match input.below(16) {
+        match input.below(19) {
             0..4 => self.request(input),
             4 => self.connected(member),
             5 => self.lose(member, input),
             6 | 7 => self.write(member, input.below(40) as u64),
             8 | 9 => self.reply(member, input),
-            10 => self.model.lines[member].begins_reply(),
+            10 => self.begin_reply(member),
             11 => self.pass_time(input.below(256) * 4),
             12 => self.expire(member, Which::All),
             13 => self.expire(member, Which::Unsent),
             14 if input.flag() => self.rest(member),
             14 => self.pass_timeout(),
+            15 | 16 => self.beat(member),
+            17 => self.miss(member),
             _ => {
                 // To the moment that it asked for, and not a nanosecond further.
                 let next = self.service.poll_timeout();
@@ -76,7 +81,8 @@ impl Run {
             _ => self.now.after(micros(1 + input.below(256) * 4)),
         };
         let admitted = self.service.admit(tag);
-        assert_eq!(admitted.is_ok(), self.model.admits(tag), "the id {tag}");
+        let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
+        assert_eq!(admitted.is_ok(), admits, "the id {tag}");
         if admitted.is_err() {
             return;
         }
@@ -109,6 +115,7 @@ impl Run {
             request,
             tag,
             deadline,
+            again: Again::new(false),
             range: line.queued..line.queued + bytes as u64,
             is_tombstone: false,
         };
@@ -127,8 +134,14 @@ impl Run {
             let bytes = payload.len();
             self.service.waiter_served();
             let served = self.model.waiting.remove(0);
-            assert_eq!(served.request, waiter.request, "first in, first out");
-            self.assign(member, waiter.request, waiter.tag, waiter.deadline, bytes);
+            assert_eq!(served.request, waiter.asked.request, "first in, first out");
+            let Asked {
+                request,
+                tag,
+                deadline,
+                ..
+            } = waiter.asked;
+            self.assign(member, request, tag, deadline, bytes);
         }
     }
 
@@ -163,6 +176,8 @@ impl Run {
         }
         let mut failed = Vec::new();
         let progress = self.model.lines[member].progress();
+        let progress = self.heartbeats.progress(member, progress);
+        self.heartbeats.lost(member);
         let line = member as u32;
         self.service
             .handle_closed(self.now, line, random, progress, error, &mut failed);
@@ -175,50 +190,6 @@ impl Run {
         if line.is_open() {
             line.written = line.queued.min(line.written + bytes);
         }
-    }
-
-    fn reply(&mut self, member: usize, input: &mut Input) {
-        if !self.model.lines[member].is_open() {
-            return;
-        }
-        let id = self.model.has_ids.then(|| input.below(12) as u64);
-        let written = self.model.lines[member].written;
-        let has_begun = self.service.has_begun(member as u32, written);
-        let replied = self.service.handle_reply(member as u32, id, written);
-        let expected = self.model.reply(member, id);
-        assert_eq!(view(replied.as_ref()), view(expected.as_ref()));
-        match replied {
-            Some(_) => {
-                assert!(has_begun);
-                self.model.lines[member].rests_since = self.now;
-                self.service.handle_rest(self.now, member as u32);
-                self.after_end(member);
-            }
-            None => self.close(
-                member,
-                u64::MAX,
-                Error::new(Phase::Read, Source::Unsolicited),
-            ),
-        }
-    }
-
-    fn expire(&mut self, member: usize, which: Which) {
-        if !self.model.lines[member].is_open() {
-            return;
-        }
-        let progress = self.model.lines[member].progress();
-        let mut expired = Vec::new();
-        let line = member as u32;
-        self.service
-            .expire(self.now, line, which, progress, &mut expired);
-        let told = expired
-            .iter()
-            .map(|(request, sent)| (request.request, *sent));
-        let expected = self.model.expire(self.now, member, which);
-        assert_eq!(told.collect::<Vec<_>>(), expected);
-        self.model.lines[member].rests_since = self.now;
-        self.service.handle_heard(self.now, line);
-        self.after_end(member);
     }
 
     /// A request of this member has ended: its connection may be of no more use, or free for who waits.
@@ -245,14 +216,15 @@ impl Run {
     }
 
     fn check(&mut self) {
-        assert_eq!(self.service.stats(), self.model.stats());
+        let stats = self.heartbeats.counted(self.model.stats());
+        assert_eq!(self.service.stats(), stats);
         self.model.check_lines();
         let chosen = self.service.choose().map(|(member, _)| member);
         self.model.check_choice(chosen);
         let waiter = self
             .service
             .waiter()
-            .map(|(waiter, payload)| (waiter.request, payload));
+            .map(|(waiter, payload)| (waiter.asked.request, payload));
         let first = self.model.waiting.first();
         assert_eq!(
             waiter,
@@ -276,6 +248,8 @@ impl Run {
                 self.service.retires_at(member as u32) <= latest,
                 "rests long"
             );
+            let is_asked = self.heartbeats.awaits(member);
+            assert_eq!(self.service.awaits_heartbeat(member as u32), is_asked);
         }
         let is_wanted = self.model.next_connect();
         assert!(
@@ -327,7 +301,8 @@ impl Run {
         let stats = self.service.stats();
         assert_eq!((stats.waiting, stats.in_flight, stats.open), (0, 0, 0));
         for tag in 0..12 {
-            assert_eq!(self.service.admit(tag), Ok(()));
+            let admits = self.heartbeats.admits(tag);
+            assert_eq!(self.service.admit(tag).is_ok(), admits);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! is lost and when a lost one is made again. It never touches a socket, a clock or a random source of its own: time
 //! and random numbers come in as arguments, and the engine does what `poll_connect` and the returned values say.
 
+mod asked;
 mod backoff;
 mod balance;
 mod breaker;
@@ -20,11 +21,12 @@ mod target;
 mod tests;
 mod waiting;
 
+pub(crate) use asked::{Again, Asked};
 pub use breaker::BreakerState;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
 pub(crate) use rate::Bucket;
-pub(crate) use service::{Failed, Service};
+pub(crate) use service::{Failed, Service, Verdict};
 pub use stats::UpstreamStats;
 pub(crate) use target::{no_address, split_target};

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Breaker, Pool, Rate, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Pool, Rate, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -26,6 +26,7 @@ pub struct Upstream {
     pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) pool: Option<Pool>,
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) tells_state: bool,
     pub(crate) breaker: Option<Breaker>,
     pub(crate) rate: Option<Rate>,
@@ -75,6 +76,7 @@ impl Upstream {
             one_request: false,
             timeouts: None,
             pool: None,
+            heartbeat: None,
             tells_state: false,
             breaker: None,
             rate: None,
@@ -157,6 +159,27 @@ impl Upstream {
             true => 0,
             false => self.connections.first,
         }
+    }
+
+    /// A frame that asks the peer of a silent connection for a sign of life. Default: none; a peer that has vanished is
+    /// found by keepalive then, and one that hangs by the next request.
+    ///
+    /// A connection is asked when nothing has come in for [`Heartbeat::after`] and no reply is awaited on it; whatever
+    /// comes in then, an answer, a push or a part of one, is a sign of life. Without one for [`Heartbeat::timeout`] it
+    /// ends with [`Source::Timeout`](crate::Source::Timeout) and a reset. The answer is swallowed; one that is not what
+    /// [`Heartbeat::expect`] says ends the connection as [`Source::Malformed`](crate::Source::Malformed). At most one
+    /// heartbeat is out on a connection, and it takes up nothing of [`Upstream::depth`]: requests go behind it.
+    ///
+    /// While a reply is awaited [`Timeouts::first_byte`] and [`Timeouts::read_stall`] judge, for an answer could not
+    /// come before it: a server that may think for minutes needs a `first_byte` of minutes. Where replies are
+    /// [matched by id](Upstream::matched_by_id) its peer is asked all the same, by [`Heartbeat::id`]; the answer does not
+    /// put `first_byte` off.
+    ///
+    /// Heartbeats are no use of a connection, and where there are any nothing else that comes without having been asked
+    /// for is: one that is not kept warm ends [`Timeouts::idle`] after its last request.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Upstream {
+        self.heartbeat = Some(heartbeat);
+        self
     }
 
     /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
@@ -247,6 +270,9 @@ impl Upstream {
             ),
         ])?;
         self.pool.map_or(Ok(()), |pool| pool.validate())?;
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.validate(self.matched_by_id)?;
+        }
         self.breaker.map_or(Ok(()), |breaker| breaker.validate())?;
         self.rate.map_or(Ok(()), |rate| rate.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())

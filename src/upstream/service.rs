@@ -15,6 +15,7 @@ mod admission;
 mod check;
 mod connecting;
 mod draining;
+mod heartbeats;
 mod requests;
 mod resting;
 
@@ -32,6 +33,8 @@ use crate::config::{Config, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+
+pub(crate) use heartbeats::Verdict;
 use resting::{Keeping, Rest};
 
 #[derive(Debug)]
@@ -211,8 +214,8 @@ impl Service {
         if up_since.is_none() && hopeless {
             let error = error.of_request(error.phase, Sent::No);
             self.waiting.fail_all(|waiter| {
-                self.ids.forget(waiter.tag);
-                failed.push((waiter.request, waiter.tag, error));
+                self.ids.forget(waiter.asked.tag);
+                failed.push((waiter.asked.request, waiter.asked.tag, error));
             });
         }
         // Other bits than those of the pause above.

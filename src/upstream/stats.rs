@@ -25,6 +25,10 @@ pub struct UpstreamStats {
     /// Of those, the ones that the client let go between requests: idle too long, past their lifetime, done with their
     /// one request, or found to be of no use when the peer was gone.
     pub retired: u64,
+    /// Heartbeats sent so far.
+    pub heartbeats: u64,
+    /// Connections given up so far because a heartbeat brought no sign of life.
+    pub heartbeats_missed: u64,
     /// Whether requests are let through.
     pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.

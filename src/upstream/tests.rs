@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod by_id;
+mod heartbeats;
 mod pipeline;
 mod resting;
 mod waiting;
 
 use std::time::Duration;
 
-use super::{InFlight, Progress, Service, Upstream, Which};
+use super::{Again, InFlight, Progress, Service, Upstream, Which};
 use crate::config::{Config, Limits};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -58,6 +59,7 @@ fn request(n: u64, range: std::ops::Range<u64>, deadline: Time) -> InFlight {
         request: RequestId(n),
         tag: n,
         deadline,
+        again: Again::new(false),
         range,
         is_tombstone: false,
     }

@@ -9,18 +9,23 @@ use std::collections::VecDeque;
 use crate::error::{Error, Limit};
 use crate::event::RequestId;
 use crate::time::Time;
+use crate::upstream::asked::Asked;
 
 /// A request that waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
-    pub(crate) request: RequestId,
-    pub(crate) tag: u64,
-    /// The request's own end.
-    pub(crate) deadline: Time,
+    pub(crate) asked: Asked,
     /// The end of its waiting.
     pub(crate) wait_until: Time,
     payload_bytes: usize,
     gave_up: bool,
+}
+
+impl Waiter {
+    /// When it gives up.
+    fn end(&self) -> Time {
+        self.asked.deadline.min(self.wait_until)
+    }
 }
 
 #[derive(Debug)]
@@ -52,9 +57,7 @@ impl Waiting {
 
     pub(super) fn push(
         &mut self,
-        request: RequestId,
-        tag: u64,
-        deadline: Time,
+        asked: Asked,
         wait_until: Time,
         payload: &[u8],
     ) -> Result<(), Error> {
@@ -74,25 +77,21 @@ impl Waiting {
             self.head = 0;
         }
         self.bytes.extend_from_slice(payload);
-        self.earliest = self.earliest.min(deadline).min(wait_until);
-        self.live += 1;
-        let payload_bytes = payload.len();
-        self.queue.push_back(Waiter {
-            request,
-            tag,
-            deadline,
+        let waiter = Waiter {
+            asked,
             wait_until,
-            payload_bytes,
+            payload_bytes: payload.len(),
             gave_up: false,
-        });
+        };
+        self.earliest = self.earliest.min(waiter.end());
+        self.live += 1;
+        self.queue.push_back(waiter);
         Ok(())
     }
 
     /// The one whose turn it is, with its payload.
     pub(super) fn front(&mut self) -> Option<(Waiter, &[u8])> {
-        while self.queue.front()?.gave_up {
-            self.pop();
-        }
+        self.drop_front();
         let waiter = *self.queue.front()?;
         Some((
             waiter,
@@ -110,6 +109,13 @@ impl Waiting {
             self.bytes.clear();
             self.head = 0;
             self.earliest = Time::NEVER;
+        }
+    }
+
+    /// Forgets those in front that gave up.
+    fn drop_front(&mut self) {
+        while self.queue.front().is_some_and(|waiter| waiter.gave_up) {
+            self.pop();
         }
     }
 
@@ -133,7 +139,7 @@ impl Waiting {
     pub(super) fn check(&self) {
         let live = self.queue.iter().filter(|waiter| !waiter.gave_up);
         assert_eq!(live.clone().count(), self.live, "those that wait");
-        let ends = live.map(|waiter| waiter.deadline.min(waiter.wait_until));
+        let ends = live.map(Waiter::end);
         assert!(
             ends.min().is_none_or(|end| self.earliest <= end),
             "gives up late"
@@ -161,7 +167,7 @@ impl Waiting {
     pub(super) fn expire(&mut self, now: Time, mut fail: impl FnMut(Waiter)) {
         let mut earliest = Time::NEVER;
         for waiter in self.queue.iter_mut().filter(|waiter| !waiter.gave_up) {
-            let end = waiter.deadline.min(waiter.wait_until);
+            let end = waiter.end();
             if end <= now {
                 waiter.gave_up = true;
                 self.live -= 1;
@@ -171,9 +177,21 @@ impl Waiting {
             }
         }
         self.earliest = earliest;
-        while self.queue.front().is_some_and(|waiter| waiter.gave_up) {
-            self.pop();
+        self.drop_front();
+    }
+
+    /// Gives up this one, if it is here. Those that wait are in the order of their requests.
+    pub(super) fn cancel(&mut self, request: RequestId) -> Option<Waiter> {
+        let of = |waiter: &Waiter| waiter.asked.request;
+        let place = self.queue.binary_search_by_key(&request, of).ok()?;
+        let waiter = &mut self.queue[place];
+        if std::mem::replace(&mut waiter.gave_up, true) {
+            return None;
         }
+        let waiter = *waiter;
+        self.live -= 1;
+        self.drop_front();
+        Some(waiter)
     }
 
     /// Gives up all.

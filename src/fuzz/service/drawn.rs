@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::model::Model;
+use super::replies::Heartbeats;
 use super::{Run, micros};
 use crate::config::{Breaker, Config, Limits, Pool, Reconnect, Timeouts};
 use crate::frame::Framing;
@@ -65,10 +66,12 @@ impl Run {
             true => upstream.one_request_per_connection(),
             false => upstream,
         };
+        let (heartbeats, upstream) = Heartbeats::draw(input, upstream);
         let model = Model::new(&upstream, &config);
         Run {
             service: Service::new(upstream, &config),
             model,
+            heartbeats,
             now: Time::ZERO,
             requests: 0,
         }

@@ -33,6 +33,7 @@ impl Run {
             let lingers = self.service.handle_retired(self.now, member as u32);
             assert!(lingers, "the one before has ended");
             self.model.retired(self.now, member);
+            self.heartbeats.lost(member);
             self.service.handle_parted();
             self.connect_members();
         }

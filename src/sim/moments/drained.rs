@@ -93,7 +93,7 @@ fn ask_late(bench: &mut Bench, upstream: UpstreamId) {
         upstream,
         payload: b"ping\n".to_vec(),
         deadline: None,
-        tag: 9,
+        terms: 9.into(),
         reply_to: None,
     }));
 }
@@ -235,7 +235,7 @@ fn requests_of_other_threads_that_came_before_are_answered_and_later_ones_refuse
             upstream,
             payload: b"ping\n".to_vec(),
             deadline: None,
-            tag: 7,
+            terms: 7.into(),
             reply_to: Some(reply_to.clone()),
         })
     };
@@ -331,4 +331,36 @@ fn how_far_it_has_come_is_told_once_however_slowly_the_program_pulls() {
     assert_eq!(bench.next_event(), Some(Event::Draining { left: 2 }));
     assert_eq!(bench.next_event(), Some(Event::Drained { forced: 0 }));
     assert_eq!(bench.next_event(), None);
+}
+
+/// What the program has not pulled holds its connection's end back for a while; who waits for it need not.
+#[test]
+fn who_waits_fails_at_the_deadline_although_a_connection_is_still_to_be_read() {
+    let mut config = Config::default();
+    config.limits.unpulled_bytes_max = 1;
+    let mut bench = Bench::new(config);
+    let (upstream, socket) = bench.upstream(2);
+    for tag in 1..=4 {
+        bench.ask(upstream, tag, LONG);
+    }
+    bench.events(ms(1));
+    drain(&mut bench, ms(50));
+    bench.events(ms(1));
+    bench.peer.write(&socket, b"one\n").unwrap();
+    for _ in 0..10 {
+        bench.stall(ms(1));
+        bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    }
+    bench.peer.write(&socket, b"two\n").unwrap();
+    bench.stall(ms(60));
+    for _ in 0..3 {
+        bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let waits: Vec<Event> = bench.engine.core.events.iter().copied().collect();
+    let failed = failed_so(&waits, Source::ShuttingDown);
+    assert_eq!(failed, [(4, Sent::No)], "{waits:?}");
+    let (told, forced) = before_the_end(&mut bench, ms(1_000));
+    assert_eq!(replied(&told), [1, 2]);
+    assert_eq!(failed_so(&told, Source::ShuttingDown).len(), 2);
+    assert_eq!(forced, 1);
 }

@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) bytes: usize,
     /// Where it is known: not of what came through the mailbox.
     pub(super) request: Option<RequestId>,
+    /// The program took it back, and that ended it.
+    pub(super) is_cancelled: bool,
     pub(super) ended: Option<Result<(), Error>>,
 }
 
@@ -62,6 +64,7 @@ impl Run {
             deadline,
             bytes,
             request,
+            is_cancelled: false,
             ended,
         });
     }
@@ -78,6 +81,29 @@ impl Run {
         is_refused
     }
 
+    /// Takes a request back, now and then: one that has ended is not taken back, and its end was told or will be.
+    pub(super) fn cancel_some(&mut self) {
+        if self.asked.is_empty() || !self.whims.happens(self.options.cancels) {
+            return;
+        }
+        let newest = self.asked.len() as u64 - 1;
+        let tag = self.whims.within(newest.saturating_sub(20)..=newest) as usize;
+        let Some(request) = self.asked[tag].request else {
+            return;
+        };
+        let is_cancelled = self.client.core.cancel(request);
+        self.world.note(&format!("cancel {tag}: {is_cancelled}"));
+        let is_told = |event: &Event| event.ends(request);
+        let has_ended =
+            self.asked[tag].ended.is_some() || self.client.core.events.iter().any(is_told);
+        assert!(has_ended, "{tag} was taken back and goes on");
+        self.asked[tag].is_cancelled |= is_cancelled;
+        assert!(
+            !self.client.core.cancel(request),
+            "{tag} is taken back again"
+        );
+    }
+
     fn submit(
         &mut self,
         party: usize,
@@ -90,7 +116,7 @@ impl Run {
             upstream: self.upstreams[party],
             payload,
             deadline: Some(until),
-            tag,
+            terms: tag.into(),
             reply_to: is_told_apart.then(|| self.answers.0.clone()),
         })?;
         if wakes {
@@ -236,6 +262,8 @@ impl Run {
         let asked = &mut self.asked[tag as usize];
         assert_eq!(asked.ended, None, "request {tag} ended twice");
         asked.ended = Some(how);
+        let is_cancel = how.is_err_and(|error| error.source == Source::Cancelled);
+        assert_eq!(is_cancel, asked.is_cancelled, "{tag} ended with {how:?}");
         self.open -= 1;
         let late = now.since(asked.deadline.max(prompt_from));
         let late_max = self.options.late_max();

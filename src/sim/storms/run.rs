@@ -18,17 +18,21 @@ use crate::sim::names::Lookup;
 use crate::sim::random::Random;
 use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
-use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
+use crate::sim::world::{SETTLED_AFTER, STEP, SimEngine, World};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
 /// In good weather, within which everything works again.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
+/// More than a heartbeat and its answer take in good weather.
+const BEATING_ROUNDS_MAX: usize = 2_000;
 
 pub(super) struct Run {
     pub(super) options: Options,
     pub(super) world: World,
     pub(super) random: Random,
+    /// What the program wants that no host has to do with.
+    pub(super) whims: Random,
     pub(super) client: SimEngine,
     /// Of each party, its server; after them that of the raw connections.
     pub(super) hosts: Vec<Host>,
@@ -67,11 +71,14 @@ pub(super) struct Outcome {
     pub(super) replies: usize,
     pub(super) failures: usize,
     pub(super) rounds: u64,
+    pub(super) heartbeats: u64,
+    pub(super) heartbeats_missed: u64,
 }
 
 impl Run {
     pub(super) fn new(options: Options, weather: Weather) -> Run {
         let mut random = Random::new(!weather.seed());
+        let whims = Random::new(weather.seed().rotate_left(32) ^ 0x5eed);
         let mut world = World::under(weather);
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
         let mut client = world.engine(options.client.clone());
@@ -104,6 +111,7 @@ impl Run {
             options,
             world,
             random,
+            whims,
             client,
             hosts,
             upstreams,
@@ -150,7 +158,10 @@ impl Run {
 
     fn outcome(&self) -> Outcome {
         let (replies, failures) = self.count();
+        let (heartbeats, heartbeats_missed) = self.heartbeats();
         Outcome {
+            heartbeats,
+            heartbeats_missed,
             trace: self.world.trace_hash(),
             replies,
             failures,
@@ -174,6 +185,7 @@ impl Run {
                 let pause = self.random.within(self.options.pause_nanos.clone());
                 next_burst = self.world.now().after(Duration::from_nanos(pause));
             }
+            self.cancel_some();
             self.round(next_burst);
         }
     }
@@ -245,8 +257,13 @@ impl Run {
                 + timeouts.linger
                 + SETTLED_AFTER,
         );
-        // Slots are reaped at the start of a turn.
-        self.round(self.world.now());
+        // Slots are reaped at the start of a turn. A heartbeat may be under way.
+        for _ in 0..BEATING_ROUNDS_MAX {
+            self.round(self.world.now().after(STEP));
+            if self.client.borrowed_bytes() == 0 {
+                break;
+            }
+        }
         // A connection whose lifetime is over waits for its peer's end while another takes its place.
         let mut lingering = Vec::new();
         for upstream in &self.upstreams {
@@ -322,6 +339,18 @@ impl Run {
         }
     }
 
+    /// Heartbeats sent, and missed, by all upstreams so far.
+    pub(super) fn heartbeats(&self) -> (u64, u64) {
+        let core = &self.client.core;
+        let stats = self
+            .upstreams
+            .iter()
+            .filter_map(|it| core.upstream_stats(*it));
+        stats.fold((0, 0), |(sent, missed), it| {
+            (sent + it.heartbeats, missed + it.heartbeats_missed)
+        })
+    }
+
     pub(super) fn is_healed(&self) -> bool {
         !self.healed_at.is_never()
     }
@@ -332,7 +361,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
     if let Some(bytes) = party.skips_above_bytes {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
-    let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let mut upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    if let Some(heartbeat) = &party.heartbeat {
+        upstream = upstream.heartbeat(heartbeat.clone());
+    }
     let upstream = upstream.tell_state();
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),

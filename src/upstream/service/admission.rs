@@ -50,10 +50,12 @@ impl Service {
         self.options.frames_per_second.map(of)
     }
 
-    /// Requests that may be in flight at a time: as many as its connections can carry, where the program says nothing else.
+    /// Requests that may be in flight at a time: what its connections can carry, or less.
     pub(crate) fn in_flight_max(&self) -> usize {
         let carried = self.options.connections.max * self.options.depth;
-        self.options.in_flight_max.unwrap_or(carried)
+        self.options
+            .in_flight_max
+            .map_or(carried, |max| max.min(carried))
     }
 
     /// A request has ended with a reply.
@@ -132,8 +134,8 @@ impl Service {
         let retry_after = until.since(now);
         let error = Error::new(Phase::Connect, Source::BreakerOpen { retry_after });
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.tag);
-            failed.push((waiter.request, waiter.tag, error));
+            self.ids.forget(waiter.asked.tag);
+            failed.push((waiter.asked.request, waiter.asked.tag, error));
         });
     }
 }

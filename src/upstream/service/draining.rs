@@ -28,8 +28,8 @@ impl Service {
     pub(crate) fn fail_waiting(&mut self, failed: &mut Vec<Failed>) {
         let error = Error::new(Phase::Connect, Source::ShuttingDown);
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.tag);
-            failed.push((waiter.request, waiter.tag, error));
+            self.ids.forget(waiter.asked.tag);
+            failed.push((waiter.asked.request, waiter.asked.tag, error));
         });
     }
 

@@ -4,11 +4,14 @@
 //! A request is in one place at a time, waiting or in the pipeline of one member, and leaves it when it ends: so it
 //! ends once.
 
-use super::{Failed, Service, State};
+use super::{Failed, Member, Service, State};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::frame::IdOf;
 use crate::time::Time;
+#[cfg(any(test, fuzzing))]
+use crate::upstream::asked::Again;
+use crate::upstream::asked::Asked;
 use crate::upstream::ids::Place;
 use crate::upstream::pipeline::{InFlight, Progress, Which};
 use crate::upstream::waiting::Waiter;
@@ -45,13 +48,13 @@ impl Service {
         let failed_before = failed.len();
         let wait = self.timeouts.wait;
         self.waiting.expire(now, |waiter| {
-            let source = match waiter.deadline <= waiter.wait_until {
+            let source = match waiter.asked.deadline <= waiter.wait_until {
                 true => Source::Deadline,
                 false => Source::Timeout(wait),
             };
-            self.ids.forget(waiter.tag);
+            self.ids.forget(waiter.asked.tag);
             let error = Error::new(Phase::Connect, source);
-            failed.push((waiter.request, waiter.tag, error));
+            failed.push((waiter.asked.request, waiter.asked.tag, error));
         });
         self.heed_failed(now, random, failed, failed_before);
     }
@@ -65,16 +68,22 @@ impl Service {
         progress: Progress,
         expired: &mut Vec<(InFlight, Sent)>,
     ) {
+        let progress = self.ids.judged(progress);
         let pipeline = &mut self.members[member as usize].pipeline;
         let before = pipeline.len();
-        pipeline.expire(now, which, self.ids.judged(progress), expired);
-        self.stats.in_flight -= before - pipeline.len();
-        for (request, sent) in expired.iter() {
+        pipeline.expire(now, which, progress, expired);
+        self.given_up(now, member, before, expired);
+    }
+
+    /// Requests of this member were given up: those of which nothing was written are gone.
+    fn given_up(&mut self, now: Time, member: u32, before: usize, given_up: &[(InFlight, Sent)]) {
+        for (request, sent) in given_up {
             if *sent == Sent::No {
                 self.ids.forget(request.tag);
             }
             self.heed_given_up(now, request.request);
         }
+        self.stats.in_flight -= before - self.members[member as usize].pipeline.len();
         self.place(member);
     }
 
@@ -82,7 +91,11 @@ impl Service {
 
     /// Whether a request may go by this tag.
     pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
-        self.ids.admit(tag)
+        let heartbeats = self.heartbeat().and_then(|it| it.id);
+        match heartbeats == Some(tag) && self.ids.are_used() {
+            true => Err(Error::new(Phase::Write, Source::IdInUse { id: tag })),
+            false => self.ids.admit(tag),
+        }
     }
 
     /// The open member with the fewest requests in flight that can take one more, and its connection.
@@ -104,6 +117,17 @@ impl Service {
     }
 
     /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
+    pub(crate) fn queue(&mut self, now: Time, asked: Asked, payload: &[u8]) -> Result<(), Error> {
+        let wait_until = now.after(self.timeouts.wait);
+        let waits = self.waiting.push(asked, wait_until, payload);
+        self.turned_away |= waits.is_err();
+        waits?;
+        self.ids.put(asked.tag, Place::Waiting);
+        Ok(())
+    }
+
+    /// The same, of a request that is not idempotent.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn wait(
         &mut self,
         now: Time,
@@ -112,14 +136,37 @@ impl Service {
         deadline: Time,
         payload: &[u8],
     ) -> Result<(), Error> {
-        let wait_until = now.after(self.timeouts.wait);
-        let waits = self
-            .waiting
-            .push(request, tag, deadline, wait_until, payload);
-        self.turned_away |= waits.is_err();
-        waits?;
-        self.ids.put(tag, Place::Waiting);
-        Ok(())
+        let asked = Asked {
+            request,
+            tag,
+            deadline,
+            again: Again::new(false),
+        };
+        self.queue(now, asked, payload)
+    }
+
+    /// The program takes a request back that waits here.
+    pub(crate) fn cancel_waiting(&mut self, now: Time, request: RequestId) -> Option<Asked> {
+        let waiter = self.waiting.cancel(request)?;
+        self.heed_given_up(now, request);
+        self.ids.forget(waiter.asked.tag);
+        Some(waiter.asked)
+    }
+
+    /// The program takes a request back that is in flight on this member; see `Pipeline::give_up`.
+    pub(crate) fn cancel(
+        &mut self,
+        now: Time,
+        member: u32,
+        request: RequestId,
+        progress: Progress,
+        cancelled: &mut Vec<(InFlight, Sent)>,
+    ) {
+        let progress = self.ids.judged(progress);
+        let pipeline = &mut self.members[member as usize].pipeline;
+        let before = pipeline.len();
+        pipeline.give_up(progress, |it, _| it.request == request, cancelled);
+        self.given_up(now, member, before, cancelled);
     }
 
     /// The waiting request whose turn it is, with its payload.
@@ -133,6 +180,17 @@ impl Service {
     }
 
     // Getters.
+
+    /// The member on which a request is in flight, and its connection. Looks at all that are.
+    pub(crate) fn member_of(&self, request: RequestId) -> Option<(u32, u32)> {
+        if self.stats.in_flight == 0 {
+            return None;
+        }
+        let is_it = |it: &InFlight| it.request == request && !it.is_tombstone;
+        let has_it = |member: &Member| member.pipeline.in_order().any(is_it);
+        let member = self.members.iter().position(has_it)?;
+        Some((member as u32, self.members[member].connection))
+    }
 
     pub(crate) fn next_deadline(&self, member: u32) -> Time {
         self.members[member as usize].pipeline.next_deadline()

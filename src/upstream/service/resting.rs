@@ -103,7 +103,8 @@ impl Service {
         }
     }
 
-    /// A member's peer has said something that answers nothing: that is no rest.
+    /// A request of a member's has ended without a reply, or its peer has said something of its own accord: that is no
+    /// rest.
     pub(crate) fn handle_heard(&mut self, now: Time, member: u32) {
         self.members[member as usize].rest.since = now;
     }
@@ -130,6 +131,7 @@ impl Service {
         debug_assert!(it.pipeline.len() == 0, "nobody fails with it");
         it.state = State::Absent { until: now };
         it.connection = u32::MAX;
+        it.pipeline.take_heartbeat();
         it.rest = Rest::new();
         self.stats.open -= 1;
         self.stats.losses += 1;

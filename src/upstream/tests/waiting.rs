@@ -14,7 +14,7 @@ fn waiting_is_bounded_by_number_and_bytes_and_first_in_is_first_out() {
     assert_eq!(wait(5, b""), Err(Error::full(Limit::WaitingRequests)));
     for expected in [(1, &b"one"[..]), (3, b"three"), (4, b"")] {
         let (waiter, payload) = service.waiter().unwrap();
-        assert_eq!((waiter.tag, payload), expected);
+        assert_eq!((waiter.asked.tag, payload), expected);
         service.waiter_served();
     }
     assert!(service.waiter().is_none());

@@ -3,6 +3,7 @@
 //! So many connections with so many requests on each are kept under way; a request that ends is replaced at once.
 //! In a closed loop the intended time of a request is the time of its write: response is service, and lag is zero.
 
+mod accounts;
 mod counts;
 mod drive;
 mod measured;
@@ -117,7 +118,8 @@ fn client(
     let upstream = Upstream::new(target)
         .framing(peer.proto.framing(frame_bytes_max))
         .connections(args.connections)
-        .depth(args.pipeline);
+        .depth(args.pipeline)
+        .tell_state();
     let upstream = match args.per_request {
         true => upstream.one_request_per_connection(),
         false => upstream,
@@ -144,8 +146,8 @@ fn measure(
     let mut drive = Drive::new(client, upstream, plan, progress)?;
     if established.open > 0 || args.per_request {
         drive.run(signals)?;
-    } else if let Some(error) = established.last_error {
-        drive.count_error(&error, established.connect_failures);
+    } else {
+        drive.never_stood(&established);
     }
     log::info!(
         "{} of {} connections stood at the start",

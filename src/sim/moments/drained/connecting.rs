@@ -95,3 +95,18 @@ fn who_waits_is_served_by_the_connection_that_comes_to_stand_and_the_others_are_
     let (told, forced) = before_the_end(&mut bench, ms(1));
     assert_eq!((replied(&told), forced), (vec![1], 0));
 }
+
+/// What the drain makes of an upstream is not told as if its server had done it.
+#[test]
+fn no_state_is_told_of_an_upstream_that_is_drained() {
+    let mut bench = Bench::new(Config::default());
+    let hole = "10.9.9.9:1".parse().unwrap();
+    bench.world.network.borrow_mut().black_hole(hole);
+    let silent = Upstream::new(hole.to_string()).tell_state();
+    bench.engine.core.add(silent).unwrap();
+    bench.events(ms(10));
+    drain(&mut bench, LONG);
+    bench.engine.turn(Some(ms(1))).unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| bench.engine.next_event()).collect();
+    assert_eq!(told, [Event::Drained { forced: 0 }]);
+}
