@@ -130,6 +130,39 @@ fn the_patience_of_a_server_is_learned_and_connections_end_before_it_ends_them()
     server.stop();
 }
 
+/// Two servers, and one is killed: those that were asked of it may fail, all others are served by the other one.
+#[test]
+fn connections_are_spread_over_targets_and_one_that_dies_is_made_up_for_by_the_others() {
+    let (good, doomed) = (echo_server(Duration::from_secs(60)), Peer::new());
+    let mut client = client();
+    let upstream = Upstream::new(doomed.target())
+        .and(good.address.to_string())
+        .connections(4..=4);
+    let upstream = client.add(upstream).unwrap();
+    turn_until(&mut client, "all stand", |it| stats(it, upstream).open == 4);
+    let streams = [doomed.accept(), doomed.accept()];
+    assert!(!doomed.has_waiting(), "each target has its share");
+    drop((doomed, streams));
+    turn_until(&mut client, "two are lost", |it| {
+        stats(it, upstream).open == 2
+    });
+    let mut ledger = Ledger::default();
+    for _ in 0..20 {
+        let requests = [(); 4].map(|()| ledger.request(&mut client, upstream, b"a\n", far()));
+        for request in requests {
+            assert_eq!(ledger.until(&mut client, request).reply(), b"a");
+        }
+    }
+    turn_until(&mut client, "all stand again", |it| {
+        stats(it, upstream).open == 4
+    });
+    let standing = client.connections_of(upstream);
+    let peers: Vec<_> = standing.filter_map(|it| client.peer_addr(it)).collect();
+    assert_eq!(peers, [good.address; 4], "capacity remains");
+    drop(client);
+    good.stop();
+}
+
 /// Nobody listens any more: what rests is not kept for a request to find out.
 #[test]
 fn a_refused_connect_ends_those_that_rest_and_have_heard_nothing_since() {

@@ -20,6 +20,14 @@ pub struct Pool {
     /// Each lifetime is shorter by a random part of so many percent, so that connections that were made together do not
     /// end together. 0 to 100. Default: 10.
     pub lifetime_jitter_percent: u32,
+    /// Of several targets ([`Upstream::and`](crate::Upstream::and)), one that fails so many times in a row is left alone
+    /// for a while: connects that fail, and connections that are lost with requests. Zero: never. Default: 5.
+    pub ejection_failures: u32,
+    /// The longest the first such while may be; it doubles from one to the next, and is half of that at least.
+    /// Default: 1 s.
+    pub ejection_first_max: Duration,
+    /// The longest any may be. Default: 30 s.
+    pub ejection_max: Duration,
 }
 
 impl Default for Pool {
@@ -29,6 +37,9 @@ impl Default for Pool {
             idle_learned_min: Duration::from_millis(100),
             lifetime: Duration::from_secs(1_800),
             lifetime_jitter_percent: 10,
+            ejection_failures: 5,
+            ejection_first_max: Duration::from_secs(1),
+            ejection_max: Duration::from_secs(30),
         }
     }
 }

@@ -67,7 +67,6 @@ impl<K: Kernel> Core<K> {
                 .options
                 .framing
                 .decoder(self.config.limits.frame_bytes_max);
-            let target = it.options.target.clone();
             let owner = Owner::Service { service, member };
             let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
                 self.lacks_slots = true;
@@ -76,6 +75,7 @@ impl<K: Kernel> Core<K> {
             self.watch(index, service);
             let it = &mut self.services[service as usize];
             self.slots[index as usize].frames = it.frames_in();
+            let target = it.aim(now, member).to_owned();
             it.handle_connecting(member, index);
             self.look_up(index, &target);
         }

@@ -64,19 +64,37 @@ impl<K: Kernel> Core<K> {
     /// A member's connection has ended, or was never made. Where that says that the peer is gone, those that rest and
     /// have heard nothing for as long are gone with it: a request would find that out only after `Timeouts::first_byte`
     /// (5 s), and another connection tells it at once.
-    pub(super) fn heed_outage(&mut self, service: u32, error: &Error, quiet_since: Time) {
+    pub(super) fn heed_outage(
+        &mut self,
+        service: u32,
+        lost: u32,
+        error: &Error,
+        quiet_since: Time,
+    ) {
         if self.services[service as usize].poll_shorter_rests() {
             self.file_resting(service);
         }
-        if !Service::is_outage(error) {
-            return;
+        if let Some(target) = self.services[service as usize].poll_ejected() {
+            self.retire_resting(service, target, Time::NEVER);
         }
+        if Service::is_outage(error) {
+            let target = self.services[service as usize].target_of(lost);
+            self.retire_resting(service, target, quiet_since);
+        }
+    }
+
+    /// Lets the connections to a target go that rest and have heard nothing since.
+    fn retire_resting(&mut self, service: u32, target: usize, since: Time) {
         for member in 0..self.services[service as usize].members() {
-            let Some(index) = self.services[service as usize].resting(member) else {
+            let it = &self.services[service as usize];
+            let Some(index) = it
+                .resting(member)
+                .filter(|_| it.target_of(member) == target)
+            else {
                 continue;
             };
             let conn = &self.slots[index as usize].conn;
-            if conn.received_at() < quiet_since && !conn.is_closed() {
+            if conn.received_at() < since && !conn.is_closed() {
                 self.retire(index, service, member);
                 self.settle(index);
             }

@@ -135,7 +135,7 @@ impl<K: Kernel> Core<K> {
                 );
                 self.tell_failed(failed);
                 self.tell_changes(service);
-                self.heed_outage(service, &error, quiet_since);
+                self.heed_outage(service, member, &error, quiet_since);
                 self.connect_members(service);
                 // Who waited for room on this one may find it on another.
                 if self.services[service as usize].has_waiting() {

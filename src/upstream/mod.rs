@@ -9,6 +9,7 @@ mod backoff;
 mod balance;
 mod breaker;
 mod changes;
+mod ejection;
 mod idle;
 mod ids;
 mod options;

@@ -19,6 +19,7 @@ use crate::frame::Framing;
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub(crate) target: String,
+    pub(crate) others: Vec<String>,
     pub(crate) framing: Framing,
     pub(crate) connections: Connections,
     pub(crate) depth: usize,
@@ -69,6 +70,7 @@ impl Upstream {
     pub fn new(target: impl Into<String>) -> Upstream {
         Upstream {
             target: target.into(),
+            others: Vec::new(),
             framing: Framing::line(),
             connections: Connections::from(1),
             depth: 1,
@@ -83,6 +85,20 @@ impl Upstream {
             frames_per_second: None,
             in_flight_max: None,
         }
+    }
+
+    /// Another target of the same service, at `host:port`: its connections are spread over all of them, and a request
+    /// goes to the connection with the fewest in flight. A target that fails again and again is left alone for a while
+    /// ([`Pool::ejection_failures`]), at most half of them at a time; its connections are made to the others meanwhile.
+    ///
+    /// ```
+    /// use taut::Upstream;
+    ///
+    /// let cache = Upstream::new("10.0.0.1:6379").and("10.0.0.2:6379").connections(8);
+    /// ```
+    pub fn and(mut self, target: impl Into<String>) -> Upstream {
+        self.others.push(target.into());
+        self
     }
 
     /// How replies are cut from the stream. Default: [`Framing::line`].
@@ -229,6 +245,9 @@ impl Upstream {
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
+        for target in &self.others {
+            split_target(target)?;
+        }
         refuse(&[
             (
                 self.connections.max == 0,

@@ -18,12 +18,14 @@ mod draining;
 mod heartbeats;
 mod requests;
 mod resting;
+mod spreading;
 
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
 use super::breaker::Circuit;
 use super::changes::{Change, Changes};
+use super::ejection::Ejection;
 use super::ids::Ids;
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
@@ -59,6 +61,10 @@ struct Member {
     pipeline: Pipeline,
     backoff: Backoff,
     rest: Rest,
+    /// Of the upstream's targets, the one that it connects to.
+    target: usize,
+    /// Connects that failed in a row.
+    misses: usize,
 }
 
 /// A request that failed.
@@ -78,6 +84,9 @@ pub(crate) struct Service {
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
     keeping: Keeping,
+    ejection: Ejection,
+    /// A target that was just ejected.
+    ejected: Option<usize>,
     circuit: Circuit,
     rate: Option<Bucket>,
     changes: Changes,
@@ -94,12 +103,14 @@ impl Service {
         let limits = &config.limits;
         let timeouts = options.timeouts.unwrap_or(config.timeouts);
         let pool = options.pool.unwrap_or(config.pool);
-        let member = |_| Member {
+        let member = |number| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
             pipeline: Pipeline::new(),
             backoff: Backoff::default(),
             rest: Rest::new(),
+            target: number % (1 + options.others.len()),
+            misses: 0,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
@@ -118,6 +129,8 @@ impl Service {
             stats: UpstreamStats::default(),
             timeouts,
             keeping: Keeping::new(pool, timeouts.idle, options.one_request),
+            ejection: spreading::ejection(&options, &pool),
+            ejected: None,
             reconnect: config.reconnect,
             options,
         }
@@ -144,6 +157,7 @@ impl Service {
         self.stats.connects += 1;
         self.changes.put(Change::Up);
         self.heed_connected(now);
+        self.heed_target_stands(member);
         self.place(member);
     }
 
@@ -183,8 +197,14 @@ impl Service {
             }
             State::Absent { .. } => return,
         };
+        let is_telling = up_since.is_none() || it.pipeline.len() > 0;
+        if is_telling {
+            self.heed_target_lost(now, member, random.rotate_left(16), &error);
+        }
+        let is_for_another = up_since.is_none() && self.tries_another(member);
+        let it = &mut self.members[member as usize];
         it.state = State::Absent {
-            until: match is_idle_end {
+            until: match is_idle_end || is_for_another {
                 true => now,
                 false => it
                     .backoff
@@ -203,6 +223,7 @@ impl Service {
         });
         let hopeless = self.stats.open == 0
             && self.stats.connecting == 0
+            && !is_for_another
             && self.warmed as usize == self.options.first();
         if up_since.is_none()
             && self.stats.open == 0

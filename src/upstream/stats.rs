@@ -12,6 +12,8 @@ pub struct UpstreamStats {
     pub connecting: usize,
     /// Connections that were let go and wait for their peer's end. At most as many as may stand.
     pub lingering: usize,
+    /// Targets that were left alone when a connection was last begun, or lost; at most half of them.
+    pub ejected: usize,
     /// Requests on their way, those that timed out and whose replies are still swallowed included.
     pub in_flight: usize,
     /// Requests that wait for a connection.

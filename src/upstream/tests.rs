@@ -5,6 +5,7 @@ mod by_id;
 mod heartbeats;
 mod pipeline;
 mod resting;
+mod spreading;
 mod waiting;
 
 use std::time::Duration;

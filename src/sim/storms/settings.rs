@@ -133,6 +133,7 @@ fn pool(random: &mut Random, has_warm: bool) -> Pool {
         idle_learned_min: Duration::from_millis(pick(random, &[20, 100]) as u64),
         lifetime: Duration::from_millis(millis),
         lifetime_jitter_percent: pick(random, &[0, 10, 100]) as u32,
+        ..Pool::default()
     }
 }
 

@@ -39,6 +39,7 @@ impl Service {
             *served = true;
         }
         self.stats.in_flight -= 1;
+        self.heed_target_answered(member);
         self.place(member);
         Some(request)
     }
