@@ -7,6 +7,7 @@ mod limits;
 mod lookups;
 mod reconnect;
 mod request;
+mod retry;
 mod timeouts;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub use limits::Limits;
 pub use lookups::Lookups;
 pub use reconnect::Reconnect;
 pub use request::RequestOptions;
+pub use retry::Retry;
 pub use timeouts::Timeouts;
 
 use crate::error::{Error, Phase, Source};
@@ -29,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// Making requests again that were lost with their connection.
+    pub retry: Retry,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -92,6 +96,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            retry: Retry::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
@@ -109,6 +114,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.retry.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
     }

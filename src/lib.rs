@@ -64,7 +64,9 @@ mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
-pub use config::{Config, Deadline, Limits, Lookups, Peek, Reconnect, RequestOptions, Timeouts};
+pub use config::{
+    Config, Deadline, Limits, Lookups, Peek, Reconnect, RequestOptions, Retry, Timeouts,
+};
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};

@@ -118,6 +118,7 @@ impl<K: Kernel> Core<K> {
                 *bytes = (bytes.0 + written, bytes.1 + received);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
                 let (now, random) = (self.now, self.kernel.random());
+                let error = self.make_again(index, service, member, error);
                 let mut failed = std::mem::take(&mut self.failed);
                 self.services[service as usize].handle_closed(
                     now,

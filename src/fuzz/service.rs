@@ -4,17 +4,18 @@
 //! Beside it stands a model that keeps plain lists and searches them from end to end (`service/model.rs`). After each
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
+mod ends;
 mod model;
+mod requests;
 
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Config, Limits, Reconnect, Timeouts};
+use crate::config::{Config, Limits, Reconnect, Retry, Timeouts};
 use crate::error::{Error, Phase, Source};
-use crate::event::RequestId;
 use crate::frame::Framing;
 use crate::time::Time;
-use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Upstream, Which};
+use crate::upstream::{Failed, InFlight, Progress, Service, Upstream, Which};
 use model::{Line, Model, State};
 
 /// One input of the target `service`.
@@ -36,6 +37,15 @@ struct Run {
     now: Time,
     requests: u64,
 }
+
+/// So little that it is used up.
+const RETRY: Retry = Retry {
+    percent: 20,
+    per_second: 1_000,
+    burst_max: 2,
+    attempts_max: 2,
+    kept_bytes_max: 1 << 20,
+};
 
 fn micros(n: usize) -> Duration {
     Duration::from_micros(n as u64)
@@ -78,9 +88,10 @@ impl Run {
             timeouts,
             limits,
             reconnect,
+            retry: RETRY,
             ..Config::default()
         };
-        let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
+        let model = Model::new(&upstream, limits, timeouts.wait, reconnect, &RETRY);
         Run {
             service: Service::new(upstream, &config),
             model,
@@ -92,7 +103,8 @@ impl Run {
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
         match input.below(16) {
-            0..4 => self.request(input),
+            0..3 => self.request(input),
+            3 => self.cancel(input.below(8) as u64),
             4 => self.connected(member),
             5 => self.lose(member, input),
             6 | 7 => self.write(member, input.below(40) as u64),
@@ -110,75 +122,6 @@ impl Run {
                     self.pass_timeout();
                 }
             }
-        }
-    }
-
-    fn request(&mut self, input: &mut Input) {
-        let tag = input.below(12) as u64;
-        let bytes = 1 + input.below(24);
-        let deadline = match input.below(4) {
-            0 => self.now.after(Duration::from_secs(1_000)),
-            _ => self.now.after(micros(1 + input.below(256) * 4)),
-        };
-        let admitted = self.service.admit(tag);
-        assert_eq!(admitted.is_ok(), self.model.admits(tag), "the id {tag}");
-        if admitted.is_err() {
-            return;
-        }
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        let chosen = match self.service.has_waiting() {
-            true => None,
-            false => self.service.choose(),
-        };
-        match chosen {
-            Some((member, connection)) => {
-                assert_eq!(connection, member * 10);
-                self.assign(member, request, tag, deadline, bytes);
-            }
-            None => {
-                let payload = vec![self.requests as u8; bytes];
-                let told = self
-                    .service
-                    .wait(self.now, request, tag, deadline, &payload);
-                let expected = self.model.wait(self.now, request, tag, deadline, payload);
-                assert_eq!(told, expected);
-                self.connect_members();
-            }
-        }
-    }
-
-    fn assign(&mut self, member: u32, request: RequestId, tag: u64, deadline: Time, bytes: usize) {
-        let line = &mut self.model.lines[member as usize];
-        let in_flight = InFlight {
-            request,
-            tag,
-            deadline,
-            again: Again::new(false),
-            range: line.queued..line.queued + bytes as u64,
-            is_tombstone: false,
-        };
-        line.queued += bytes as u64;
-        line.pipeline.push(in_flight.clone());
-        self.service.assign(member, in_flight);
-    }
-
-    fn serve_waiting(&mut self) {
-        while let Some((member, _)) = self.service.choose() {
-            let Some((waiter, payload)) = self.service.waiter() else {
-                break;
-            };
-            let bytes = payload.len();
-            self.service.waiter_served();
-            let served = self.model.waiting.remove(0);
-            assert_eq!(served.request, waiter.asked.request, "first in, first out");
-            let Asked {
-                request,
-                tag,
-                deadline,
-                ..
-            } = waiter.asked;
-            self.assign(member, request, tag, deadline, bytes);
         }
     }
 
@@ -202,19 +145,6 @@ impl Run {
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
         let error = Error::new(phase, Source::Os(104));
         self.close(member, random, error);
-    }
-
-    fn close(&mut self, member: usize, random: u64, error: Error) {
-        if self.model.lines[member].is_absent() {
-            return;
-        }
-        let mut failed = Vec::new();
-        let progress = self.model.lines[member].progress();
-        let line = member as u32;
-        self.service
-            .handle_closed(self.now, line, random, progress, error, &mut failed);
-        assert_eq!(failed, self.model.closed(self.now, member, error));
-        self.connect_members();
     }
 
     fn write(&mut self, member: usize, bytes: u64) {
@@ -298,7 +228,7 @@ impl Run {
         let first = self.model.waiting.first();
         assert_eq!(
             waiter,
-            first.map(|first| (first.request, &first.payload[..]))
+            first.map(|first| (first.asked.request, &first.payload[..]))
         );
         assert!(
             self.service.poll_timeout() <= self.model.next_wait_end(),

@@ -7,8 +7,10 @@
 mod asked;
 mod backoff;
 mod balance;
+mod budget;
 mod changes;
 mod ids;
+mod kept;
 mod options;
 mod pipeline;
 mod service;
@@ -19,6 +21,8 @@ mod tests;
 mod waiting;
 
 pub(crate) use asked::{Again, Asked};
+#[cfg(any(test, fuzzing))]
+pub(crate) use budget::Budget;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Timeouts, refuse};
+use crate::config::{Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -24,6 +24,7 @@ pub struct Upstream {
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) tells_state: bool,
 }
 
@@ -67,6 +68,7 @@ impl Upstream {
             depth: 1,
             matched_by_id: false,
             timeouts: None,
+            retry: None,
             tells_state: false,
         }
     }
@@ -133,6 +135,12 @@ impl Upstream {
         self
     }
 
+    /// Whether its requests are made again, where that differs from the client's.
+    pub fn retry(mut self, retry: Retry) -> Upstream {
+        self.retry = Some(retry);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
         refuse(&[
@@ -159,6 +167,7 @@ impl Upstream {
                 "replies matched by id, and frames that are skipped with their id; take one of both",
             ),
         ])?;
+        self.retry.map_or(Ok(()), |retry| retry.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
 }

@@ -19,6 +19,11 @@ pub struct UpstreamStats {
     pub connect_failures: u64,
     /// Standing connections lost so far, those closed for being idle included.
     pub losses: u64,
+    /// Requests made again so far, after their connection was lost.
+    pub retries: u64,
+    /// Those that might have been made again, but that the budget did not pay for, or that found no room to be kept or
+    /// to wait.
+    pub retries_refused: u64,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }

@@ -17,7 +17,9 @@ use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstream, UpstreamId};
+use taut::{
+    Client, Config, ConnectionId, Deadline, Error, Event, Framing, Retry, Upstream, UpstreamId,
+};
 
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
@@ -48,6 +50,11 @@ pub(crate) fn client_with(change: impl FnOnce(&mut Config)) -> Client {
     let mut config = Config::default();
     change(&mut config);
     Client::new(config).unwrap()
+}
+
+/// What is lost is told: nothing is made again.
+pub(crate) fn client_without_retries() -> Client {
+    client_with(|it| it.retry = Retry::off())
 }
 
 // Waiting.

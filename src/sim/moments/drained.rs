@@ -94,7 +94,7 @@ fn ask_late(bench: &mut Bench, upstream: UpstreamId) {
         upstream,
         payload: b"ping\n".to_vec(),
         deadline: None,
-        tag: 9,
+        terms: 9.into(),
         reply_to: None,
     }));
 }
@@ -319,7 +319,7 @@ fn requests_of_other_threads_that_came_before_are_answered_and_later_ones_refuse
             upstream,
             payload: b"ping\n".to_vec(),
             deadline: None,
-            tag: 7,
+            terms: 7.into(),
             reply_to: Some(reply_to.clone()),
         })
     };

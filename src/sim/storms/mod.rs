@@ -22,6 +22,7 @@ mod shrink;
 mod streams;
 mod tape;
 mod wire;
+mod word;
 
 use std::env;
 use std::io::Write;
@@ -48,6 +49,9 @@ struct Totals {
     replies: usize,
     failures: usize,
     rounds: u64,
+    /// Requests made again, and requests taken back.
+    retries: u64,
+    cancels: usize,
     /// By kind of fault: decisions, and how many came out as faults.
     faults: [(u64, u64); FaultKind::ALL.len()],
     told_at: Option<Instant>,
@@ -63,6 +67,8 @@ impl Totals {
         self.replies += outcome.replies;
         self.failures += outcome.failures;
         self.rounds += outcome.rounds;
+        self.retries += outcome.retries;
+        self.cancels += outcome.cancels;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
             *sum = (sum.0 + count.0, sum.1 + count.1);
         }
@@ -80,8 +86,8 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures\n",
-            self.seeds, self.rounds, self.replies, self.failures
+            "{} seeds, {} rounds: {} replies, {} failures, {} retries, {} taken back\n",
+            self.seeds, self.rounds, self.replies, self.failures, self.retries, self.cancels
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -168,6 +174,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     // The weather must be neither too fair nor too foul to show anything, and of every kind.
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
+    assert!(totals.retries > 0 && totals.cancels > 0);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }

@@ -67,6 +67,8 @@ pub(super) struct Outcome {
     pub(super) replies: usize,
     pub(super) failures: usize,
     pub(super) rounds: u64,
+    pub(super) retries: u64,
+    pub(super) cancels: usize,
 }
 
 impl Run {
@@ -156,6 +158,8 @@ impl Run {
             replies,
             failures,
             rounds: self.world.rounds,
+            retries: self.retries(),
+            cancels: self.asked.iter().filter(|it| it.is_cancelled).count(),
         }
     }
 
