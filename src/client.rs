@@ -19,6 +19,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Phase};
 use crate::event::{Event, Frame};
 use crate::net::{Net, Resolve, SystemResolver};
+use crate::observer::Observer;
+use crate::stats::Stats;
 
 /// A TCP client: connections and upstreams over one poll loop.
 ///
@@ -94,7 +96,20 @@ impl Client {
         self.engine.bytes(frame)
     }
 
+    /// Has an observer told of what happens from now on, instead of the one before; `None`: nobody. It is called within
+    /// a turn, and within the calls that make requests; it cannot reach the client. There is an example in
+    /// `docs/embedding.md`.
+    pub fn observe(&mut self, observer: Option<Box<dyn Observer + Send>>) {
+        self.engine.core.observe(observer);
+    }
+
     // Getters.
+
+    /// What came of everything so far, and how full each bound is. Counting is always on; making this copy looks at each
+    /// upstream and each connection. What an upstream says of itself is [`Client::upstream_stats`].
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
 
     /// Connections at present, those being made and those being closed included.
     pub fn connections(&self) -> usize {

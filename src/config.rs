@@ -3,8 +3,11 @@
 //! Durations are durations, sizes are bytes, and a name that ends in `_max` is a bound that holds always. A [`Config`]
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
+mod breaker;
+mod heartbeat;
 mod limits;
 mod lookups;
+mod rate;
 mod reconnect;
 mod request;
 mod retry;
@@ -12,8 +15,11 @@ mod timeouts;
 
 use std::time::{Duration, Instant};
 
+pub use breaker::Breaker;
+pub use heartbeat::{Expect, Heartbeat};
 pub use limits::Limits;
 pub use lookups::Lookups;
+pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use request::RequestOptions;
 pub use retry::Retry;
@@ -33,6 +39,8 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// Making requests again that were lost with their connection.
     pub retry: Retry,
+    /// When an upstream that fails is left alone for a while.
+    pub breaker: Breaker,
     /// Looking up names.
     pub lookups: Lookups,
     /// The look at the line before a write. Default: [`Peek::Always`].
@@ -45,6 +53,9 @@ pub struct Config {
     /// that it starts inherit it. Whole nanoseconds, at least 1; Linux only, elsewhere it does nothing. `None` leaves
     /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
     pub timer_slack: Option<Duration>,
+    /// Of an upstream and a kind of change, at most one line is written to the log in so long; those held back are
+    /// counted, and told with the next. Default: 5 s.
+    pub log_pause: Duration,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
     /// A peer may end its half of the stream and still be sent to. Default: false: a FIN is the end of a raw
@@ -97,10 +108,12 @@ impl Default for Config {
             limits: Limits::default(),
             reconnect: Reconnect::default(),
             retry: Retry::default(),
+            breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
             spin: Duration::ZERO,
             timer_slack: Some(Duration::from_micros(1)),
+            log_pause: Duration::from_secs(5),
             socket: SocketOptions::default(),
             half_close: false,
         }
@@ -115,8 +128,35 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
         self.retry.validate()?;
+        self.validate_kernels(&self.timeouts)?;
+        self.breaker.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
+    }
+
+    /// Checks that the kernel's timeouts can be, and do not come before these.
+    pub(crate) fn validate_kernels(&self, timeouts: &Timeouts) -> Result<(), Error> {
+        let user_timeout = self.socket.user_timeout;
+        let second = Duration::from_secs(1);
+        let keepalive = self.socket.keepalive;
+        refuse(&[
+            (
+                user_timeout.is_some_and(|it| it <= timeouts.write_stall),
+                "socket.user_timeout is not longer than timeouts.write_stall; the kernel would end a live peer that holds its window shut before that",
+            ),
+            (
+                keepalive.is_some_and(|it| it.idle < second),
+                "socket.keepalive.idle is below 1 s; the kernel counts whole seconds, 15 s is usual",
+            ),
+            (
+                keepalive.is_some_and(|it| it.interval < second),
+                "socket.keepalive.interval is below 1 s; the kernel counts whole seconds, 5 s is usual",
+            ),
+            (
+                keepalive.is_some_and(|it| it.count == 0),
+                "socket.keepalive.count is 0; at least 1 probe must be unanswered, 3 are usual",
+            ),
+        ])
     }
 }
 
@@ -147,5 +187,56 @@ mod tests {
             error.to_string().contains("limits.turn_frames_max"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_kernels_timeout_that_would_come_before_the_clients_is_refused_by_name() {
+        let second = Duration::from_secs(1);
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            config.timeouts.write_stall = Duration::from_secs(5);
+            change(&mut config);
+            config.validate()
+        };
+        for (change, word) in [
+            (
+                (|it| it.socket.user_timeout = Some(it.timeouts.write_stall)) as fn(&mut Config),
+                "socket.user_timeout",
+            ),
+            (
+                |it| it.socket.user_timeout = Some(Duration::ZERO),
+                "socket.user_timeout",
+            ),
+            (
+                |it| it.timeouts.write_stall = Duration::from_secs(20),
+                "timeouts.write_stall",
+            ),
+            (
+                |it| it.socket.keepalive.iter_mut().for_each(|it| it.count = 0),
+                "keepalive.count",
+            ),
+        ] {
+            let error = with(change).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        for part in ["idle", "interval"] {
+            let mut config = Config::default();
+            let keepalive = config.socket.keepalive.as_mut().unwrap();
+            *match part {
+                "idle" => &mut keepalive.idle,
+                _ => &mut keepalive.interval,
+            } = second / 2;
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("keepalive.{part}")), "{error}");
+        }
+        let longer = |it: &mut Config| it.timeouts.write_stall = Duration::from_secs(600);
+        assert_eq!(
+            with(|it| it.socket.user_timeout = it.timeouts.write_stall.checked_mul(2)),
+            Ok(())
+        );
+        let mut without = Config::default();
+        longer(&mut without);
+        without.socket.user_timeout = None;
+        assert_eq!(without.validate(), Ok(()), "left to the system");
     }
 }

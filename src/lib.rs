@@ -55,17 +55,20 @@ mod handle;
 mod kernel;
 mod names;
 mod net;
+mod observer;
 pub mod server;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod socket_options;
+mod stats;
 mod time;
 mod upstream;
 pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
 pub use config::{
-    Config, Deadline, Limits, Lookups, Peek, Reconnect, RequestOptions, Retry, Timeouts,
+    Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Rate, Reconnect,
+    RequestOptions, Retry, Timeouts,
 };
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
@@ -73,8 +76,10 @@ pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
+pub use observer::{Connected, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use upstream::{Connections, Upstream, UpstreamStats};
+pub use stats::{Breakers, Failures, Gauge, Stats};
+pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
 #[cfg(doctest)]

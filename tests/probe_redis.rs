@@ -5,60 +5,17 @@
 #[path = "probe_cli/support.rs"]
 mod support;
 
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#[path = "support/redis.rs"]
+mod redis;
 
+use redis::Redis;
 use serde_json::json;
 use support::run;
-
-/// A redis-server on a free port, with nothing on disk; stopped when dropped.
-struct Redis {
-    child: Child,
-    directory: PathBuf,
-    address: String,
-}
-
-impl Redis {
-    fn start(name: &str) -> Redis {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let directory =
-            std::env::temp_dir().join(format!("probe-redis-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let redis = Redis {
-            child,
-            directory,
-            address: format!("127.0.0.1:{port}"),
-        };
-        let ready = || run(&["ping", &redis.address, "--proto", "resp", "-c", "1"]).code == 0;
-        assert!((0..1000).any(|_| ready()), "redis-server does not answer");
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
 
 #[test]
 #[ignore = "needs redis-server"]
 fn ping_asks_ping_and_gets_pong() {
-    let redis = Redis::start("ping");
+    let redis = Redis::start("ping", &[]);
     let args = [
         "--proto", "resp", "-c", "5", "-i", "1ms", "--format", "json",
     ];
@@ -66,7 +23,7 @@ fn ping_asks_ping_and_gets_pong() {
         &["--expect", "+PONG"][..],
         &["--reuse", "--send", "ECHO hello", "--expect", "/hello/"],
     ] {
-        let ended = run(&[&["ping", &redis.address], &args[..], more].concat());
+        let ended = run(&[&["ping", &redis.address().to_string()], &args[..], more].concat());
         assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
         assert_eq!(ended.json()["targets"][0]["ok"], 5);
     }
@@ -75,12 +32,16 @@ fn ping_asks_ping_and_gets_pong() {
 #[test]
 #[ignore = "needs redis-server"]
 fn load_answers_every_request_at_every_depth() {
-    let redis = Redis::start("load");
+    let redis = Redis::start("load", &[]);
     for depth in ["1", "16"] {
         let args = [
             "-c", "50", "-P", depth, "-n", "20k", "--proto", "resp", "--expect", "+PONG",
         ];
-        let ended = run(&[&["load", &redis.address, "--format", "json"], &args[..]].concat());
+        let ended = run(&[
+            &["load", &redis.address().to_string(), "--format", "json"],
+            &args[..],
+        ]
+        .concat());
         assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
         let document = ended.json();
         let counts =
@@ -98,11 +59,11 @@ fn load_answers_every_request_at_every_depth() {
 #[test]
 #[ignore = "needs redis-server"]
 fn an_error_of_the_server_is_a_reply_that_does_not_match() {
-    let redis = Redis::start("error");
+    let redis = Redis::start("error", &[]);
     let args = [
         "--proto", "resp", "-n", "10", "--send", "NOSUCH", "--expect", "+OK", "--format", "json",
     ];
-    let ended = run(&[&["load", &redis.address], &args[..]].concat());
+    let ended = run(&[&["load", &redis.address().to_string()], &args[..]].concat());
     assert_eq!(ended.code, 1);
     assert_eq!(ended.json()["requests"]["mismatched"], 10);
 }

@@ -2,6 +2,7 @@
 //! NODELAY, and a bound on each answer's time where there is one to be had.
 
 mod epoll;
+mod raw_client;
 mod taut_client;
 mod tokio_client;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use taut::{Config, Timeouts};
 
 pub(crate) use epoll::Epoll;
+pub(crate) use raw_client::TautRaw;
 pub(crate) use taut_client::Taut;
 pub(crate) use tokio_client::Tokio;
 

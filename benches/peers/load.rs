@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::clients::{Epoll, Load, Taut, Tokio, taut_config};
+use crate::clients::{Epoll, Load, Taut, TautRaw, Tokio, taut_config};
 use crate::machine::{self, Echo, thread_cpu};
 use crate::options::{Alone, Options};
 use crate::report::{Figures, line, ratio, title};
@@ -78,6 +78,7 @@ pub(crate) fn alone(options: &Alone) {
         "taut" | "taut-never" | "taut-spin" => {
             Box::new(Taut::new(at, *connections, *pipeline, config))
         }
+        "taut-raw" => Box::new(TautRaw::new(at, *connections, *pipeline, config)),
         other => panic!("no such client: {other}"),
     };
     let (used, started) = (thread_cpu(), Instant::now());

@@ -23,16 +23,14 @@ pub(crate) fn pin(cpu: usize) {
 
 /// User and system time of this thread so far.
 pub(crate) fn thread_cpu() -> Duration {
-    // SAFETY: an all-zero rusage is valid, and getrusage fills it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
-        usage
+    let clock = libc::CLOCK_THREAD_CPUTIME_ID;
+    // SAFETY: an all-zero timespec is valid, and clock_gettime fills it.
+    let used = unsafe {
+        let mut used: libc::timespec = std::mem::zeroed();
+        assert_eq!(libc::clock_gettime(clock, &raw mut used), 0);
+        used
     };
-    let of = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
-    };
-    of(usage.ru_utime) + of(usage.ru_stime)
+    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
 /// Raises the soft limit of descriptors to the hard one.

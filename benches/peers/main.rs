@@ -8,7 +8,7 @@
     unsafe_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a bench; pinning, getrusage and the hand-written loop call libc"
+    reason = "a bench; pinning, the clock of CPU time and the hand-written loop call libc"
 )]
 
 mod allocation;
@@ -17,6 +17,7 @@ mod idle;
 mod lateness;
 mod load;
 mod machine;
+mod managed;
 mod options;
 mod report;
 mod round_trip;
@@ -57,9 +58,10 @@ fn compare(options: &Options) {
     println!("{}", machine::words());
     machine::raise_descriptors();
     machine::pin(0);
-    let scenarios: [(&str, Scenario); 4] = [
+    let scenarios: [(&str, Scenario); 5] = [
         ("round-trip", round_trip::measure),
         ("load", load::measure),
+        ("managed", managed::measure),
         ("idle", idle::measure),
         ("deadline", lateness::measure),
     ];

@@ -1,10 +1,10 @@
 //! The command line, by hand: the bench is built without the binary's crates too.
 
 pub(crate) const USAGE: &str = "\
-cargo bench --bench peers -- [--rounds N] [--quick] [--only round-trip|load|idle|deadline]
+cargo bench --bench peers -- [--rounds N] [--quick] [--only round-trip|load|managed|idle|deadline]
   one server or one client alone, for strace and callgrind:
 cargo bench --bench peers -- --serve ADDR
-cargo bench --bench peers -- --client taut|taut-never|taut-spin|tokio|epoll --connect ADDR [--requests N] [--pipeline P] [--connections C]";
+cargo bench --bench peers -- --client taut|taut-never|taut-spin|taut-raw|tokio|epoll --connect ADDR [--requests N] [--pipeline P] [--connections C]";
 
 pub(crate) struct Options {
     pub(crate) mode: Mode,

@@ -24,8 +24,13 @@ impl Figures {
         }
     }
 
+    /// Round by round, as the next.
+    pub(crate) fn less(&self, other: &Figures) -> Figures {
+        Figures(self.0.iter().zip(&other.0).map(|(a, b)| a - b).collect())
+    }
+
     /// Round by round.
-    fn over(&self, other: &Figures) -> Figures {
+    pub(crate) fn over(&self, other: &Figures) -> Figures {
         Figures(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
 

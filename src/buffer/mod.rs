@@ -33,6 +33,11 @@ impl Pool {
         }
     }
 
+    /// Bytes of storage that is kept for reuse.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free_bytes
+    }
+
     /// Storage of at least `buffer_bytes` capacity, with whatever length it was given up with.
     fn take(&mut self) -> Vec<u8> {
         match self.free.pop() {

@@ -8,8 +8,9 @@ use crate::error::Error;
 /// ([`RequestOptions::idempotent`](crate::RequestOptions::idempotent)) of which no reply had begun.
 ///
 /// What ends by the program's own doing (its deadline, a cancel, a shutdown) is not made again, nor what was lost for a
-/// reason that another try would meet as well ([`Class::Persistent`](crate::Class::Persistent)), nor one whose reply
-/// broke off: its peer has done its work. A request that is made again waits in front of all that came after it, and
+/// reason that another try would meet as well ([`Class::Persistent`](crate::Class::Persistent); of what may have been
+/// sent, where [`Error::is_retryable_if_idempotent`](crate::Error::is_retryable_if_idempotent) says so), nor one whose
+/// reply broke off: its peer has done its work. Nothing is made again of an upstream whose breaker is open. A request that is made again waits in front of all that came after it, and
 /// ends once, whatever became of it before.
 ///
 /// A budget keeps a server that is in trouble from being asked more by those whom it fails: each upstream has a bucket

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod half_close;
+mod heartbeat;
 mod skipping;
 
 use std::sync::Arc;

@@ -89,6 +89,21 @@ impl<K: Kernel> Engine<K> {
         self.check_services();
         self.check_events();
         self.check_bounds();
+        self.check_counts();
+    }
+
+    /// What was asked has been answered, has failed, or is under way.
+    fn check_counts(&self) {
+        let stats = self.stats();
+        let under_way = self.core.services.iter().map(|service| service.under_way());
+        let ended = stats.replies + stats.failures.total();
+        let under_way = under_way.sum::<usize>() as u64;
+        assert_eq!(stats.requests, ended + under_way, "requests: {stats:?}");
+        assert!(stats.in_flight.now <= stats.in_flight.max, "{stats:?}");
+        assert!(
+            stats.pooled_bytes.now <= stats.pooled_bytes.max,
+            "{stats:?}"
+        );
     }
 
     /// Who waits for a name is who resolves one.

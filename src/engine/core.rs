@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::counts::Counts;
 use super::drain::Drain;
+use super::lines::Lines;
 use super::listen::Listeners;
 use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
+use super::watch::Watch;
 use crate::buffer::Pool;
 use crate::config::{Config, Timeouts};
 use crate::conn::{Conn, Profile};
@@ -73,6 +76,11 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) in_call: bool,
     /// An upstream wants a connection for which there was no slot.
     pub(super) lacks_slots: bool,
+    pub(super) counts: Counts,
+    /// What is written to the log of each upstream, and of the loop itself.
+    pub(super) service_lines: Vec<Lines>,
+    pub(super) lines: Lines,
+    pub(super) watch: Watch,
     /// Once it is being drained, for good.
     pub(super) drain: Option<Box<Drain>>,
 }
@@ -110,6 +118,10 @@ impl<K: Kernel> Core<K> {
             remote,
             in_call: false,
             lacks_slots: false,
+            counts: Counts::default(),
+            service_lines: Vec::new(),
+            lines: Lines::default(),
+            watch: Watch::default(),
             drain: None,
         }
     }
@@ -136,7 +148,7 @@ impl<K: Kernel> Core<K> {
             index,
         };
         let timer = self.wheel.insert(TimerOwner::Connection(index));
-        entry.insert(Slot::new(id, conn(), owner, timer));
+        entry.insert(Slot::new(id, conn(), owner, timer, self.now));
         Ok(index)
     }
 

@@ -139,6 +139,8 @@ impl<K: Kernel> Core<K> {
             Err(why) => {
                 slot.conn
                     .handle_connect_failed(Error::new(Phase::Resolve, Source::Resolve(why)));
+                let (owner, name) = (slot.owner, slot.name);
+                self.write_lookup(owner, name, why);
                 self.push_ready(index);
             }
         }
@@ -151,21 +153,27 @@ impl<K: Kernel> Core<K> {
         let Some(dial) = slot.dial.as_mut() else {
             return;
         };
+        let mut wanting = None;
         while let Some(address) = dial.race.poll_attempt(self.now) {
             slot.peer = Some(address);
             match self.kernel.connect(address, &self.config.socket, token) {
                 Ok(socket) => dial.sockets.push((address, socket)),
                 Err(refused) => {
                     let error = refused.into_error();
+                    wanting = wanting.or(Some(error));
                     dial.race.handle_failed(self.now, address, error);
                 }
             }
         }
-        let Some(last_error) = dial.race.lost() else {
+        let lost = dial.race.lost();
+        if let Some(error) = &wanting {
+            self.write_want(error);
+        }
+        let Some(last_error) = lost else {
             return self.file(index);
         };
         let error = last_error.unwrap_or_else(no_address);
-        slot.conn.handle_connect_failed(error);
+        self.slots[index as usize].conn.handle_connect_failed(error);
         self.push_ready(index);
     }
 
@@ -243,8 +251,10 @@ impl<K: Kernel> Core<K> {
         slot.socket = Some(socket);
         slot.peer = Some(peer);
         let connection = slot.id;
+        let owner = slot.owner;
         log::debug!("{connection} to {peer} stands");
-        match slot.owner {
+        self.note_connected(index);
+        match owner {
             Owner::Program => self.tell(index, Event::Connected { connection, peer }),
             Owner::Service { service, member } => {
                 self.services[service as usize].handle_connected(now, member);

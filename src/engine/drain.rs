@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use super::core::{Core, TimerOwner};
+use super::lines::micros;
 use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Source};
@@ -101,6 +102,8 @@ impl<K: Kernel> Core<K> {
                 self.settle(index);
             }
         }
+        let timeout = until.since(now);
+        log::info!(connections = left, timeout_us = micros(timeout); "draining {left} connections, for {timeout:?} at most");
         if self.drain.as_ref().is_some_and(|drain| drain.left > 0) {
             self.tell_drain();
         }
@@ -191,6 +194,8 @@ impl<K: Kernel> Core<K> {
         };
         if let Some(event) = drain.poll_event() {
             if drain.is_over {
+                let forced = drain.forced;
+                log::info!(forced; "drained; {forced} connections were reset");
                 self.wheel.clear(drain.timer);
             }
             self.events.push_back(event);

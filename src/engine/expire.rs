@@ -10,6 +10,7 @@ use super::slot::Owner;
 use super::tick_of;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::kernel::Kernel;
+use crate::time::Time;
 use crate::upstream::{InFlight, Which};
 
 impl<K: Kernel> Core<K> {
@@ -28,6 +29,9 @@ impl<K: Kernel> Core<K> {
     fn expire_connection(&mut self, index: u32) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
+        if let Some(until) = slot.paused_until {
+            return self.expire_paused(index, until);
+        }
         if slot.is_stalled && !slot.in_ready {
             return self.expire_held_back(index);
         }
@@ -51,6 +55,7 @@ impl<K: Kernel> Core<K> {
             return self.handle_resolved(index, Ok(addresses));
         }
         self.slots[index as usize].conn.handle_timeout(now);
+        self.ask_for_life(index);
         self.settle(index);
     }
 
@@ -73,6 +78,20 @@ impl<K: Kernel> Core<K> {
             let timer = self.slots[index as usize].timer;
             self.wheel.schedule(timer, tick_of(next, self.now));
         }
+    }
+
+    /// A connection that is not read because frames come faster than they may: it is read again when the next may come.
+    /// Until then only deadlines of requests pass.
+    fn expire_paused(&mut self, index: u32, until: Time) {
+        let slot = &mut self.slots[index as usize];
+        if until <= self.now {
+            slot.resume(self.now);
+            return self.push_ready(index);
+        }
+        if let Owner::Service { service, member } = slot.owner {
+            self.expire_requests(index, service, member, Which::All);
+        }
+        self.settle(index);
     }
 
     /// Fails the requests of a connection whose deadline has passed.
@@ -125,8 +144,10 @@ impl<K: Kernel> Core<K> {
 
     fn expire_service(&mut self, service: u32) {
         let mut failed = self.take_failed();
-        self.services[service as usize].handle_timeout(self.now, &mut failed);
+        let random = self.kernel.random();
+        self.services[service as usize].handle_timeout(self.now, random, &mut failed);
         self.tell_failed(failed);
+        self.tell_changes(service);
         self.connect_members(service);
     }
 }

@@ -76,6 +76,7 @@ impl<K: Kernel> Core<K> {
             match self.kernel.write(socket, pending) {
                 Ok(n) => {
                     slot.conn.transmitted(now, n, &mut self.send_pool);
+                    self.counts.bytes_written += n as u64;
                     if n < asked && K::SHORT_IS_ALL {
                         // The kernel's buffer is full; an edge comes when it has room.
                         slot.writable = false;

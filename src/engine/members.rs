@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, TimerOwner, profile};
+use super::lines::Lines;
 use super::slot::Owner;
 use super::tick_of;
 use crate::config::Timeouts;
@@ -21,7 +22,13 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         self.admits_work()?;
         upstream.validate()?;
+        if let Some(timeouts) = &upstream.timeouts {
+            self.config.validate_kernels(timeouts)?;
+        }
         self.check(&upstream.framing)?;
+        if let Some(heartbeat) = &upstream.heartbeat {
+            self.check_size(&heartbeat.payload)?;
+        }
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
         if upstream.connections.first > free {
@@ -44,6 +51,7 @@ impl<K: Kernel> Core<K> {
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
         self.service_bytes.push((0, 0));
+        self.service_lines.push(Lines::default());
         self.now = self.kernel.now();
         self.connect_members(service);
         Ok(UpstreamId(service))
@@ -67,7 +75,10 @@ impl<K: Kernel> Core<K> {
                 self.lacks_slots = true;
                 break;
             };
-            self.services[service as usize].handle_connecting(member, index);
+            self.watch(index, service);
+            let it = &mut self.services[service as usize];
+            self.slots[index as usize].frames = it.frames_in();
+            it.handle_connecting(member, index);
             self.look_up(index, &target);
         }
         self.file_service(service);
@@ -75,6 +86,9 @@ impl<K: Kernel> Core<K> {
 
     /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        while let Some(change) = self.services[service as usize].poll_noted() {
+            self.note_change(service, change);
+        }
         if self.drain.is_some() {
             return;
         }

@@ -8,12 +8,15 @@
 pub(crate) mod check;
 mod commands;
 mod core;
+mod counts;
 mod dial;
 mod drain;
 mod expire;
 mod flush;
 mod getters;
+mod heartbeat;
 mod inbox;
+mod lines;
 mod listen;
 mod members;
 mod pump;
@@ -21,6 +24,7 @@ mod remote;
 mod requests;
 mod settle;
 mod slot;
+mod watch;
 
 use std::time::Duration;
 

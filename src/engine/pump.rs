@@ -36,9 +36,15 @@ impl<K: Kernel> Engine<K> {
             }
             let slot = &mut self.core.slots[index as usize];
             let (buffer, _) = self.inbox.buffer(index);
+            if !buffer.unparsed().is_empty() && slot.holds_back(self.core.now) {
+                return false;
+            }
             let Some(cut) = slot.conn.poll_frame(buffer) else {
                 return true;
             };
+            if let Some(frames) = &mut slot.frames {
+                frames.take(self.core.now);
+            }
             quota.frames -= 1;
             self.hand_on(index, cut);
         }
@@ -73,6 +79,7 @@ impl<K: Kernel> Engine<K> {
             Ok(n) => {
                 buffer.received(n);
                 slot.conn.handle_received(self.core.now, n);
+                self.core.counts.bytes_received += n as u64;
                 quota.bytes = quota.bytes.saturating_sub(n);
                 // Behind data that came together with a FIN no further edge comes: read on until the end is seen.
                 let drained =
@@ -115,7 +122,9 @@ impl<K: Kernel> Engine<K> {
 
     /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
     fn push(&mut self, index: u32, service: u32, frame: Frame) {
-        self.core.slots[index as usize].unpulled += 1;
+        let slot = &mut self.core.slots[index as usize];
+        slot.conn.handle_push(self.core.now);
+        slot.unpulled += 1;
         self.core.events.push_back(Event::Push {
             upstream: UpstreamId(service),
             connection: frame.connection,
@@ -125,12 +134,13 @@ impl<K: Kernel> Engine<K> {
 
     /// Takes a frame for the reply to the request whose id it carries, or to the oldest request of its connection.
     fn answer(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
-        let mut id = None;
-        if let Some(id_of) = self.core.services[service as usize].id_of() {
-            id = self.inbox.bytes(&frame).and_then(id_of);
-            if id.is_none() {
-                return self.push(index, service, frame);
-            }
+        let id_of = self.core.services[service as usize].id_of();
+        let id = id_of.and_then(|id_of| self.inbox.bytes(&frame).and_then(id_of));
+        if self.swallow_heartbeat(index, service, member, id, &frame) {
+            return;
+        }
+        if id_of.is_some() && id.is_none() {
+            return self.push(index, service, frame);
         }
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
@@ -141,6 +151,10 @@ impl<K: Kernel> Engine<K> {
             return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
+        core.counts.replies += u64::from(!request.is_tombstone);
+        if !request.is_tombstone {
+            it.handle_answered(core.now, request.request);
+        }
         if !request.is_tombstone && !core.remote.awaits(request.request) {
             slot.unpulled += 1;
             let (request, tag) = (request.request, request.tag);
@@ -175,11 +189,19 @@ impl<K: Kernel> Core<K> {
             };
             return self.tell(index, skipped);
         };
+        if self.answers_heartbeat(index, service, member, None, None) {
+            return;
+        }
+        let slot = &mut self.slots[index as usize];
         let it = &mut self.services[service as usize];
         let Some(request) = it.handle_reply(member, None, slot.conn.written_bytes()) else {
             return self.end_unsolicited(index);
         };
         slot.conn.handle_reply(self.now, it.awaits(member));
+        if !request.is_tombstone {
+            // One that was too long is an answer all the same: nothing is wrong with the way to the peer.
+            it.handle_answered(self.now, request.request);
+        }
         // Nobody will pull it, and its buffer is to be given back.
         self.push_pulled(index);
         if !request.is_tombstone {
@@ -195,6 +217,7 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].is_forsaken(member) {
             self.slots[index as usize].conn.abort(Source::Deadline);
         }
+        self.tell_changes(service);
         if self.services[service as usize].has_waiting() {
             self.serve_waiting(service);
         }

@@ -70,6 +70,11 @@ impl Mailbox {
         Ok(state.submissions.len() == 1)
     }
 
+    /// Requests that the loop has not taken.
+    pub(super) fn len(&self) -> usize {
+        self.lock().submissions.len()
+    }
+
     /// Takes nothing from now on.
     pub(super) fn refuse(&self, error: Error) {
         self.lock().refuses = Some(error);
@@ -157,6 +162,7 @@ impl<K: Kernel> Core<K> {
 
     /// Tells that a request failed, to whom it concerns.
     pub(super) fn tell_failure(&mut self, request: RequestId, tag: u64, error: Error) {
+        self.counts.failed(&error);
         match self.remote.awaits(request) {
             true => self.remote.tell(request, Err(error)),
             false => self.events.push_back(Event::Failed {

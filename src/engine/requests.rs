@@ -52,8 +52,9 @@ impl<K: Kernel> Core<K> {
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
         let Terms { tag, is_idempotent } = terms.into();
         it.admit(tag)?;
+        it.admit_now(now)?;
         let request = RequestId(self.requests_made + 1);
-        let mut asked = Asked {
+        let asked = Asked {
             request,
             tag,
             deadline: deadline(now, it, &self.kernel),
@@ -62,6 +63,21 @@ impl<K: Kernel> Core<K> {
         if asked.deadline <= now {
             return Err(Error::new(Phase::Write, Source::Deadline));
         }
+        it.handle_made(now, request);
+        let placed = self.place(upstream.0, asked, payload);
+        if placed.is_err() {
+            self.services[upstream.0 as usize].handle_not_made(now, request);
+        }
+        placed?;
+        self.requests_made += 1;
+        self.counts.requests += 1;
+        Ok(request)
+    }
+
+    /// Queues a request on a connection, or where it waits for one.
+    fn place(&mut self, service: u32, mut asked: Asked, payload: &[u8]) -> Result<(), Error> {
+        let now = self.now;
+        let it = &mut self.services[service as usize];
         let chosen = if it.has_waiting() { None } else { it.choose() };
         match chosen {
             Some((member, index)) => {
@@ -75,16 +91,14 @@ impl<K: Kernel> Core<K> {
                 if changes {
                     self.settle(index);
                 }
+                Ok(())
             }
             None => {
                 let waits = it.queue(now, asked, payload);
-                self.connect_members(upstream.0);
-                waits?;
+                self.connect_members(service);
+                waits
             }
         }
-        self.services[upstream.0 as usize].handle_made();
-        self.requests_made += 1;
-        Ok(request)
     }
 
     /// Puts waiting requests on connections that can take them.
@@ -139,9 +153,11 @@ impl<K: Kernel> Core<K> {
 
     /// Takes a request back; false when it has ended.
     pub(crate) fn cancel(&mut self, request: RequestId) -> bool {
+        self.now = self.kernel.now();
+        let now = self.now;
         let mut services = self.services.iter_mut().zip(0..);
         let waited =
-            services.find_map(|(it, service)| Some((service, it.cancel_waiting(request)?)));
+            services.find_map(|(it, service)| Some((service, it.cancel_waiting(now, request)?)));
         if let Some((service, asked)) = waited {
             let error = Error::new(Phase::Connect, Source::Cancelled);
             let error = error.of_request(Phase::Connect, asked.again.sent);
@@ -155,10 +171,9 @@ impl<K: Kernel> Core<K> {
         else {
             return false;
         };
-        self.now = self.kernel.now();
         let progress = self.progress(index);
         let mut cancelled = Vec::with_capacity(1);
-        self.services[service as usize].cancel(member, request, progress, &mut cancelled);
+        self.services[service as usize].cancel(now, member, request, progress, &mut cancelled);
         self.end_given_up(index, service, member, cancelled, Source::Cancelled);
         self.settle(index);
         true

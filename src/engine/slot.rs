@@ -10,6 +10,7 @@ use crate::conn::Conn;
 use crate::event::ConnectionId;
 use crate::names::NameKey;
 use crate::time::Time;
+use crate::upstream::Bucket;
 use crate::wheel::TimerKey;
 
 /// Whom a connection works for.
@@ -28,6 +29,8 @@ pub(super) struct Slot<S> {
     pub(super) conn: Conn,
     pub(super) owner: Owner,
     pub(super) timer: TimerKey,
+    /// When it was begun.
+    pub(super) began: Time,
     /// While connecting: what is still to be tried.
     pub(super) dial: Option<Box<Dial<S>>>,
     /// The name it connects by, until it stands.
@@ -39,6 +42,9 @@ pub(super) struct Slot<S> {
     pub(super) read_closed: bool,
     /// Not read because the program lags; resumed when it has pulled.
     pub(super) is_stalled: bool,
+    /// How often frames may come, where that is bounded; and until when it is not read because they came faster.
+    pub(super) frames: Option<Bucket>,
+    pub(super) paused_until: Option<Time>,
     /// Since when something is due that waits for what is to be read.
     pub(super) overdue_since: Option<Time>,
     pub(super) in_ready: bool,
@@ -49,13 +55,20 @@ pub(super) struct Slot<S> {
 }
 
 impl<S> Slot<S> {
-    pub(super) fn new(id: ConnectionId, conn: Conn, owner: Owner, timer: TimerKey) -> Slot<S> {
+    pub(super) fn new(
+        id: ConnectionId,
+        conn: Conn,
+        owner: Owner,
+        timer: TimerKey,
+        began: Time,
+    ) -> Slot<S> {
         Slot {
             id,
             socket: None,
             conn,
             owner,
             timer,
+            began,
             dial: None,
             name: None,
             peer: None,
@@ -63,6 +76,8 @@ impl<S> Slot<S> {
             writable: false,
             read_closed: false,
             is_stalled: false,
+            frames: None,
+            paused_until: None,
             overdue_since: None,
             in_ready: false,
             in_dirty: false,
@@ -78,11 +93,33 @@ impl<S> Slot<S> {
     /// Whether it should be read now.
     pub(super) fn wants_read(&self) -> bool {
         let is_gone = self.read_closed && !self.conn.sends_to_half_closed();
-        self.readable && (self.conn.wants_read() || is_gone && self.conn.wants_end())
+        let is_read = self.readable && self.paused_until.is_none();
+        is_read && (self.conn.wants_read() || is_gone && self.conn.wants_end())
     }
 
-    /// The next instant at which a timeout of the connection may pass, or another address is to be tried.
+    /// Whether the next frame has to wait; it is not read until then.
+    pub(super) fn holds_back(&mut self, now: Time) -> bool {
+        let next = self.frames.as_ref().map(Bucket::next);
+        match next.filter(|next| *next > now) {
+            None => self.resume(now),
+            until => self.paused_until = until,
+        }
+        self.paused_until.is_some()
+    }
+
+    /// It is read again.
+    pub(super) fn resume(&mut self, now: Time) {
+        if self.paused_until.take().is_some() {
+            self.conn.handle_resumed(now);
+        }
+    }
+
+    /// The next instant at which a timeout of the connection may pass, or another address is to be tried. While it is
+    /// not read, the peer is not to blame for anything.
     pub(super) fn poll_timeout(&self) -> Time {
+        if let Some(until) = self.paused_until.filter(|_| !self.conn.is_closed()) {
+            return until;
+        }
         let dial = self.dial.as_ref().map(|dial| dial.race.poll_timeout());
         self.conn.poll_timeout().min(dial.unwrap_or(Time::NEVER))
     }

@@ -4,7 +4,10 @@
 //! peer have acted on the request ([`Sent`]), and what was the cause ([`Source`]). It is a small `Copy` value, latched
 //! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
 
+mod again;
 mod source;
+#[cfg(test)]
+pub(crate) mod table;
 mod words;
 
 pub use source::{Limit, ResolveError, Source};
@@ -47,6 +50,13 @@ pub enum Phase {
     Idle,
     /// After the program asked to close.
     Drain,
+}
+
+impl Phase {
+    /// Whether a connection in this phase does not stand yet.
+    pub(crate) fn is_before_it_stands(self) -> bool {
+        matches!(self, Phase::Resolve | Phase::Connect | Phase::Handshake)
+    }
 }
 
 /// Whether the peer may have got the request (for a raw connection: anything that was sent on it). In order: the

@@ -85,6 +85,11 @@ pub enum Limit {
     WaitingRequests,
     /// `Limits::waiting_bytes_max`: bytes of those.
     WaitingBytes,
+    /// `Upstream::rate`: requests of one upstream in a while.
+    RequestRate {
+        /// The next may be made after so long.
+        retry_after: Duration,
+    },
     /// `Limits::submissions_max`: requests from other threads that the loop has not taken.
     Submissions,
     /// `Limits::events_max`: events that wait to be pulled.
@@ -101,7 +106,8 @@ pub enum ResolveError {
     TryAgain,
     /// The lookup could not be made: an `errno`, such as EMFILE.
     Os(i32),
-    /// The lookup failed otherwise, with getaddrinfo's code (`EAI_*`, 0 when there is none).
+    /// The lookup failed otherwise, with getaddrinfo's code (`EAI_*`, 0 when there is none). EAI_FAIL is what a name
+    /// server says that will not answer.
     Failed(i32),
 }
 
@@ -114,15 +120,14 @@ impl Source {
     /// How an error of this cause should be met (the table in `docs/errors.md`).
     pub fn class(&self) -> Class {
         match self {
-            Source::Os(errno) | Source::Resolve(ResolveError::Os(errno)) => class_of_errno(*errno),
+            Source::Os(errno) => class_of_errno(*errno),
             Source::Option { errno, .. } => class_of_option(*errno),
             Source::Timeout(_) | Source::Eof | Source::SelfConnect => Class::Transient,
             Source::Truncated { .. }
             | Source::Oversize { .. }
             | Source::Malformed(_)
             | Source::Unsolicited => Class::Protocol,
-            Source::Resolve(ResolveError::TryAgain) => Class::Transient,
-            Source::Resolve(_) => Class::Persistent,
+            Source::Resolve(why) => why.class(),
             Source::Full { .. } => Class::Resource,
             Source::Deadline
             | Source::IdInUse { .. }
@@ -161,6 +166,24 @@ impl Source {
     }
 }
 
+impl ResolveError {
+    /// How it should be met. Of the codes that only a resolver of the program's own gives, those that say the same as
+    /// another variant are met like that one.
+    fn class(self) -> Class {
+        match self {
+            ResolveError::NotFound => Class::Persistent,
+            ResolveError::TryAgain | ResolveError::Failed(errno::EAI_AGAIN) => Class::Transient,
+            ResolveError::Failed(errno::EAI_MEMORY) => Class::Resource,
+            ResolveError::Failed(_) => Class::Persistent,
+            // The calls that a lookup makes are not the program's: none of them is its own doing.
+            ResolveError::Os(errno) => match class_of_errno(errno) {
+                Class::Local => Class::Transient,
+                class => class,
+            },
+        }
+    }
+}
+
 /// How an errno should be met. What is not named here is the way to the peer, or the peer: transient.
 fn class_of_errno(errno: i32) -> Class {
     match errno {
@@ -169,9 +192,13 @@ fn class_of_errno(errno: i32) -> Class {
         // epoll_ctl(2): fs.epoll.max_user_watches.
         errno::ENOSPC => Class::Resource,
         errno::EAFNOSUPPORT | errno::EPROTONOSUPPORT | errno::EPROTOTYPE => Class::Persistent,
+        errno::ESOCKTNOSUPPORT => Class::Persistent,
+        // Of a connection the last two are ICMP's words for a host that does not speak TCP or a route that is refused.
         errno::EACCES | errno::EPERM | errno::ENOPROTOOPT | errno::EOPNOTSUPP => Class::Persistent,
+        // Calls of ours that were wrong, which is what they are when the program closes a descriptor of ours.
         errno::EBADF | errno::EFAULT | errno::EINVAL | errno::ENOTSOCK => Class::Local,
-        errno::EISCONN | errno::EALREADY => Class::Local,
+        errno::EISCONN | errno::EALREADY | errno::EDESTADDRREQ => Class::Local,
+        errno::EEXIST | errno::ENOENT | errno::ELOOP => Class::Local,
         _ => Class::Transient,
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
+use crate::errno;
 
 impl Class {
     /// The word `probe` prints.
@@ -47,6 +48,7 @@ impl Sent {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Limit::RequestRate { .. } => "requests_per_second",
             Limit::Connections => "connections_max",
             Limit::SendQueueBytes => "send_queue_bytes_max",
             Limit::WaitingRequests => "waiting_requests_max",
@@ -55,6 +57,50 @@ impl fmt::Display for Limit {
             Limit::Events => "events_max",
         })
     }
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = match self {
+            ResolveError::NotFound => {
+                return f.write_str("the name does not resolve to an address");
+            }
+            ResolveError::TryAgain => {
+                return f.write_str("the name server does not answer for now");
+            }
+            ResolveError::Os(errno) => {
+                let why = io::Error::from_raw_os_error(*errno);
+                return write!(f, "the name could not be looked up: {why}");
+            }
+            ResolveError::Failed(code) => *code,
+        };
+        match (words_of_lookup(code), code) {
+            (Some(words), _) => f.write_str(words),
+            (None, 0) => {
+                f.write_str("the lookup of the name failed, and its resolver does not say why")
+            }
+            (None, code) => write!(f, "the lookup of the name failed (EAI {code})"),
+        }
+    }
+}
+
+/// What getaddrinfo(3) says with a code.
+fn words_of_lookup(code: i32) -> Option<&'static str> {
+    Some(match code {
+        errno::EAI_AGAIN => "the name server does not answer for now (EAI_AGAIN)",
+        errno::EAI_FAIL => "the name server refuses to answer for the name (EAI_FAIL)",
+        errno::EAI_NONAME => "the name does not exist (EAI_NONAME)",
+        errno::EAI_NODATA => "the name has no address (EAI_NODATA)",
+        errno::EAI_ADDRFAMILY => "the name has no address of a usable family (EAI_ADDRFAMILY)",
+        errno::EAI_FAMILY => "the system knows neither IPv4 nor IPv6 (EAI_FAMILY)",
+        errno::EAI_MEMORY => "the name could not be looked up: out of memory (EAI_MEMORY)",
+        errno::EAI_OVERFLOW => "the name is too long to be looked up (EAI_OVERFLOW)",
+        errno::EAI_SYSTEM => "a call of the lookup failed (EAI_SYSTEM)",
+        errno::EAI_BADFLAGS => "the lookup of the name was asked for wrongly (EAI_BADFLAGS)",
+        errno::EAI_SERVICE => "the lookup of the name was asked for wrongly (EAI_SERVICE)",
+        errno::EAI_SOCKTYPE => "the lookup of the name was asked for wrongly (EAI_SOCKTYPE)",
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Source {
@@ -85,19 +131,7 @@ impl fmt::Display for Source {
             }
             Source::Malformed(why) => write!(f, "malformed frame: {why}"),
             Source::Unsolicited => f.write_str("the peer sent a reply that answers no request"),
-            Source::Resolve(ResolveError::NotFound) => {
-                f.write_str("the name does not resolve to an address")
-            }
-            Source::Resolve(ResolveError::TryAgain) => {
-                f.write_str("the name server does not answer for now")
-            }
-            Source::Resolve(ResolveError::Os(errno)) => {
-                let why = io::Error::from_raw_os_error(*errno);
-                write!(f, "the name could not be looked up: {why}")
-            }
-            Source::Resolve(ResolveError::Failed(code)) => {
-                write!(f, "the lookup of the name failed (EAI {code})")
-            }
+            Source::Resolve(why) => why.fmt(f),
             Source::SelfConnect => {
                 f.write_str("the socket connected to itself: nobody listens at that port")
             }

@@ -37,8 +37,10 @@ pub(super) fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveEr
 }
 
 /// What getaddrinfo's code and errno say of a lookup that failed.
-fn why(code: i32, errno: i32) -> ResolveError {
+pub(crate) fn why(code: i32, errno: i32) -> ResolveError {
     match code {
+        // A system error that nobody has named: EIO, as of any call.
+        libc::EAI_SYSTEM if errno == 0 => ResolveError::Os(libc::EIO),
         libc::EAI_SYSTEM => ResolveError::Os(errno),
         libc::EAI_MEMORY => ResolveError::Os(libc::ENOMEM),
         // Without a descriptor glibc can neither read /etc/hosts nor ask a server, and calls every name unknown.
@@ -105,6 +107,8 @@ mod tests {
             (EAI_MEMORY, 0, ENOMEM, Class::Resource),
             (EAI_SYSTEM, EMFILE, EMFILE, Class::Resource),
             (EAI_SYSTEM, EIO, EIO, Class::Transient),
+            (EAI_SYSTEM, 0, EIO, Class::Transient),
+            (EAI_SYSTEM, ENOENT, ENOENT, Class::Transient),
             (EAI_NONAME, ENFILE, ENFILE, Class::Resource),
             (EAI_AGAIN, ENOBUFS, ENOBUFS, Class::Resource),
         ] {

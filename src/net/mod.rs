@@ -29,6 +29,8 @@ use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken
 use crate::socket_options::SocketOptions;
 use crate::time::Time;
 pub(crate) use alarm::Alarm;
+#[cfg(test)]
+pub(crate) use getaddrinfo::why as why_unresolved;
 use poller::Poller;
 use resolver::ResolverThreads;
 pub use resolver::{Resolve, SystemResolver};

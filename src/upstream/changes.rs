@@ -9,7 +9,6 @@ use crate::time::Time;
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the breaker comes next")]
 pub(crate) enum Change {
     /// A connection stands again, or for the first time.
     Up,
@@ -39,10 +38,19 @@ struct Told {
     next: Option<Change>,
 }
 
+/// One kind of state, told to whoever does not keep others waiting.
+#[derive(Debug, Default)]
+struct Noted {
+    last: Option<Change>,
+    next: Option<Change>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Of the connections, and of the breaker.
     kinds: [Told; 2],
+    /// The same as a log has it.
+    noted: [Noted; 2],
     is_asked_for: bool,
 }
 
@@ -57,6 +65,7 @@ impl Changes {
 
     /// The state has changed.
     pub(super) fn put(&mut self, change: Change) {
+        self.noted[usize::from(change.is_of_breaker())].next = Some(change);
         if self.is_asked_for {
             self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
         }
@@ -69,6 +78,16 @@ impl Changes {
             let next = kind.next.take()?;
             let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
             kind.is_unpulled = !is_as_before;
+            kind.last = Some(next);
+            (!is_as_before).then_some(next)
+        })
+    }
+
+    /// What is to be noted now, of a state other than that noted before.
+    pub(super) fn poll_noted(&mut self) -> Option<Change> {
+        self.noted.iter_mut().find_map(|kind| {
+            let next = kind.next.take()?;
+            let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
             kind.last = Some(next);
             (!is_as_before).then_some(next)
         })
@@ -112,6 +131,18 @@ mod tests {
         changes.handle_pulled(false);
         assert_eq!(changes.poll(), Some(DOWN));
         assert_eq!(changes.poll(), None);
+    }
+
+    #[test]
+    fn each_change_is_noted_whether_the_program_asked_or_pulls() {
+        let mut changes = Changes::new(false);
+        for change in [Change::Up, DOWN, Change::Up] {
+            changes.put(change);
+            assert_eq!(changes.poll(), None);
+            assert_eq!(changes.poll_noted(), Some(change));
+            changes.put(change);
+            assert_eq!(changes.poll_noted(), None, "it is so already");
+        }
     }
 
     #[test]

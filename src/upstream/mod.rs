@@ -7,12 +7,14 @@
 mod asked;
 mod backoff;
 mod balance;
+mod breaker;
 mod budget;
 mod changes;
 mod ids;
 mod kept;
 mod options;
 mod pipeline;
+mod rate;
 mod service;
 mod stats;
 mod target;
@@ -21,11 +23,13 @@ mod tests;
 mod waiting;
 
 pub(crate) use asked::{Again, Asked};
+pub use breaker::BreakerState;
 #[cfg(any(test, fuzzing))]
 pub(crate) use budget::Budget;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
-pub(crate) use service::{Failed, Service};
+pub(crate) use rate::Bucket;
+pub(crate) use service::{Failed, Service, Verdict};
 pub use stats::UpstreamStats;
 pub(crate) use target::{no_address, split_target};

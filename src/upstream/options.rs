@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Retry, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Rate, Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -25,7 +25,12 @@ pub struct Upstream {
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) tells_state: bool,
+    pub(crate) breaker: Option<Breaker>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) frames_per_second: Option<u32>,
+    pub(crate) in_flight_max: Option<usize>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -69,7 +74,12 @@ impl Upstream {
             matched_by_id: false,
             timeouts: None,
             retry: None,
+            heartbeat: None,
             tells_state: false,
+            breaker: None,
+            rate: None,
+            frames_per_second: None,
+            in_flight_max: None,
         }
     }
 
@@ -126,6 +136,27 @@ impl Upstream {
         self
     }
 
+    /// A frame that asks the peer of a silent connection for a sign of life. Default: none; a peer that has vanished is
+    /// found by keepalive then, and one that hangs by the next request.
+    ///
+    /// A connection is asked when nothing has come in for [`Heartbeat::after`] and no reply is awaited on it; whatever
+    /// comes in then, an answer, a push or a part of one, is a sign of life. Without one for [`Heartbeat::timeout`] it
+    /// ends with [`Source::Timeout`](crate::Source::Timeout) and a reset. The answer is swallowed; one that is not what
+    /// [`Heartbeat::expect`] says ends the connection as [`Source::Malformed`](crate::Source::Malformed). At most one
+    /// heartbeat is out on a connection, and it takes up nothing of [`Upstream::depth`]: requests go behind it.
+    ///
+    /// While a reply is awaited [`Timeouts::first_byte`] and [`Timeouts::read_stall`] judge, for an answer could not
+    /// come before it: a server that may think for minutes needs a `first_byte` of minutes. Where replies are
+    /// [matched by id](Upstream::matched_by_id) its peer is asked all the same, by [`Heartbeat::id`]; the answer does not
+    /// put `first_byte` off.
+    ///
+    /// Heartbeats are no use of a connection, and where there are any nothing else that comes without having been asked
+    /// for is: one that is not kept warm ends [`Timeouts::idle`] after its last request.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Upstream {
+        self.heartbeat = Some(heartbeat);
+        self
+    }
+
     /// Tells how the service is: [`Event::Up`](crate::Event::Up), [`Event::Down`](crate::Event::Down),
     /// [`Event::BreakerOpen`](crate::Event::BreakerOpen) and [`Event::BreakerClosed`](crate::Event::BreakerClosed), of
     /// each kind at most one that is not pulled. Default: not told, and a program gets the ends of its requests alone;
@@ -138,6 +169,42 @@ impl Upstream {
     /// Whether its requests are made again, where that differs from the client's.
     pub fn retry(mut self, retry: Retry) -> Upstream {
         self.retry = Some(retry);
+        self
+    }
+
+    /// When it is left alone for a while, where that differs from the client's [`Breaker`].
+    pub fn breaker(mut self, breaker: Breaker) -> Upstream {
+        self.breaker = Some(breaker);
+        self
+    }
+
+    /// How often requests may be made of it. One beyond that is refused with [`Limit::RequestRate`](crate::Limit), which
+    /// says after how long the next may be made. Default: no bound.
+    ///
+    /// ```
+    /// use taut::{Rate, Upstream};
+    ///
+    /// let billed = Upstream::new("127.0.0.1:9000").rate(Rate { requests_per_second: 50, burst: 10 });
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Upstream {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Frames that are taken from one of its connections in a second, a tenth of them at once (at least 1). Beyond that
+    /// the connection is not read, so that TCP holds the peer back; timeouts of the connection are not counted
+    /// meanwhile, deadlines of requests are. Default: no bound.
+    pub fn frames_per_second(mut self, n: u32) -> Upstream {
+        self.frames_per_second = Some(n);
+        self
+    }
+
+    /// Requests that may be in flight over all its connections, so that one slow service does not hold all that the
+    /// program has (a bulkhead). One beyond that waits as if no connection could take it. Default: connections times
+    /// depth, which the program has chosen itself: a smaller number would make `connections(50).depth(16)` do less than
+    /// it says.
+    pub fn in_flight_max(mut self, n: usize) -> Upstream {
+        self.in_flight_max = Some(n);
         self
     }
 
@@ -166,8 +233,21 @@ impl Upstream {
                 self.matched_by_id && self.framing.skips_oversize(),
                 "replies matched by id, and frames that are skipped with their id; take one of both",
             ),
+            (
+                self.frames_per_second == Some(0),
+                "0 frames a second; nothing would ever be read",
+            ),
+            (
+                self.in_flight_max == Some(0),
+                "0 requests in flight; nothing would ever be sent",
+            ),
         ])?;
         self.retry.map_or(Ok(()), |retry| retry.validate())?;
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.validate(self.matched_by_id)?;
+        }
+        self.breaker.map_or(Ok(()), |breaker| breaker.validate())?;
+        self.rate.map_or(Ok(()), |rate| rate.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())
     }
 }

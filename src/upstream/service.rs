@@ -10,21 +10,25 @@
 //! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
 //! nothing sent.
 
+mod admission;
 mod again;
 #[cfg(test)]
 mod check;
 mod connecting;
 mod draining;
+mod heartbeats;
 mod requests;
 
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
+use super::breaker::Circuit;
 use super::budget::Budget;
 use super::changes::{Change, Changes};
 use super::ids::Ids;
 use super::kept::Kept;
 use super::pipeline::{Pipeline, Progress};
+use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
 use crate::config::{Config, Reconnect, Retry, Timeouts};
@@ -32,6 +36,7 @@ use crate::error::{Error, Phase};
 use crate::event::RequestId;
 use crate::time::Time;
 use again::fail_waiter;
+pub(crate) use heartbeats::Verdict;
 
 #[derive(Debug)]
 enum State {
@@ -75,6 +80,8 @@ pub(crate) struct Service {
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
+    circuit: Circuit,
+    rate: Option<Bucket>,
     changes: Changes,
     /// Nothing new is begun.
     is_draining: bool,
@@ -105,6 +112,10 @@ impl Service {
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
             changes: Changes::new(options.tells_state),
+            circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
+            rate: options
+                .rate
+                .map(|rate| Bucket::new(rate.requests_per_second, rate.burst)),
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
@@ -134,6 +145,7 @@ impl Service {
         self.stats.open += 1;
         self.stats.connects += 1;
         self.changes.put(Change::Up);
+        self.heed_connected(now);
         self.place(member);
     }
 
@@ -156,6 +168,7 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         self.balance.remove(member);
+        let failed_before = failed.len();
         let it = &mut self.members[member as usize];
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
         let is_idle_end =
@@ -208,6 +221,16 @@ impl Service {
                 failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
             });
         }
+        // Other bits than those of the pause above.
+        let random = random.rotate_left(32);
+        self.heed_loss(
+            now,
+            random,
+            up_since.is_some(),
+            error,
+            failed,
+            failed_before,
+        );
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.
@@ -222,11 +245,21 @@ impl Service {
         self.changes.poll()
     }
 
+    /// The same, for a log: whether the program asked or not, and whatever it has pulled.
+    pub(crate) fn poll_noted(&mut self) -> Option<Change> {
+        self.changes.poll_noted()
+    }
+
     // Getters.
+
+    pub(crate) fn target(&self) -> &str {
+        &self.options.target
+    }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
         UpstreamStats {
             waiting: self.waiting.len(),
+            breaker: self.circuit.state(),
             ..self.stats
         }
     }

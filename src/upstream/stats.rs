@@ -1,5 +1,6 @@
 //! What an upstream says of itself to the program. Counted by the service, and by nobody else.
 
+use super::breaker::BreakerState;
 use crate::error::Error;
 
 /// Figures of one upstream, for the program.
@@ -24,6 +25,12 @@ pub struct UpstreamStats {
     /// Those that might have been made again, but that the budget did not pay for, or that found no room to be kept or
     /// to wait.
     pub retries_refused: u64,
+    /// Heartbeats sent so far.
+    pub heartbeats: u64,
+    /// Connections given up so far because a heartbeat brought no sign of life.
+    pub heartbeats_missed: u64,
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
 }

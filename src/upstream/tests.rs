@@ -3,6 +3,7 @@
 
 mod again;
 mod by_id;
+mod heartbeats;
 mod pipeline;
 mod waiting;
 

@@ -192,9 +192,8 @@ fn a_link_down_for(down: Duration) {
         let patience = 2 * down + Duration::from_secs(10);
         it.timeouts.first_byte = patience;
         it.timeouts.read_stall = patience;
-        it.timeouts.write_stall = patience;
         it.timeouts.wait = patience;
-        it.socket.user_timeout = Some(patience);
+        user_timeout(it, patience);
     });
     let upstream = four_connections(&mut client);
     server.join().unwrap();
@@ -293,9 +292,9 @@ fn an_address_that_is_taken_away_ends_what_stood_on_it_and_heals() {
     let link = Link::new("address");
     let _serving = Serving::echo(&link);
     let _inside = link.near.enter();
-    let user_timeout = ms(600);
+    let timeout = ms(600);
     let mut client = client_with(|it| {
-        it.socket.user_timeout = Some(user_timeout);
+        user_timeout(it, timeout);
         it.reconnect.pause_max = ms(100);
     });
     let upstream = four_connections(&mut client);
@@ -308,7 +307,7 @@ fn an_address_that_is_taken_away_ends_what_stood_on_it_and_heals() {
         (error.class, error.phase, error.sent),
         (Class::Transient, Phase::Read, Sent::Maybe)
     );
-    assert_in_the_kernels_time(&calm, user_timeout);
+    assert_in_the_kernels_time(&calm, timeout);
     calm.ends(1);
 
     link.near.ip("address add 10.77.0.1/24 dev link0");

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["errno", "time", "socket_options"],
     &["error"],
     &["wheel", "frame", "event", "kernel"],
-    &["config", "buffer"],
+    &["config", "buffer", "stats", "observer"],
     &["net", "conn", "names"],
     &["upstream"],
     &["engine"],
@@ -76,6 +76,7 @@ const STD_OF: &[(&str, &[&str])] = &[
     ("handle", &["sync::mpsc"]),
     ("kernel", &["io", "net::SocketAddr", "time::Instant"]),
     ("names", &["net::SocketAddr"]),
+    ("observer", &["net::SocketAddr"]),
     ("server", &["io", "net::SocketAddr", "sync::atomic"]),
     (
         "sim",
@@ -140,7 +141,7 @@ const MACROS: &[&str] = &[
 ];
 
 const MACROS_OF: &[(&str, &[&str])] = &[
-    ("engine", &["debug", "warn"]),
+    ("engine", &["debug", "info", "warn"]),
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),

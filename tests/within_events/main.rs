@@ -9,6 +9,7 @@
 mod commands;
 mod peers;
 mod program;
+#[path = "../support/random.rs"]
 mod random;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! Latencies: an HdrHistogram of nanoseconds with three significant digits, and exact extremes beside it.
+//! Latencies: an HdrHistogram of nanoseconds with three significant digits, or two where there are many of them, and
+//! exact extremes beside it.
 //!
 //! Recording allocates nothing when the range was fixed at the start.
 
@@ -9,6 +10,9 @@ use crate::exit::Fault;
 
 const NANOS_MAX: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
+
+/// Histograms that may all have so many digits: together up to 40 MB.
+const MANY: usize = 256;
 
 /// Durations in nanoseconds, as a distribution.
 #[derive(Clone, Debug)]
@@ -25,9 +29,14 @@ impl Latencies {
         Latencies::of(Histogram::new_with_bounds(1, NANOS_MAX, DIGITS))
     }
 
-    /// As large as what it holds: for many that hold little.
-    pub(crate) fn growing() -> Result<Latencies, Fault> {
-        Latencies::of(Histogram::new(DIGITS))
+    /// As large as what it holds, for many that hold little: up to 150 KB with three digits. One of more than a few
+    /// hundred has two, and up to 25 KB.
+    pub(crate) fn one_of(histograms: usize) -> Result<Latencies, Fault> {
+        let digits = match histograms > MANY {
+            true => DIGITS - 1,
+            false => DIGITS,
+        };
+        Latencies::of(Histogram::new(digits))
     }
 
     fn of<E>(histogram: Result<Histogram<u64>, E>) -> Result<Latencies, Fault> {
@@ -129,9 +138,20 @@ mod tests {
     #[test]
     fn an_empty_one_is_all_zeros() {
         assert_eq!(
-            Latencies::growing().unwrap().to_json(),
+            Latencies::one_of(1).unwrap().to_json(),
             Latencies::zeros_to_json(0)
         );
+    }
+
+    #[test]
+    fn of_many_each_has_a_digit_less() {
+        for (histograms, within) in [(1, 2_000), (MANY + 1, 20_000)] {
+            let mut latencies = Latencies::one_of(histograms).unwrap();
+            for nanos in [1_000_003, 2_000_005, 3_000_007] {
+                latencies.record(nanos);
+            }
+            assert!(latencies.quantile(0.5).abs_diff(2_000_005) <= within);
+        }
     }
 
     #[test]

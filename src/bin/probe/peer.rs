@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use taut::{Config, Limits, Peek, SocketOptions, Timeouts};
+use taut::{Breaker, Config, Limits, Peek, SocketOptions, Timeouts};
 
 use crate::exit::Fault;
 use crate::payload::{self, Asked, Escaped, Expect};
@@ -103,7 +103,8 @@ impl PeerArgs {
                 connect: self.connect_timeout,
                 first_byte: part,
                 read_stall: part,
-                write_stall: part,
+                // The kernel's own end comes a little later.
+                write_stall: part.min(self.user_timeout * 9 / 10),
                 request: self.timeout,
                 wait: self.timeout,
                 idle: part.max(day),
@@ -119,6 +120,8 @@ impl PeerArgs {
                     .max(window_bytes.saturating_mul(2)),
                 ..defaults
             },
+            // What it measures is the peer: a request that was never made says nothing of it.
+            breaker: Breaker::off(),
             peek: self.peek,
             spin: self.spin,
             socket: SocketOptions {

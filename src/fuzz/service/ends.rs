@@ -59,7 +59,7 @@ impl Model {
             let sent = self.lines[member].sent(request, place == 0, self.has_ids);
             let is_harmless = match sent {
                 Sent::No => true,
-                Sent::Maybe => request.again.is_idempotent,
+                Sent::Maybe => request.again.is_idempotent && error.is_retryable_if_idempotent(),
                 Sent::Yes => false,
             };
             let may = request.again.times < self.retry.attempts_max && request.deadline > now;

@@ -17,7 +17,8 @@ impl Run {
             _ => self.now.after(micros(1 + input.below(256) * 4)),
         };
         let admitted = self.service.admit(tag);
-        assert_eq!(admitted.is_ok(), self.model.admits(tag), "the id {tag}");
+        let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
+        assert_eq!(admitted.is_ok(), admits, "the id {tag}");
         if admitted.is_err() {
             return;
         }
@@ -29,8 +30,9 @@ impl Run {
             again: Again::new(tag.is_multiple_of(2)),
         };
         let payload = vec![self.requests as u8; bytes];
+        let request = asked.request;
         let payloads = &mut self.model.payloads;
-        payloads.insert(asked.request, payload.clone());
+        payloads.insert(request, payload.clone());
         let chosen = match self.service.has_waiting() {
             true => None,
             false => self.service.choose(),
@@ -51,14 +53,14 @@ impl Run {
                 }
             }
         }
-        self.service.handle_made();
+        self.service.handle_made(self.now, request);
         self.model.budget.earn();
     }
 
     /// Takes one of the last requests back, wherever it is.
     pub(super) fn cancel(&mut self, before: u64) {
         let request = RequestId(self.requests.saturating_sub(before));
-        let taken = self.service.cancel_waiting(request);
+        let taken = self.service.cancel_waiting(self.now, request);
         let of = |it: &Asked| it.request == request;
         let waits = self.model.waiting.iter().position(|it| of(&it.asked));
         let expected = waits.map(|place| self.model.waiting.remove(place).asked.again.sent);
@@ -75,7 +77,8 @@ impl Run {
         let progress = self.model.lines[member].progress();
         let mut cancelled = Vec::new();
         let line = member as u32;
-        self.service.cancel(line, request, progress, &mut cancelled);
+        self.service
+            .cancel(self.now, line, request, progress, &mut cancelled);
         let expected = self.model.take_back(member, |it, _| it.request == request);
         let told = cancelled.iter().map(|(it, sent)| (it.request, *sent));
         assert_eq!(told.collect::<Vec<_>>(), expected);
@@ -125,6 +128,8 @@ impl Run {
         let mut failed = Vec::new();
         let (now, line) = (self.now, member as u32);
         let progress = self.model.lines[member].progress();
+        let progress = self.heartbeats.progress(member, progress);
+        self.heartbeats.lost(member);
         let pipeline = &self.model.lines[member].pipeline;
         let payloads = &self.model.payloads;
         self.service

@@ -77,13 +77,12 @@ impl Failure {
         }
     }
 
-    /// As getaddrinfo(3) would say it; what it has no word for is EAI_SYSTEM.
+    /// As the system's resolver would say it; what getaddrinfo(3) has no word for is EAI_SYSTEM and the errno.
     pub(super) fn unresolved(&self) -> ResolveError {
         match self.errno {
             libc::EAGAIN => ResolveError::TryAgain,
             libc::ENOENT => ResolveError::NotFound,
-            libc::ENOMEM => ResolveError::Failed(libc::EAI_MEMORY),
-            _ => ResolveError::Failed(libc::EAI_SYSTEM),
+            errno => ResolveError::Os(errno),
         }
     }
 }

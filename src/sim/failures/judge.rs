@@ -178,7 +178,7 @@ fn is_of(error: &Error, row: &Row) -> bool {
 }
 
 /// What a lost connection looks like, on either side.
-fn is_consequence(error: &Error) -> bool {
+pub(super) fn is_consequence(error: &Error) -> bool {
     match error.source {
         // ENOTCONN: our own FIN met a RST.
         Source::Os(errno) => {

@@ -6,6 +6,7 @@
 //! Loopback takes a sample of the calls, the simulation all; `TAUT_FAILURES=all` takes all on both.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod documented;
 mod judge;
 mod regressions;
 mod table;

@@ -208,7 +208,7 @@ pub(super) fn rows() -> Vec<Row> {
     add(Wait, Effect::Nothing, WAIT);
     add(Wait, Effect::Lost, &[(ENOMEM, RESOURCE)]);
     let resolve = [EAGAIN, ENOENT, ENOMEM, EIO];
-    let classes = [TRANSIENT, PERSISTENT, PERSISTENT, PERSISTENT];
+    let classes = [TRANSIENT, PERSISTENT, RESOURCE, TRANSIENT];
     let resolve: Vec<_> = resolve.into_iter().zip(classes).collect();
     add(Resolve, Effect::Nothing, &resolve);
     for operation in [Connect, Register] {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::{Config, Lookups, Reconnect, Timeouts};
+use crate::config::{Breaker, Config, Lookups, Reconnect, Timeouts};
 use crate::conn::Profile;
 use crate::engine::{Engine, ListenerId};
 use crate::error::{Error, Source};
@@ -58,6 +58,8 @@ impl<S: Stage> Trial<S> {
                 pause_max: S::PAUSE,
                 ..Reconnect::default()
             },
+            // What is asked is to meet the failing calls, not to be refused for those before it.
+            breaker: Breaker::off(),
             // Each connect is a lookup of its own: one that fails once answers once.
             lookups: Lookups {
                 fresh_for: Duration::ZERO,
@@ -133,13 +135,17 @@ impl<S: Stage> Trial<S> {
 
     /// A name for the server that has another address before the server's own.
     pub(super) fn named(&mut self, name: &str) -> String {
-        let at = self.address();
-        let IpAddr::V4(ip) = at.ip() else {
-            panic!("both worlds speak IPv4");
-        };
-        let dead = IpAddr::from((u32::from(ip) + 1).to_be_bytes());
+        let (at, dead) = (self.address(), self.dead());
         self.script.stage.name(name, &[dead, at.ip()]);
         format!("{name}:{}", at.port())
+    }
+
+    /// An address at which nobody listens.
+    pub(super) fn dead(&self) -> IpAddr {
+        let IpAddr::V4(ip) = self.address().ip() else {
+            panic!("both worlds speak IPv4");
+        };
+        IpAddr::from((u32::from(ip) + 1).to_be_bytes())
     }
 
     /// Sends on a connection, unless it has ended.

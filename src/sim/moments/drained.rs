@@ -1,7 +1,8 @@
 //! A client that ends (fault 37): idle, busy, within a frame, in a pause, while it connects or looks a name up, and
 //! twice. Whatever it was at, nothing new is begun, each request and connection ends once, and `Drained` comes last.
 
-use std::net::SocketAddr;
+mod connecting;
+
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -13,8 +14,6 @@ use crate::event::{ConnectionId, Event, UpstreamId};
 use crate::frame::Framing;
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
-use crate::sim::names::Lookup;
-use crate::sim::world::STEP;
 use crate::upstream::Upstream;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -209,89 +208,6 @@ fn a_reply_that_is_here_at_the_deadline_is_told() {
 }
 
 #[test]
-fn who_waits_in_a_pause_fails_at_once() {
-    let mut bench = Bench::new(Config::default());
-    let deaf = SocketAddr::new(bench.at.ip(), 1);
-    let upstream = bench.engine.core.add(Upstream::new(deaf.to_string()));
-    let upstream = upstream.unwrap();
-    let stats = |bench: &Bench| bench.engine.core.upstream_stats(upstream).unwrap();
-    while stats(&bench).connect_failures == 0 {
-        bench.events(STEP);
-    }
-    bench.ask(upstream, 1, LONG);
-    assert_eq!((stats(&bench).connecting, stats(&bench).waiting), (0, 1));
-    drain(&mut bench, LONG);
-    let (told, forced) = before_the_end(&mut bench, ms(1));
-    let failed = failed_so(&told, Source::ShuttingDown);
-    assert_eq!(failed, [(1, Sent::No)], "{told:?}");
-    assert_eq!(forced, 0);
-}
-
-#[test]
-fn a_connection_that_is_being_made_is_awaited_only_by_who_waits_for_it() {
-    for waits in [false, true] {
-        let mut bench = Bench::new(Config::default());
-        let hole = "10.9.9.9:1".parse().unwrap();
-        bench.world.network.borrow_mut().black_hole(hole);
-        let silent = Upstream::new(hole.to_string()).connections(2);
-        let silent = bench.engine.core.add(silent).unwrap();
-        let raw = bench.engine.core.connect("10.9.9.9:1", &Framing::line());
-        bench.events(ms(10));
-        if waits {
-            bench.ask(silent, 1, LONG);
-        }
-        drain(&mut bench, LONG);
-        let raw = raw.unwrap();
-        let (told, forced) = match waits {
-            false => before_the_end(&mut bench, ms(1)),
-            true => {
-                let told = bench.events(ms(900));
-                assert!(!told.contains(&Event::Drained { forced: 0 }));
-                assert_eq!(ends_of(&told, raw).len(), 1, "{told:?}");
-                // Its wait is over, and nobody else wants them.
-                before_the_end(&mut bench, ms(101))
-            }
-        };
-        let wait = Config::default().timeouts.wait;
-        let failed = failed_so(&told, Source::Timeout(wait));
-        assert_eq!(failed.len(), usize::from(waits), "{told:?}");
-        assert_eq!(forced, 0);
-        if !waits {
-            let error = ends_of(&told, raw)[0].unwrap();
-            assert_eq!(error.source, Source::ShuttingDown);
-        }
-    }
-}
-
-#[test]
-fn who_waits_is_served_by_the_connection_that_comes_to_stand_and_the_others_are_given_up() {
-    let mut bench = Bench::new(Config::default());
-    let at = bench.at;
-    let (far, near) = (ms(400), ms(5));
-    {
-        let mut network = bench.world.network.borrow_mut();
-        network.name("near", near, Lookup::Found(vec![at.ip()]));
-        network.name("far", far, Lookup::Found(vec![at.ip()]));
-    }
-    let near = Upstream::new(format!("near:{}", at.port()));
-    let near = bench.engine.core.add(near).unwrap();
-    let far = Upstream::new(format!("far:{}", at.port())).connections(3);
-    bench.engine.core.add(far).unwrap();
-    bench.ask(near, 1, LONG);
-    drain(&mut bench, LONG);
-    let told = bench.events(ms(10));
-    assert_eq!(told.last(), Some(&Event::Draining { left: 1 }), "{told:?}");
-    let awaited = bench.engine.lookups_awaited();
-    assert!(awaited.is_empty(), "nobody wants that name any more");
-    let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
-    assert_eq!(read_to_end(&mut bench, &socket), Err(b"ping\n".to_vec()));
-    bench.peer.write(&socket, b"pong\n").unwrap();
-    bench.peer.close(socket, false);
-    let (told, forced) = before_the_end(&mut bench, ms(1));
-    assert_eq!((replied(&told), forced), (vec![1], 0));
-}
-
-#[test]
 fn a_second_drain_may_only_bring_the_deadline_forward() {
     for (second, ends_within) in [(ms(50), ms(60)), (LONG, ms(501))] {
         let mut bench = Bench::new(Config::default());
@@ -415,4 +331,36 @@ fn how_far_it_has_come_is_told_once_however_slowly_the_program_pulls() {
     assert_eq!(bench.next_event(), Some(Event::Draining { left: 2 }));
     assert_eq!(bench.next_event(), Some(Event::Drained { forced: 0 }));
     assert_eq!(bench.next_event(), None);
+}
+
+/// What the program has not pulled holds its connection's end back for a while; who waits for it need not.
+#[test]
+fn who_waits_fails_at_the_deadline_although_a_connection_is_still_to_be_read() {
+    let mut config = Config::default();
+    config.limits.unpulled_bytes_max = 1;
+    let mut bench = Bench::new(config);
+    let (upstream, socket) = bench.upstream(2);
+    for tag in 1..=4 {
+        bench.ask(upstream, tag, LONG);
+    }
+    bench.events(ms(1));
+    drain(&mut bench, ms(50));
+    bench.events(ms(1));
+    bench.peer.write(&socket, b"one\n").unwrap();
+    for _ in 0..10 {
+        bench.stall(ms(1));
+        bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    }
+    bench.peer.write(&socket, b"two\n").unwrap();
+    bench.stall(ms(60));
+    for _ in 0..3 {
+        bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let waits: Vec<Event> = bench.engine.core.events.iter().copied().collect();
+    let failed = failed_so(&waits, Source::ShuttingDown);
+    assert_eq!(failed, [(4, Sent::No)], "{waits:?}");
+    let (told, forced) = before_the_end(&mut bench, ms(1_000));
+    assert_eq!(replied(&told), [1, 2]);
+    assert_eq!(failed_so(&told, Source::ShuttingDown).len(), 2);
+    assert_eq!(forced, 1);
 }

@@ -52,6 +52,8 @@ struct Totals {
     /// Requests made again, and requests taken back.
     retries: u64,
     cancels: usize,
+    heartbeats: u64,
+    heartbeats_missed: u64,
     /// By kind of fault: decisions, and how many came out as faults.
     faults: [(u64, u64); FaultKind::ALL.len()],
     told_at: Option<Instant>,
@@ -69,6 +71,8 @@ impl Totals {
         self.rounds += outcome.rounds;
         self.retries += outcome.retries;
         self.cancels += outcome.cancels;
+        self.heartbeats += outcome.heartbeats;
+        self.heartbeats_missed += outcome.heartbeats_missed;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
             *sum = (sum.0 + count.0, sum.1 + count.1);
         }
@@ -86,8 +90,15 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures, {} retries, {} taken back\n",
-            self.seeds, self.rounds, self.replies, self.failures, self.retries, self.cancels
+            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back\n",
+            self.seeds,
+            self.rounds,
+            self.replies,
+            self.failures,
+            self.heartbeats,
+            self.heartbeats_missed,
+            self.retries,
+            self.cancels
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -175,6 +186,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
     assert!(totals.retries > 0 && totals.cancels > 0);
+    assert!(totals.heartbeats_missed > 0 && totals.heartbeats > totals.heartbeats_missed * 2);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }

@@ -7,10 +7,12 @@ use super::dialect::{Dialect, Spoken, is_idempotent};
 use super::run::Run;
 use super::wire::Left;
 use crate::engine::{Outcome as Answer, Submission, Terms};
+use crate::error::table::is_listed;
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
+use crate::upstream::BreakerState;
 
 /// What a kernel says of a connection that its peer has reset.
 pub(super) const RESETS: [i32; 2] = [libc::ECONNRESET, libc::EPIPE];
@@ -52,7 +54,7 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                assert!(error.is_full(), "{error}");
+                assert!(error.is_full() || self.is_refused(party, &error), "{error}");
                 (None, Some(Err(error)))
             }
         };
@@ -66,6 +68,18 @@ impl Run {
             is_cancelled: false,
             ended,
         });
+    }
+
+    /// Whether it is an open breaker that fails a request; it must be open then.
+    pub(super) fn is_refused(&self, party: usize, error: &Error) -> bool {
+        let is_refused = matches!(error.source, Source::BreakerOpen { .. });
+        let stats = self.client.core.upstream_stats(self.upstreams[party]);
+        let state = stats.map(|stats| stats.breaker);
+        assert!(
+            !is_refused || state != Some(BreakerState::Closed),
+            "{error}"
+        );
+        is_refused
     }
 
     /// Takes a request back, now and then: one that has ended is not taken back, and its end was told or will be.
@@ -139,6 +153,12 @@ impl Run {
                 connection,
                 frame,
             } => self.pushed(upstream, connection, frame),
+            Event::BreakerOpen { upstream, .. } => {
+                assert!(self.open_breakers.insert(upstream), "it is open already");
+            }
+            Event::BreakerClosed { upstream } => {
+                assert!(self.open_breakers.remove(&upstream), "it was not open");
+            }
             Event::Draining { left } => assert!(left > 0, "then it has ended"),
             Event::Drained { .. } => self.is_drained = true,
             _ if event.state_of().is_some() => {}
@@ -252,6 +272,13 @@ impl Run {
         match how {
             Ok(()) => assert!(self.may_be_told(tag), "{tag} is over the limit"),
             Err(error) => {
+                // One that was made again says what was sent of it before, whatever it ends with.
+                let last = match error.sent {
+                    Sent::Maybe if is_idempotent(tag) => error.of_request(error.phase, Sent::No),
+                    _ => error,
+                };
+                let is_listed = is_listed(&error) || is_listed(&last);
+                assert!(is_listed, "{tag}: not in docs/errors.md: {error}");
                 self.is_not_early(tag, &error);
                 self.is_true(tag, &error);
             }

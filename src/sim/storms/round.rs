@@ -82,17 +82,20 @@ impl Run {
         let here = delivered(&self.world.network.borrow(), host);
         let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
+        let missed = self.heartbeats().1;
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
         }
         may_lack_memory(self.client.turn(Some(Duration::ZERO)));
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
+                self.is_refused(self.asked[*tag as usize].party, error);
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);
                 self.was_stalled(error, &roomy);
             }
         }
+        self.heard_before_giving_up(missed);
         no_edge_is_lost(&self.world.network.borrow(), host, &self.client);
         self.went_where_they_were_sent();
     }

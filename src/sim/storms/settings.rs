@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE};
 use super::options::pick;
-use crate::config::{Config, Peek, Timeouts};
+use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Timeouts};
 use crate::server::ServerConfig;
 use crate::sim::random::{Chance, Random};
 
@@ -26,6 +27,7 @@ pub(super) fn client(
     let mut config = config(random);
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
     config.half_close = random.happens(Chance(300));
+    config.breaker = breaker(random);
     let is_hasty = !is_benign && random.happens(Chance(300));
     if is_benign {
         config.timeouts = patient();
@@ -55,6 +57,29 @@ pub(super) fn client(
         limits.submissions_max = pick(random, &[1, 5]);
     }
     config
+}
+
+/// None, or one that in good weather is closed again before the program gives up hope.
+fn breaker(random: &mut Random) -> Breaker {
+    let millis = |random: &mut Random, choices| Duration::from_millis(pick(random, choices) as u64);
+    let usual = Breaker {
+        pause_max: Duration::from_secs(4),
+        ..Breaker::default()
+    };
+    match random.within(0..=2) {
+        0 => Breaker::off(),
+        1 => usual,
+        _ => Breaker {
+            window: millis(random, &[10, 1_000]),
+            requests_min: pick(random, &[1, 3]) as u32,
+            connect_failures: pick(random, &[1, 3]) as u32,
+            protocol_errors: pick(random, &[1, 2]) as u32,
+            first_pause_max: millis(random, &[1, 30]),
+            pause_max: millis(random, &[100, 2_000]),
+            lease: millis(random, &[1, 100]),
+            ..usual
+        },
+    }
 }
 
 /// Of a scripted server: it waits for whatever is to come.
@@ -92,6 +117,24 @@ pub(super) fn bundled(
         connections_max: few,
         drain_timeout: Duration::from_secs(3),
         ..ServerConfig::default()
+    }
+}
+
+/// Of an upstream: its answer is the right one of its dialect, and may take longer than a peer that is well takes.
+pub(super) fn heartbeat(
+    random: &mut Random,
+    is_benign: bool,
+    timeout_min: Duration,
+    dialect: Dialect,
+) -> Heartbeat {
+    let line = [HEARTBEAT_LINE, b"\n"].concat();
+    let after = Duration::from_millis(pick(random, &[100, 100, 2_000, 15_000]) as u64);
+    let timeout = timeout_min + Duration::from_millis(random.within(50..=500));
+    Heartbeat {
+        after,
+        timeout: if is_benign { LONG } else { timeout },
+        id: (dialect == Dialect::ById).then_some(HEARTBEAT),
+        ..Heartbeat::new(line, Expect::exactly(dialect.heartbeat().payload))
     }
 }
 

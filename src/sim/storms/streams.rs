@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::promises::RESETS;
 use super::run::{Run, name_of_stream};
 use super::tape::{Script, Tape};
+use crate::error::table::is_listed;
 use crate::error::{Error, Source};
 use crate::event::{ConnectionId, Event, Frame};
 use crate::sim::random::Chance;
@@ -197,6 +198,8 @@ impl Run {
             Event::Closed { error, written, .. } => {
                 stream.is_over = true;
                 stream.is_closing = true;
+                let is_known = error.is_none_or(|error| is_listed(&error));
+                assert!(is_known, "not in docs/errors.md: {error:?}");
                 stream.ends_well(tapped, error, written);
                 let timeouts = self.options.client.timeouts;
                 let lived = self.world.now().since(stream.opened_at);

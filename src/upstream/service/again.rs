@@ -28,7 +28,9 @@ impl Service {
     ) {
         // What another try would meet as well, and what the program has done itself.
         let is_in_vain = matches!(error.class, Class::Persistent | Class::Local);
-        if is_in_vain || self.retry.attempts_max == 0 {
+        // Of what is left alone nothing is asked again either.
+        let is_left_alone = self.circuit.admit(now).is_err();
+        if is_in_vain || is_left_alone || self.retry.attempts_max == 0 {
             return;
         }
         let progress = self.ids.judged(progress);
@@ -40,7 +42,11 @@ impl Service {
         pipeline.take_out(progress, |request, sent| {
             let mut asked = request.asked();
             let again = &mut asked.again;
-            let is_harmless = sent == Sent::No || sent == Sent::Maybe && again.is_idempotent;
+            let is_harmless = match sent {
+                Sent::No => true,
+                Sent::Maybe => again.is_idempotent && error.is_retryable_if_idempotent(),
+                Sent::Yes => false,
+            };
             if !is_harmless || again.times >= attempts_max || asked.deadline <= now {
                 return false;
             }
@@ -63,11 +69,6 @@ impl Service {
             stats.retries += 1;
             true
         });
-    }
-
-    /// A request was made, which pays for a part of one that is made again.
-    pub(crate) fn handle_made(&mut self) {
-        self.budget.earn();
     }
 
     /// Keeps the bytes of a request that goes on its way, if it may be needed again once a part of it has left.

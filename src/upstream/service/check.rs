@@ -3,6 +3,12 @@
 use super::{Service, State};
 
 impl Service {
+    /// Requests that have not ended.
+    pub(crate) fn under_way(&self) -> usize {
+        let in_flight = self.members.iter().flat_map(|it| it.pipeline.in_order());
+        in_flight.filter(|it| !it.is_tombstone).count() + self.waiting.len()
+    }
+
     /// Panics when a figure is not what it counts, or a member is not offered as it should be.
     pub(crate) fn check(&self) {
         let is_open = |state: &State| matches!(state, State::Open { .. });
@@ -26,6 +32,8 @@ impl Service {
             let in_flight = it.pipeline.len();
             assert!(in_flight == 0 || is_open(&it.state), "in flight on nothing");
             assert!(in_flight <= self.options.depth, "more than its depth");
+            let has_heartbeat = it.pipeline.has_heartbeat();
+            assert!(!has_heartbeat || is_open(&it.state), "asked on nothing");
             let takes = is_open(&it.state)
                 && !is_ending(&it.state)
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)

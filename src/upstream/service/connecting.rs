@@ -42,7 +42,9 @@ impl Service {
     /// Members that are to have a connection: the warm ones, and any when nobody can take what is asked.
     fn wanted(&self) -> &[Member] {
         let asking = self.waiting.len().max(usize::from(self.turned_away));
-        match asking > self.stats.connecting && self.balance.least().is_none() {
+        // Where as many are in flight as may be, another connection could take nothing.
+        let may_take = self.stats.in_flight < self.in_flight_max();
+        match asking > self.stats.connecting && self.balance.least().is_none() && may_take {
             _ if self.is_draining => &[],
             _ if self.members.len() == self.stats.open + self.stats.connecting => &[],
             true => &self.members,

@@ -46,7 +46,8 @@ impl Service {
     }
 
     /// Gives up the waiting whose time has passed.
-    pub(crate) fn handle_timeout(&mut self, now: Time, failed: &mut Vec<Failed>) {
+    pub(crate) fn handle_timeout(&mut self, now: Time, random: u64, failed: &mut Vec<Failed>) {
+        let failed_before = failed.len();
         let wait = self.timeouts.wait;
         self.waiting.expire(now, |waiter| {
             let source = match waiter.asked.deadline <= waiter.wait_until {
@@ -56,6 +57,7 @@ impl Service {
             let error = Error::new(Phase::Connect, source);
             failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
+        self.heed_failed(now, random, failed, failed_before);
     }
 
     /// Requests of this member whose deadline has passed; see `Pipeline::expire`.
@@ -71,16 +73,17 @@ impl Service {
         let pipeline = &mut self.members[member as usize].pipeline;
         let (before, from) = (pipeline.len(), expired.len());
         pipeline.expire(now, which, progress, expired);
-        self.given_up(member, before, &expired[from..]);
+        self.given_up(now, member, before, &expired[from..]);
     }
 
     /// Requests of this member were given up: those of which nothing was written are gone.
-    fn given_up(&mut self, member: u32, before: usize, given_up: &[(InFlight, Sent)]) {
-        for (request, _) in given_up {
+    fn given_up(&mut self, now: Time, member: u32, before: usize, given_up: &[(InFlight, Sent)]) {
+        for (request, sent) in given_up {
+            if *sent == Sent::No {
+                self.ids.forget(request.tag);
+            }
             self.kept.drop(request.again.kept);
-        }
-        for (request, _) in given_up.iter().filter(|(_, sent)| *sent == Sent::No) {
-            self.ids.forget(request.tag);
+            self.heed_given_up(now, request.request);
         }
         self.stats.in_flight -= before - self.members[member as usize].pipeline.len();
         self.place(member);
@@ -88,13 +91,20 @@ impl Service {
 
     // Commands.
 
-    /// Whether a request with this tag may be made.
+    /// Whether a request may go by this tag.
     pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
-        self.ids.admit(tag)
+        let heartbeats = self.heartbeat().and_then(|it| it.id);
+        match heartbeats == Some(tag) && self.ids.are_used() {
+            true => Err(Error::new(Phase::Write, Source::IdInUse { id: tag })),
+            false => self.ids.admit(tag),
+        }
     }
 
     /// The open member with the fewest requests in flight that can take one more, and its connection.
     pub(crate) fn choose(&self) -> Option<(u32, u32)> {
+        if self.stats.in_flight >= self.in_flight_max() {
+            return None;
+        }
         let member = self.balance.least()?;
         Some((member, self.members[member as usize].connection))
     }
@@ -138,8 +148,9 @@ impl Service {
     }
 
     /// The program takes a request back that waits here.
-    pub(crate) fn cancel_waiting(&mut self, request: RequestId) -> Option<Asked> {
+    pub(crate) fn cancel_waiting(&mut self, now: Time, request: RequestId) -> Option<Asked> {
         let waiter = self.waiting.cancel(request)?;
+        self.heed_given_up(now, request);
         self.ids.forget(waiter.asked.tag);
         self.kept.drop(waiter.asked.again.kept);
         Some(waiter.asked)
@@ -148,6 +159,7 @@ impl Service {
     /// The program takes a request back that is in flight on this member; see `Pipeline::give_up`.
     pub(crate) fn cancel(
         &mut self,
+        now: Time,
         member: u32,
         request: RequestId,
         progress: Progress,
@@ -157,7 +169,7 @@ impl Service {
         let pipeline = &mut self.members[member as usize].pipeline;
         let (before, from) = (pipeline.len(), cancelled.len());
         pipeline.give_up(progress, |it, _| it.request == request, cancelled);
-        self.given_up(member, before, &cancelled[from..]);
+        self.given_up(now, member, before, &cancelled[from..]);
     }
 
     /// The waiting request whose turn it is, with its payload.

@@ -123,9 +123,11 @@ fn what_was_sent_before_is_never_denied() {
         put(&mut service, 0, &[1], true);
         assert_eq!(lose(&mut service, 0, &[1], progress(10, false), LOST), []);
         let sent = match ends {
-            0 => service.cancel_waiting(RequestId(1)).map(|it| it.again.sent),
+            0 => service
+                .cancel_waiting(at(2), RequestId(1))
+                .map(|it| it.again.sent),
             1 => {
-                service.handle_timeout(at(1_002), &mut failed);
+                service.handle_timeout(at(1_002), 0, &mut failed);
                 failed.pop().map(|it| it.2.sent)
             }
             _ => {
@@ -221,12 +223,12 @@ fn nothing_is_kept_of_what_has_ended() {
     assert!(service.handle_reply(0, None, 40).is_some());
     service.check();
     let mut taken = Vec::new();
-    service.cancel(0, RequestId(2), progress(15, false), &mut taken);
+    service.cancel(at(1), 0, RequestId(2), progress(15, false), &mut taken);
     service.check();
-    service.cancel(0, RequestId(4), progress(15, false), &mut taken);
+    service.cancel(at(1), 0, RequestId(4), progress(15, false), &mut taken);
     service.check();
     let failed = lose(&mut service, 0, &[1, 2, 3], progress(15, false), LOST);
     assert_eq!((failed, service.stats().waiting), (vec![], 1));
-    service.handle_timeout(at(10_000), &mut Vec::new());
+    service.handle_timeout(at(10_000), 0, &mut Vec::new());
     service.check();
 }

@@ -107,7 +107,7 @@ fn one_that_waited_in_vain_gives_its_id_up() {
             .unwrap();
     }
     let mut failed = Vec::new();
-    service.handle_timeout(at(500), &mut failed);
+    service.handle_timeout(at(500), 0, &mut failed);
     assert_eq!([1, 2].map(|id| service.admit(id)), [Ok(()), in_use(2)]);
     service.handle_closed(at(501), 0, 0, progress(0, false), REFUSED, &mut failed);
     assert_eq!((failed.len(), service.admit(2)), (2, Ok(())));

@@ -32,7 +32,7 @@ fn a_waiter_gives_up_by_its_own_deadline_or_by_the_waits_and_says_which() {
         .unwrap();
     assert_eq!(service.poll_timeout(), at(500));
     let mut failed = Vec::new();
-    service.handle_timeout(at(500), &mut failed);
+    service.handle_timeout(at(500), 0, &mut failed);
     assert_eq!(
         service.waiter().unwrap().1,
         b"a",
@@ -40,7 +40,7 @@ fn a_waiter_gives_up_by_its_own_deadline_or_by_the_waits_and_says_which() {
     );
     service.waiter_served();
     assert_eq!(service.waiter().unwrap().1, b"c", "and those behind it too");
-    service.handle_timeout(at(1_000), &mut failed);
+    service.handle_timeout(at(1_000), 0, &mut failed);
     let told: Vec<_> = failed
         .iter()
         .map(|(_, tag, error)| (*tag, error.source))

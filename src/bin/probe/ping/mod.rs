@@ -2,13 +2,15 @@
 //!
 //! Each probe is a connection of its own, or with `--reuse` a round trip on one that is kept. A probe ends exactly
 //! once: with a reply, with what ended its connection, or at its own deadline. A lost connection is made again by the
-//! next probe, so the interval is the pause.
+//! next probe, so the interval is the pause. Nothing here waits for one target: a target that hangs costs the others no
+//! time.
 
 mod report;
 mod resolver;
 mod session;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +22,14 @@ use crate::payload::Expect;
 use crate::report::Output;
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
+use crate::target::Target;
 use report::Reporter;
 use resolver::TimedResolver;
 use session::{Probe, Session};
+
+/// From the first probe of a target to that of the next one, at most: begun all at once, each would be late by the
+/// work for those before it, and would say that of its target.
+const APART_MAX: Duration = Duration::from_micros(250);
 
 pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     let request = args.peer.request()?;
@@ -37,16 +44,13 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
         frame_bytes_max: args.peer.frame_bytes_max(&request),
         ..config.limits
     };
-    // Each ping that connects measures a lookup of its own.
-    config.lookups = Lookups {
-        fresh_for: Duration::ZERO,
-        negative_for: Duration::ZERO,
-        stale_for: Duration::ZERO,
-        ..config.lookups
-    };
+    config.lookups = lookups(&args.targets, config.lookups);
     let now = Instant::now();
-    let session =
-        |target: &crate::target::Target| Session::new(target.clone(), args.count, args.reuse, now);
+    let apart =
+        APART_MAX.min(args.interval / u32::try_from(args.targets.len()).unwrap_or(u32::MAX));
+    let session = |(number, target): (u32, &Target)| {
+        Session::new(target.clone(), args.count, args.reuse, now + apart * number)
+    };
     let mut pinger = Pinger {
         client: Client::with_resolver(config, resolver.clone())?,
         asked: Asked {
@@ -57,7 +61,7 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
             interval: args.interval,
             reuse: args.reuse,
         },
-        sessions: args.targets.iter().map(session).collect(),
+        sessions: (0..).zip(&args.targets).map(session).collect(),
         owners: HashMap::new(),
         resolver,
         reporter: Reporter::new(&args.targets, output)?,
@@ -75,14 +79,30 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     })
 }
 
+/// Each ping that connects measures a lookup of its own, and each name may have its own thread: one whose lookup hangs
+/// must not keep the others waiting, nor may one whose thread is stuck past the deadline of its probe.
+fn lookups(targets: &[Target], defaults: Lookups) -> Lookups {
+    let names = targets.iter().map(Target::host);
+    let names = names.filter(|host| host.parse::<IpAddr>().is_err());
+    let names = names.collect::<HashSet<_>>().len();
+    Lookups {
+        fresh_for: Duration::ZERO,
+        negative_for: Duration::ZERO,
+        stale_for: Duration::ZERO,
+        threads_max: defaults.threads_max.max(names),
+        stuck_threads_max: defaults.stuck_threads_max.max(names),
+        ..defaults
+    }
+}
+
 /// What every probe asks.
 #[derive(Debug)]
 struct Asked {
     request: Vec<u8>,
     framing: Framing,
     expect: Option<Expect>,
-    timeout: std::time::Duration,
-    interval: std::time::Duration,
+    timeout: Duration,
+    interval: Duration,
     reuse: bool,
 }
 
@@ -102,14 +122,15 @@ impl Pinger {
             let now = Instant::now();
             let mut next = now + LOOK_EVERY;
             for index in 0..self.sessions.len() {
-                self.start_or_expire(index, now)?;
+                // Each by its own look at the clock: those before it have taken time.
+                self.start_or_expire(index, Instant::now())?;
                 next = next.min(self.sessions[index].next_instant().unwrap_or(next));
             }
             if self.sessions.iter().all(Session::is_done) {
                 break;
             }
             self.client
-                .turn(Some(next.saturating_duration_since(now)))?;
+                .turn(Some(next.saturating_duration_since(Instant::now())))?;
             self.note_first_bytes();
             while let Some(event) = self.client.next_event() {
                 self.handle(event)?;
@@ -244,5 +265,27 @@ impl Pinger {
 
     fn report(&mut self, index: usize, probe: Probe) -> Result<(), Fault> {
         self.reporter.probe(index, &self.sessions[index], &probe)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Five lookups that hung kept all names that came after them waiting.
+    #[test]
+    fn each_name_may_have_a_lookup_of_its_own_and_an_address_needs_none() {
+        let threads = |targets: &[String]| {
+            let targets: Vec<Target> = targets.iter().map(|it| it.parse().unwrap()).collect();
+            let lookups = lookups(&targets, Lookups::default());
+            (lookups.threads_max, lookups.stuck_threads_max)
+        };
+        let names: Vec<String> = (0..100).map(|n| format!("host-{n}.test:80")).collect();
+        assert_eq!(threads(&names), (100, 100));
+        let alike = vec!["one.test:1".to_owned(); 100];
+        assert_eq!(threads(&alike), (4, 4));
+        let addresses: Vec<String> = (1..100).map(|n| format!("10.0.0.{n}:80")).collect();
+        assert_eq!(threads(&addresses), (4, 4));
     }
 }

@@ -36,7 +36,8 @@ struct Tally {
 
 impl Reporter {
     pub(super) fn new(targets: &[Target], output: Output) -> Result<Reporter, Fault> {
-        let tallies: Result<_, Fault> = targets.iter().map(|_| Tally::new()).collect();
+        let tally = |_| Tally::one_of(targets.len());
+        let tallies: Result<_, Fault> = targets.iter().map(tally).collect();
         Ok(Reporter {
             output,
             tallies: tallies?,
@@ -92,14 +93,15 @@ impl Reporter {
 }
 
 impl Tally {
-    fn new() -> Result<Tally, Fault> {
+    fn one_of(tallies: usize) -> Result<Tally, Fault> {
+        let latencies = || Latencies::one_of(4 * tallies);
         Ok(Tally {
             sent: 0,
             ok: 0,
-            dns: Latencies::growing()?,
-            connect: Latencies::growing()?,
-            first_byte: Latencies::growing()?,
-            total: Latencies::growing()?,
+            dns: latencies()?,
+            connect: latencies()?,
+            first_byte: latencies()?,
+            total: latencies()?,
             errors: BTreeMap::new(),
             last_failure: None,
         })

@@ -1,0 +1,109 @@
+//! Telling the observer, where there is one.
+
+use super::core::Core;
+use super::slot::Owner;
+use crate::error::Error;
+use crate::event::UpstreamId;
+use crate::kernel::Kernel;
+use crate::observer::{Connected, Lost, Observer, State};
+use crate::upstream::Change;
+
+/// The program's observer.
+#[derive(Default)]
+pub(super) struct Watch(Option<Box<dyn Observer + Send>>);
+
+impl Watch {
+    pub(super) fn tell(&mut self, tell: impl FnOnce(&mut dyn Observer)) {
+        if let Some(observer) = &mut self.0 {
+            tell(&mut **observer);
+        }
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let watched = if self.0.is_some() {
+            "watched"
+        } else {
+            "unwatched"
+        };
+        f.write_str(watched)
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// From now on this one is told, and no other.
+    pub(crate) fn observe(&mut self, observer: Option<Box<dyn Observer + Send>>) {
+        self.watch = Watch(observer);
+    }
+
+    /// A connection stands: counted, and told.
+    pub(super) fn note_connected(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        let Some(peer) = slot.peer else {
+            return;
+        };
+        let (owner, took) = (slot.owner, self.now.since(slot.began));
+        self.counts.connects += 1;
+        if let Owner::Service { service, .. } = owner {
+            self.service_lines[service as usize].handle_connected(peer, took);
+        }
+        let upstream = upstream_of(owner);
+        self.watch.tell(|it| {
+            it.connected(&Connected {
+                upstream,
+                peer,
+                took,
+            });
+        });
+    }
+
+    /// A connection has ended, or was never made: counted, and told.
+    pub(super) fn note_ended(&mut self, index: u32, error: Option<Error>) {
+        let slot = &self.slots[index as usize];
+        let (written, received) = (slot.conn.written_bytes(), slot.conn.received_bytes());
+        let (owner, lived) = (slot.owner, self.now.since(slot.began));
+        if let Some(error) = &error {
+            self.counts.ended(error);
+        }
+        if let Owner::Service { service, .. } = owner {
+            let stood = !error.is_some_and(|error| error.phase.is_before_it_stands());
+            self.service_lines[service as usize].handle_ended(stood, written, received);
+        }
+        let upstream = upstream_of(owner);
+        self.watch.tell(|it| {
+            it.lost(&Lost {
+                upstream,
+                error,
+                lived,
+                written,
+                received,
+            });
+        });
+    }
+
+    /// An upstream's state has changed: written down, and told.
+    pub(super) fn note_change(&mut self, service: u32, change: Change) {
+        self.write_change(service, change);
+        let now = self.now;
+        let state = match change {
+            Change::Up => State::Up,
+            Change::Down { error, retry_at } => State::Down {
+                error,
+                retry_after: retry_at.since(now),
+            },
+            Change::BreakerOpen { until } => State::BreakerOpen {
+                retry_after: until.since(now),
+            },
+            Change::BreakerClosed => State::BreakerClosed,
+        };
+        self.watch.tell(|it| it.state(UpstreamId(service), state));
+    }
+}
+
+fn upstream_of(owner: Owner) -> Option<UpstreamId> {
+    match owner {
+        Owner::Program => None,
+        Owner::Service { service, .. } => Some(UpstreamId(service)),
+    }
+}

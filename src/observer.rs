@@ -1,0 +1,74 @@
+//! Who watches a client: told of what happens as it happens, for histograms, traces and the like.
+//!
+//! An observer gets data alone. It cannot reach the client, so nothing it does can re-enter the loop; it is called from
+//! within a turn, so it should be quick. Without one, nothing is spent but a branch.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::event::UpstreamId;
+
+/// Is told of what happens; see [`Client::observe`](crate::Client::observe). Each method does nothing unless it is
+/// given a body.
+#[allow(unused_variables, reason = "the names are there to be read")]
+pub trait Observer {
+    /// A connection stands.
+    fn connected(&mut self, connected: &Connected) {}
+
+    /// A connection has ended, or could not be made.
+    fn lost(&mut self, lost: &Lost) {}
+
+    /// The state of an upstream has changed, whether the program asked to be told by events or not.
+    fn state(&mut self, upstream: UpstreamId, state: State) {}
+}
+
+/// A connection that stands; see [`Observer::connected`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connected {
+    /// Whose it is; `None`: one of the program's own.
+    pub upstream: Option<UpstreamId>,
+    /// The address that answered.
+    pub peer: SocketAddr,
+    /// From its beginning, the lookup of its name included.
+    pub took: Duration,
+}
+
+/// A connection that has ended; see [`Observer::lost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Whose it was; `None`: one of the program's own.
+    pub upstream: Option<UpstreamId>,
+    /// Why; `None` when both sides agreed.
+    pub error: Option<Error>,
+    /// From its beginning.
+    pub lived: Duration,
+    /// Bytes handed to the kernel in its life.
+    pub written: u64,
+    /// Bytes received in its life.
+    pub received: u64,
+}
+
+/// How an upstream is; see [`Observer::state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// A connection stands.
+    Up,
+    /// None does, and the last attempt has failed.
+    Down {
+        /// Why.
+        error: Error,
+        /// When the next attempt may be made.
+        retry_after: Duration,
+    },
+    /// Its breaker is open: requests are refused.
+    BreakerOpen {
+        /// When a trial is let through.
+        retry_after: Duration,
+    },
+    /// Its breaker is closed.
+    BreakerClosed,
+}

@@ -1,0 +1,418 @@
+//! The breaker, by hand and beside a model that keeps plain lists.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(ms: u64) -> Time {
+    Time::ZERO.after(Duration::from_millis(ms))
+}
+
+fn ended(n: u64, end: End) -> Happened {
+    Happened::Ended {
+        request: RequestId(n),
+        end,
+    }
+}
+
+fn made(n: u64) -> Happened {
+    Happened::Made {
+        request: RequestId(n),
+    }
+}
+
+/// Opened at a second by ten failures; until that many milliseconds more have passed.
+fn opened(random: u64) -> (Circuit, Time) {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 1..=10 {
+        circuit.handle(at(1_000), random, ended(n, End::Failed));
+    }
+    let until = circuit.open_until().unwrap();
+    (circuit, until)
+}
+
+#[test]
+fn it_opens_when_half_of_at_least_ten_have_failed() {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 1..=9 {
+        assert!(
+            !circuit.handle(at(n), 0, ended(n, End::Failed)),
+            "{n} are too few"
+        );
+    }
+    assert!(circuit.handle(at(10), 0, ended(10, End::Failed)));
+    assert_eq!(circuit.state(), BreakerState::Open);
+
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 0..100 {
+        let end = [End::Answered, End::Answered, End::Failed][n as usize % 3];
+        assert!(!circuit.handle(at(n), 0, ended(n, end)), "a third is borne");
+    }
+    for n in 100..133 {
+        assert!(!circuit.handle(at(n), 0, ended(n, End::Failed)), "{n}");
+    }
+    assert_eq!(circuit.state(), BreakerState::Closed, "66 of 133");
+    assert!(
+        circuit.handle(at(133), 0, ended(133, End::Failed)),
+        "67 of 134"
+    );
+}
+
+#[test]
+fn what_failed_longer_ago_than_the_window_no_longer_counts() {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 1..=9 {
+        circuit.handle(at(0), 0, ended(n, End::Failed));
+    }
+    assert!(!circuit.handle(at(30_000), 0, ended(10, End::Failed)));
+    for n in 11..=18 {
+        assert!(!circuit.handle(at(30_001), 0, ended(n, End::Failed)));
+    }
+    assert!(circuit.handle(at(56_999), 0, ended(19, End::Failed)));
+}
+
+#[test]
+fn what_is_unjudged_never_counts() {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 0..1_000 {
+        let end = [End::Unjudged, End::Unconnected][n as usize % 2];
+        assert!(!circuit.handle(at(n), 0, ended(n, end)));
+    }
+}
+
+#[test]
+fn connects_that_fail_in_a_row_open_it_and_one_that_stands_lets_a_trial_through() {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 0..4 {
+        assert!(!circuit.handle(at(n), 0, Happened::ConnectFailed));
+    }
+    circuit.handle(at(5), 0, Happened::Connected);
+    for n in 6..10 {
+        assert!(
+            !circuit.handle(at(n), 0, Happened::ConnectFailed),
+            "not in a row"
+        );
+    }
+    assert!(circuit.handle(at(10), 0, Happened::ConnectFailed));
+    assert_eq!(circuit.admit(at(20)), Err(Duration::from_millis(490)));
+    assert!(
+        !circuit.handle(at(30), 0, Happened::ConnectFailed),
+        "open as it is"
+    );
+    assert!(circuit.handle(at(40), 0, Happened::Connected));
+    assert_eq!(circuit.state(), BreakerState::HalfOpen);
+    assert_eq!(circuit.admit(at(40)), Ok(()));
+}
+
+#[test]
+fn a_connection_that_stands_does_not_end_what_requests_have_opened() {
+    let (mut circuit, until) = opened(0);
+    assert!(!circuit.handle(at(1_001), 0, Happened::Connected));
+    assert!(circuit.admit(at(1_001)).is_err());
+    assert_eq!(circuit.admit(until), Ok(()));
+}
+
+#[test]
+fn three_breaches_of_the_protocol_in_a_row_open_it() {
+    let mut circuit = Circuit::new(Breaker::default());
+    for n in 0..10 {
+        assert!(!circuit.handle(at(n), 0, Happened::BrokeProtocol));
+        assert!(!circuit.handle(at(n), 0, Happened::BrokeProtocol));
+        assert!(!circuit.handle(at(n), 0, ended(n, End::Answered)));
+    }
+    circuit.handle(at(20), 0, Happened::BrokeProtocol);
+    circuit.handle(at(20), 0, Happened::BrokeProtocol);
+    assert!(circuit.handle(at(20), 0, Happened::BrokeProtocol));
+}
+
+#[test]
+fn one_trial_at_a_time_is_let_through_and_its_answer_closes_it() {
+    let (mut circuit, until) = opened(0);
+    assert!(circuit.handle(until, 0, made(20)));
+    assert_eq!(circuit.admit(until), Err(Duration::from_secs(5)));
+    assert!(
+        !circuit.handle(until, 0, ended(9, End::Answered)),
+        "of another time"
+    );
+    assert!(
+        !circuit.handle(until, 0, ended(9, End::Failed)),
+        "of another time"
+    );
+    assert!(circuit.handle(until, 0, ended(20, End::Answered)));
+    assert_eq!(circuit.state(), BreakerState::Closed);
+    assert_eq!(circuit.admit(until), Ok(()));
+}
+
+/// Fault 35: breakers elsewhere stay half open for ever when a permit is not given back.
+#[test]
+fn a_trial_that_never_ends_keeps_others_out_no_longer_than_its_lease() {
+    let (mut circuit, until) = opened(0);
+    circuit.handle(until, 0, made(20));
+    let later = until.after(Duration::from_secs(5));
+    assert_eq!(circuit.admit(later), Ok(()));
+    circuit.handle(later, 0, made(21));
+    assert_eq!(
+        circuit.admit(later),
+        Err(Duration::from_secs(5)),
+        "one at a time"
+    );
+    assert!(
+        circuit.handle(later, 0, ended(20, End::Answered)),
+        "late, and still heard"
+    );
+    assert_eq!(circuit.state(), BreakerState::Closed);
+}
+
+#[test]
+fn a_trial_that_is_taken_back_makes_room_for_the_next_at_once() {
+    let (mut circuit, until) = opened(0);
+    circuit.handle(until, 0, made(20));
+    assert!(!circuit.handle(until, 0, ended(20, End::Unjudged)));
+    assert_eq!(circuit.admit(until), Ok(()));
+    circuit.handle(until, 0, made(21));
+    circuit.handle(until, 0, ended(20, End::Unjudged));
+    assert!(circuit.admit(until).is_err(), "the lease of another");
+}
+
+#[test]
+fn each_trial_that_fails_doubles_the_longest_pause_up_to_its_bound() {
+    for (random, share) in [(0, 1), (u64::MAX, 2)] {
+        let (mut circuit, mut until) = opened(random);
+        let mut pauses = vec![until.since(at(1_000))];
+        for n in 20..26 {
+            let now = until;
+            circuit.handle(now, random, made(n));
+            assert!(circuit.handle(now, random, ended(n, End::Failed)));
+            until = circuit.open_until().unwrap();
+            pauses.push(until.since(now));
+        }
+        let expected = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000];
+        let expected = expected.map(|ms| Duration::from_millis(ms) / 2 * share);
+        let close = |(a, b): (&Duration, &Duration)| a.abs_diff(*b) < Duration::from_micros(1);
+        assert!(pauses.iter().zip(&expected).all(close), "{pauses:?}");
+    }
+}
+
+#[test]
+fn a_breaker_that_was_closed_for_long_begins_with_the_first_pause() {
+    for (closed_for, pause) in [(29_999, 1_000), (30_000, 500)] {
+        let (mut circuit, until) = opened(0);
+        circuit.handle(until, 0, made(20));
+        circuit.handle(until, 0, ended(20, End::Answered));
+        let now = until.after(Duration::from_millis(closed_for));
+        for n in 21..=30 {
+            circuit.handle(now, 0, ended(n, End::Failed));
+        }
+        let pause = Duration::from_millis(pause);
+        assert_eq!(circuit.open_until(), Some(now.after(pause)));
+    }
+}
+
+#[test]
+fn without_one_nothing_is_refused() {
+    let mut circuit = Circuit::new(Breaker::off());
+    for n in 0..100 {
+        assert!(!circuit.handle(at(n), 0, ended(n, End::Failed)));
+        assert!(!circuit.handle(at(n), 0, Happened::ConnectFailed));
+        assert!(!circuit.handle(at(n), 0, Happened::BrokeProtocol));
+        assert_eq!(circuit.admit(at(n)), Ok(()));
+    }
+}
+
+#[test]
+fn in_ten_thousand_clients_it_takes_no_more_than_a_few_lines_of_memory() {
+    assert!(size_of::<Circuit>() <= 320, "{}", size_of::<Circuit>());
+}
+
+/// What it should be: every end of a request with its time, looked through from end to end.
+struct Model {
+    rules: Breaker,
+    state: BreakerState,
+    ends: Vec<(u128, bool)>,
+    connects: u32,
+    breaches: u32,
+    until: Time,
+    for_connects: bool,
+    first: u64,
+    lease: Option<(u64, Time)>,
+}
+
+impl Model {
+    fn bucket(&self, now: Time) -> u128 {
+        now.since(Time::ZERO).as_nanos() / (self.rules.window.as_nanos() / 10)
+    }
+
+    fn admits(&self, now: Time) -> bool {
+        match self.state {
+            BreakerState::Closed => true,
+            BreakerState::Open => now >= self.until,
+            BreakerState::HalfOpen => self.lease.is_none_or(|(_, until)| now >= until),
+        }
+    }
+
+    /// Whether enough has failed; of ended requests only those of the last ten parts of the window.
+    fn is_too_much(&self, now: Time) -> bool {
+        let present = self.bucket(now);
+        let recent = self.ends.iter().filter(|(bucket, _)| bucket + 10 > present);
+        let (ended, failed) = (recent.clone().count(), recent.filter(|it| it.1).count());
+        let share = failed * 100 >= ended * self.rules.failed_percent as usize;
+        ended >= self.rules.requests_min as usize && share
+            || self.connects >= self.rules.connect_failures
+            || self.breaches >= self.rules.protocol_errors
+    }
+
+    fn handle(&mut self, now: Time, happened: Happened) -> BreakerState {
+        use BreakerState::{Closed, HalfOpen, Open};
+        let (is_closed, bucket) = (self.state == Closed, self.bucket(now));
+        let mut fails = false;
+        match happened {
+            Happened::Made { request } => {
+                match self.state {
+                    Closed => return Closed,
+                    Open => self.first = request.0,
+                    HalfOpen if self.first == u64::MAX => self.first = request.0,
+                    HalfOpen => {}
+                }
+                self.lease = Some((request.0, now.after(self.rules.lease)));
+                return HalfOpen;
+            }
+            Happened::Connected => {
+                self.connects = 0;
+                if self.state == Open && self.for_connects {
+                    (self.first, self.lease) = (u64::MAX, None);
+                    return HalfOpen;
+                }
+            }
+            Happened::Ended { request, end } => {
+                if end == End::Answered {
+                    self.breaches = 0;
+                }
+                let counts = matches!(end, End::Answered | End::Failed);
+                if is_closed && counts {
+                    self.ends.push((bucket, end == End::Failed));
+                }
+                fails = end == End::Failed;
+                if self.state == HalfOpen && request.0 >= self.first {
+                    match end {
+                        End::Answered => {
+                            self.connects = 0;
+                            return Closed;
+                        }
+                        End::Failed | End::Unconnected => return Open,
+                        End::Unjudged if self.lease.is_some_and(|it| it.0 == request.0) => {
+                            self.lease = None;
+                        }
+                        End::Unjudged => {}
+                    }
+                }
+            }
+            Happened::TimedOut => {
+                fails = true;
+                if is_closed {
+                    self.ends.push((bucket, true));
+                }
+            }
+            Happened::BrokeProtocol => (fails, self.breaches) = (true, self.breaches + 1),
+            Happened::ConnectFailed => {
+                (fails, self.connects) = (true, self.connects + 1);
+                if self.state == HalfOpen && self.connects >= self.rules.connect_failures {
+                    return Open;
+                }
+            }
+        }
+        match is_closed && fails && self.is_too_much(now) {
+            true => Open,
+            false => self.state,
+        }
+    }
+}
+
+fn happened() -> impl Strategy<Value = (u8, u64, u64)> {
+    (
+        0u8..14,
+        0u64..6,
+        prop_oneof![Just(0), 0u64..50, 0u64..1_500],
+    )
+}
+
+proptest! {
+    /// Legal moves only, one lease at a time, and each exactly when a plain look at everything says so.
+    #[test]
+    fn it_moves_as_a_plain_account_says(
+        steps in prop::collection::vec(happened(), 1..400),
+        random in any::<u64>(),
+    ) {
+        use BreakerState::{Closed, HalfOpen, Open};
+        let rules = Breaker {
+            window: Duration::from_millis(1_000),
+            requests_min: 5,
+            connect_failures: 3,
+            first_pause_max: Duration::from_millis(100),
+            pause_max: Duration::from_millis(700),
+            lease: Duration::from_millis(300),
+            ..Breaker::default()
+        };
+        let mut circuit = Circuit::new(rules);
+        let mut model = Model {
+            rules,
+            state: Closed,
+            ends: Vec::new(),
+            connects: 0,
+            breaches: 0,
+            until: Time::ZERO,
+            for_connects: false,
+            first: u64::MAX,
+            lease: None,
+        };
+        let (mut now, mut requests, mut leases) = (Time::ZERO, 0, Vec::<(u64, Time)>::new());
+        for (what, which, pause) in steps {
+            now = now.after(Duration::from_millis(pause));
+            prop_assert_eq!(circuit.admit(now).is_ok(), model.admits(now));
+            let request = RequestId(u64::saturating_sub(requests, which));
+            let happened = match what {
+                0..4 if circuit.admit(now).is_ok() => {
+                    requests += 1;
+                    made(requests)
+                }
+                0..4 => continue,
+                4..6 => Happened::Ended { request, end: End::Answered },
+                6..9 => Happened::Ended { request, end: End::Failed },
+                9 => Happened::Ended { request, end: End::Unjudged },
+                10 => Happened::Ended { request, end: End::Unconnected },
+                11 => [Happened::Connected, Happened::TimedOut][which as usize % 2],
+                12 => Happened::BrokeProtocol,
+                _ => Happened::ConnectFailed,
+            };
+            let before = circuit.state();
+            let has_moved = circuit.handle(now, random, happened);
+            let after = circuit.state();
+            let expected = model.handle(now, happened);
+            prop_assert_eq!(after, expected, "{:?} after {:?}", before, happened);
+            prop_assert_eq!(has_moved, before != after);
+            let is_legal = matches!(
+                (before, after),
+                (Closed, Closed | Open) | (Open, Open | HalfOpen) | (HalfOpen, _)
+            );
+            prop_assert!(is_legal, "{:?} to {:?}", before, after);
+            if has_moved && after == Open {
+                let until = circuit.open_until().unwrap();
+                prop_assert!(until > now && until <= now.after(rules.pause_max));
+                (model.until, model.for_connects) = (until, model.connects >= rules.connect_failures);
+                (model.ends, model.breaches) = (Vec::new(), 0);
+            }
+            model.state = after;
+            // Of those that were let through half open, at most one holds a lease.
+            if after == HalfOpen && let Happened::Made { request } = happened {
+                leases.retain(|(_, until)| *until > now);
+                prop_assert!(leases.is_empty(), "{:?} beside {:?}", request, leases);
+                leases.push((request.0, now.after(rules.lease)));
+            }
+            match (after, happened) {
+                (HalfOpen, Happened::Ended { request, .. }) => leases.retain(|it| it.0 != request.0),
+                (HalfOpen, _) => {}
+                _ => leases.clear(),
+            }
+        }
+    }
+}

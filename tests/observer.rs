@@ -1,0 +1,97 @@
+//! Who watches a client is told of what happens as it happens, and cannot get in its way.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use support::*;
+use taut::{Connected, Event, Framing, Lost, Observer, Source, State, UpstreamId};
+
+/// What was told, in words.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn put(&self, note: String) {
+        self.0.lock().unwrap().push(note);
+    }
+}
+
+impl Observer for Notes {
+    fn connected(&mut self, connected: &Connected) {
+        self.put(format!(
+            "connected {:?} to {}",
+            connected.upstream, connected.peer
+        ));
+        assert!(connected.took < PATIENCE);
+    }
+
+    fn lost(&mut self, lost: &Lost) {
+        let why = lost.error.map(|error| error.source);
+        self.put(format!(
+            "lost {:?} after {} out, {} in: {why:?}",
+            lost.upstream, lost.written, lost.received
+        ));
+    }
+
+    fn state(&mut self, upstream: UpstreamId, state: State) {
+        let word = match state {
+            State::Up => "up",
+            State::Down { .. } => "down",
+            _ => "of the breaker",
+        };
+        self.put(format!("{upstream:?} is {word}"));
+    }
+}
+
+#[test]
+fn connections_and_states_are_told_whether_events_are_asked_for_or_not() {
+    let (mut client, peer) = (client(), Peer::new());
+    let notes = Notes::default();
+    client.observe(Some(Box::new(notes.clone())));
+    let (upstream, streams) = standing(&mut client, &peer, |it| it);
+    let (of, at) = (Some(upstream), peer.target());
+    assert_eq!(
+        notes.take(),
+        [
+            format!("connected {of:?} to {at}"),
+            format!("{upstream:?} is up")
+        ]
+    );
+    let (raw, stream) = connected(&mut client, &peer, Framing::line());
+    assert_eq!(notes.take(), [format!("connected None to {at}")]);
+    client.send(raw, b"bye\n").unwrap();
+    client.flush();
+    drop(stream);
+    until_closed(&mut client, raw);
+    let told = notes.take();
+    assert!(
+        told.len() == 1 && told[0].starts_with("lost None after 4 out, 0 in"),
+        "{told:?}"
+    );
+    drop((streams, peer));
+    turn_until(&mut client, "the loss", |client| {
+        client.upstream_stats(upstream).unwrap().open == 0
+    });
+    let eof = Some(Source::Eof);
+    assert_eq!(
+        notes.take(),
+        [format!("lost {of:?} after 0 out, 0 in: {eof:?}")]
+    );
+    client.request(upstream, b"ping\n", far()).unwrap();
+    client_until(&mut client, |_, event| {
+        matches!(event, Event::Failed { .. }).then_some(())
+    });
+    let told = notes.take();
+    assert!(told.last().unwrap().ends_with("is down"), "{told:?}");
+    client.observe(None);
+    drop(client);
+    assert_eq!(notes.take(), [""; 0]);
+    assert_eq!(Arc::strong_count(&notes.0), 1, "it was given back");
+}
