@@ -21,6 +21,7 @@ mod settings;
 mod shrink;
 mod streams;
 mod tape;
+mod whims;
 mod wire;
 mod word;
 
