@@ -2,6 +2,7 @@
 //! driven call by call.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod breaker;
 mod connecting;
 mod drained;
 mod draining;
