@@ -68,7 +68,7 @@ pub mod wheel;
 pub use client::{Client, Outgoing, Received};
 pub use config::{
     Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Pool, Rate, Reconnect,
-    RequestOptions, Timeouts,
+    RequestOptions, Retry, Timeouts,
 };
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};

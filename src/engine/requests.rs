@@ -75,7 +75,7 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Queues a request on a connection, or where it waits for one.
-    fn place(&mut self, service: u32, asked: Asked, payload: &[u8]) -> Result<(), Error> {
+    fn place(&mut self, service: u32, mut asked: Asked, payload: &[u8]) -> Result<(), Error> {
         let now = self.now;
         let it = &mut self.services[service as usize];
         let chosen = if it.has_waiting() { None } else { it.choose() };
@@ -86,6 +86,7 @@ impl<K: Kernel> Core<K> {
                 let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
                 let range = slot.conn.send(now, payload, &mut self.send_pool);
                 let range = range.ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
+                it.keep(&mut asked, payload);
                 entrust(slot, it, member, now, asked, range);
                 if changes {
                     self.settle(index);
@@ -108,7 +109,7 @@ impl<K: Kernel> Core<K> {
             let Some((member, index)) = it.choose() else {
                 break;
             };
-            let Some((waiter, payload)) = it.waiter() else {
+            let Some((_, payload)) = it.waiter() else {
                 break;
             };
             let slot = &mut self.slots[index as usize];
@@ -117,11 +118,37 @@ impl<K: Kernel> Core<K> {
                 slot.conn.refused();
                 break;
             };
-            it.waiter_served();
-            entrust(slot, it, member, now, waiter.asked, range);
+            let Some(asked) = it.waiter_served() else {
+                break;
+            };
+            entrust(slot, it, member, now, asked, range);
             self.settle(index);
         }
         self.file_service(service);
+    }
+
+    /// A connection of an upstream is lost: what may be made again of its requests waits for another. Returns how it
+    /// ended for who fails with it.
+    pub(super) fn make_again(
+        &mut self,
+        index: u32,
+        service: u32,
+        member: u32,
+        error: Error,
+    ) -> Error {
+        let (now, progress) = (self.now, self.progress(index));
+        let slot = &self.slots[index as usize];
+        let it = &mut self.services[service as usize];
+        // Of what is only queued its peer knows nothing: it has ended what was idle.
+        let is_idle = (error.phase, error.source) == (Phase::Write, Source::Eof)
+            && !it.is_begun(member, progress.written);
+        it.make_again(now, member, progress, &error, |range| {
+            slot.conn.unsent(range)
+        });
+        match is_idle {
+            true => error.of_request(Phase::Idle, error.sent),
+            false => error,
+        }
     }
 
     /// Takes a request back; false when it has ended.
