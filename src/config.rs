@@ -4,6 +4,7 @@
 //! is checked once, when a client or server is made from it; what cannot be is refused by name.
 
 mod breaker;
+mod heartbeat;
 mod limits;
 mod lookups;
 mod rate;
@@ -14,6 +15,7 @@ mod timeouts;
 use std::time::{Duration, Instant};
 
 pub use breaker::Breaker;
+pub use heartbeat::{Expect, Heartbeat};
 pub use limits::Limits;
 pub use lookups::Lookups;
 pub use rate::Rate;
@@ -120,9 +122,35 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.validate_kernels(&self.timeouts)?;
         self.breaker.validate()?;
         self.lookups.validate()?;
         self.limits.validate()
+    }
+
+    /// Checks that the kernel's timeouts can be, and do not come before these.
+    pub(crate) fn validate_kernels(&self, timeouts: &Timeouts) -> Result<(), Error> {
+        let user_timeout = self.socket.user_timeout;
+        let second = Duration::from_secs(1);
+        let keepalive = self.socket.keepalive;
+        refuse(&[
+            (
+                user_timeout.is_some_and(|it| it <= timeouts.write_stall),
+                "socket.user_timeout is not longer than timeouts.write_stall; the kernel would end a live peer that holds its window shut before that",
+            ),
+            (
+                keepalive.is_some_and(|it| it.idle < second),
+                "socket.keepalive.idle is below 1 s; the kernel counts whole seconds, 15 s is usual",
+            ),
+            (
+                keepalive.is_some_and(|it| it.interval < second),
+                "socket.keepalive.interval is below 1 s; the kernel counts whole seconds, 5 s is usual",
+            ),
+            (
+                keepalive.is_some_and(|it| it.count == 0),
+                "socket.keepalive.count is 0; at least 1 probe must be unanswered, 3 are usual",
+            ),
+        ])
     }
 }
 
@@ -153,5 +181,56 @@ mod tests {
             error.to_string().contains("limits.turn_frames_max"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_kernels_timeout_that_would_come_before_the_clients_is_refused_by_name() {
+        let second = Duration::from_secs(1);
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            config.timeouts.write_stall = Duration::from_secs(5);
+            change(&mut config);
+            config.validate()
+        };
+        for (change, word) in [
+            (
+                (|it| it.socket.user_timeout = Some(it.timeouts.write_stall)) as fn(&mut Config),
+                "socket.user_timeout",
+            ),
+            (
+                |it| it.socket.user_timeout = Some(Duration::ZERO),
+                "socket.user_timeout",
+            ),
+            (
+                |it| it.timeouts.write_stall = Duration::from_secs(20),
+                "timeouts.write_stall",
+            ),
+            (
+                |it| it.socket.keepalive.iter_mut().for_each(|it| it.count = 0),
+                "keepalive.count",
+            ),
+        ] {
+            let error = with(change).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        for part in ["idle", "interval"] {
+            let mut config = Config::default();
+            let keepalive = config.socket.keepalive.as_mut().unwrap();
+            *match part {
+                "idle" => &mut keepalive.idle,
+                _ => &mut keepalive.interval,
+            } = second / 2;
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("keepalive.{part}")), "{error}");
+        }
+        let longer = |it: &mut Config| it.timeouts.write_stall = Duration::from_secs(600);
+        assert_eq!(
+            with(|it| it.socket.user_timeout = it.timeouts.write_stall.checked_mul(2)),
+            Ok(())
+        );
+        let mut without = Config::default();
+        longer(&mut without);
+        without.socket.user_timeout = None;
+        assert_eq!(without.validate(), Ok(()), "left to the system");
     }
 }

@@ -14,11 +14,10 @@ pub(crate) use libc::{
 };
 
 /// glibc's netdb.h; the crate libc does not name it. Elsewhere it is no code at all.
-pub(crate) const EAI_ADDRFAMILY: i32 = if cfg!(target_os = "linux") {
-    -9
-} else {
-    i32::MIN
-};
+#[cfg(target_os = "linux")]
+pub(crate) const EAI_ADDRFAMILY: i32 = -9;
+#[cfg(not(target_os = "linux"))]
+pub(crate) const EAI_ADDRFAMILY: i32 = i32::MIN;
 
 /// Named by tests alone: what is not listed above is transient.
 #[cfg(test)]

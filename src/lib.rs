@@ -67,7 +67,8 @@ pub mod wheel;
 
 pub use client::{Client, Outgoing, Received};
 pub use config::{
-    Breaker, Config, Deadline, Limits, Lookups, Peek, Rate, Reconnect, RequestOptions, Timeouts,
+    Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Rate, Reconnect,
+    RequestOptions, Timeouts,
 };
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};

@@ -99,6 +99,7 @@ fn roomy() -> Config {
     let mut config = Config::default();
     config.limits.send_queue_bytes_max = 2 * BEYOND_BUFFERS_BYTES;
     config.timeouts.write_stall = 6 * PATIENCE;
+    config.socket.user_timeout = None;
     config
 }
 

@@ -10,6 +10,7 @@
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
 mod ending;
+mod heartbeat;
 mod race;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::error::{Error, Source};
 use crate::frame::Decoder;
 use crate::time::Time;
 use ending::Ending;
+use heartbeat::Watch;
 pub(crate) use race::{Race, Rules};
 
 /// What connections of one kind have in common.
@@ -131,6 +133,9 @@ pub(crate) struct Conn {
     active_at: Time,
     /// The last time anything came or went; queueing alone is neither.
     quiet_since: Time,
+    /// The last byte came in that was no answer to a heartbeat.
+    spoke_at: Time,
+    watch: Option<Watch>,
 }
 
 impl Conn {
@@ -181,6 +186,8 @@ impl Conn {
             awaiting_since: Time::NEVER,
             active_at: now,
             quiet_since: now,
+            spoke_at: now,
+            watch: None,
         }
     }
 
@@ -200,8 +207,8 @@ impl Conn {
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
-        (self.received_at, self.wrote_at) = (now, now);
-        (self.active_at, self.quiet_since) = (now, now);
+        (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
+        (self.active_at, self.quiet_since, self.spoke_at) = (now, now, now);
         self.tell_when_writable();
     }
 
@@ -214,7 +221,13 @@ impl Conn {
     pub(crate) fn handle_received(&mut self, now: Time, n: usize) {
         self.received += n as u64;
         self.is_behind = true;
-        (self.received_at, self.active_at, self.quiet_since) = (now, now, now);
+        (self.received_at, self.quiet_since) = (now, now);
+        if self.watch.is_none() {
+            self.active_at = now;
+        }
+        if !self.is_asked() {
+            self.spoke_at = now;
+        }
         if self.received >= self.profile.read_bytes_max && !self.discarding {
             self.ending.get_or_insert(Ending::ReadLimit);
         }
@@ -222,7 +235,7 @@ impl Conn {
 
     /// It was not read for a while, by our own choice: the peer begins anew, in what it says and in what it takes.
     pub(crate) fn handle_resumed(&mut self, now: Time) {
-        (self.received_at, self.wrote_at) = (now, now);
+        (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
     }
 
     /// The peer has ended its half of the stream.
@@ -274,10 +287,16 @@ impl Conn {
         self.active_at = now;
     }
 
+    /// A frame was told that the peer sent of its own accord.
+    pub(crate) fn handle_push(&mut self, now: Time) {
+        self.spoke_at = now;
+    }
+
     /// Its timer went off: ends the connection if one of its timeouts has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some((phase, source)) = self.overdue(now) {
             let error = self.loss_in(phase, source);
+            self.note_missed();
             self.close_with(Some(error));
         }
     }

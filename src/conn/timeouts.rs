@@ -10,14 +10,14 @@ use crate::error::{Phase, Source};
 use crate::time::Time;
 
 /// A running timeout: when it ends, the phase it belongs to, and its length.
-type Running = (Time, Phase, Duration);
+pub(super) type Running = (Time, Phase, Duration);
 
-const NONE: Running = (Time::NEVER, Phase::Idle, Duration::MAX);
+pub(super) const NONE: Running = (Time::NEVER, Phase::Idle, Duration::MAX);
 
 impl Conn {
-    /// The next instant at which one of its timeouts may pass.
+    /// The next instant at which one of its timeouts may pass, or its peer is to be asked for a sign of life.
     pub(crate) fn poll_timeout(&self) -> Time {
-        self.nearest().0
+        self.nearest().0.min(self.heartbeat_at())
     }
 
     /// The timeout that has passed.
@@ -26,7 +26,7 @@ impl Conn {
         (deadline <= now).then_some((phase, Source::Timeout(length)))
     }
 
-    fn nearest(&self) -> Running {
+    pub(super) fn nearest(&self) -> Running {
         let timeouts = &self.profile.timeouts;
         match self.state {
             State::Resolving {
@@ -40,7 +40,10 @@ impl Conn {
             State::Connecting { connect_deadline } => {
                 (connect_deadline, Phase::Connect, timeouts.connect)
             }
-            State::Open => earliest(self.writing(), self.reading()),
+            State::Open => {
+                let speaking = earliest(self.writing(), self.reading());
+                earliest(speaking, self.answering())
+            }
             State::Draining { fin_at: None } => self.writing(),
             State::Draining { fin_at: Some(at) } => {
                 (at.after(timeouts.linger), Phase::Drain, timeouts.linger)
@@ -71,7 +74,7 @@ impl Conn {
                 timeouts.read_stall,
             )
         } else if !self.awaiting_since.is_never() {
-            let since = self.received_at.max(self.awaiting_since);
+            let since = self.spoke_at.max(self.awaiting_since);
             (
                 since.after(timeouts.first_byte),
                 Phase::Read,

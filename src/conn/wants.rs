@@ -125,7 +125,10 @@ impl Conn {
     /// The kernel took `n` bytes of it.
     pub(crate) fn transmitted(&mut self, now: Time, n: usize, pool: &mut Pool) {
         self.queue.written(n, pool);
-        (self.wrote_at, self.active_at, self.quiet_since) = (now, now, now);
+        (self.wrote_at, self.quiet_since) = (now, now);
+        if self.watch.is_none() {
+            self.active_at = now;
+        }
         self.tell_when_writable();
     }
 

@@ -55,6 +55,7 @@ impl<K: Kernel> Core<K> {
             return self.handle_resolved(index, Ok(addresses));
         }
         self.slots[index as usize].conn.handle_timeout(now);
+        self.ask_for_life(index);
         self.settle(index);
     }
 

@@ -22,7 +22,13 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         self.admits_work()?;
         upstream.validate()?;
+        if let Some(timeouts) = &upstream.timeouts {
+            self.config.validate_kernels(timeouts)?;
+        }
         self.check(&upstream.framing)?;
+        if let Some(heartbeat) = &upstream.heartbeat {
+            self.check_size(&heartbeat.payload)?;
+        }
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
         if upstream.connections.first > free {
@@ -69,6 +75,7 @@ impl<K: Kernel> Core<K> {
                 self.lacks_slots = true;
                 break;
             };
+            self.watch(index, service);
             let it = &mut self.services[service as usize];
             self.slots[index as usize].frames = it.frames_in();
             it.handle_connecting(member, index);

@@ -14,6 +14,7 @@ mod drain;
 mod expire;
 mod flush;
 mod getters;
+mod heartbeat;
 mod inbox;
 mod lines;
 mod listen;

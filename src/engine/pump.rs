@@ -122,7 +122,9 @@ impl<K: Kernel> Engine<K> {
 
     /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
     fn push(&mut self, index: u32, service: u32, frame: Frame) {
-        self.core.slots[index as usize].unpulled += 1;
+        let slot = &mut self.core.slots[index as usize];
+        slot.conn.handle_push(self.core.now);
+        slot.unpulled += 1;
         self.core.events.push_back(Event::Push {
             upstream: UpstreamId(service),
             connection: frame.connection,
@@ -132,12 +134,13 @@ impl<K: Kernel> Engine<K> {
 
     /// Takes a frame for the reply to the request whose id it carries, or to the oldest request of its connection.
     fn answer(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
-        let mut id = None;
-        if let Some(id_of) = self.core.services[service as usize].id_of() {
-            id = self.inbox.bytes(&frame).and_then(id_of);
-            if id.is_none() {
-                return self.push(index, service, frame);
-            }
+        let id_of = self.core.services[service as usize].id_of();
+        let id = id_of.and_then(|id_of| self.inbox.bytes(&frame).and_then(id_of));
+        if self.swallow_heartbeat(index, service, member, id, &frame) {
+            return;
+        }
+        if id_of.is_some() && id.is_none() {
+            return self.push(index, service, frame);
         }
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
@@ -190,6 +193,10 @@ impl<K: Kernel> Core<K> {
             };
             return self.tell(index, skipped);
         };
+        if self.answers_heartbeat(index, service, member, None, None) {
+            return;
+        }
+        let slot = &mut self.slots[index as usize];
         let it = &mut self.services[service as usize];
         let Some(request) = it.handle_reply(member, None, slot.conn.written_bytes()) else {
             return self.end_unsolicited(index);

@@ -87,10 +87,11 @@ impl<K: Kernel> Core<K> {
     fn finish(&mut self, index: u32, error: Option<Error>) {
         let slot = &mut self.slots[index as usize];
         let written = slot.conn.written_bytes();
+        let misses_heartbeat = slot.conn.has_missed_heartbeat();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
-            self.kernel
-                .close(socket, error.is_some_and(|error| resets(&error)));
+            let resets = misses_heartbeat || error.is_some_and(|error| resets(&error));
+            self.kernel.close(socket, resets);
         }
         if let Some(dial) = slot.dial.take() {
             dial.give_up(&mut self.kernel);
@@ -118,6 +119,9 @@ impl<K: Kernel> Core<K> {
                 let bytes = &mut self.service_bytes[service as usize];
                 *bytes = (bytes.0 + written, bytes.1 + received);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
+                if misses_heartbeat {
+                    self.services[service as usize].handle_heartbeat_missed();
+                }
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
                 self.services[service as usize].handle_closed(

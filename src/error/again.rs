@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Class, Error, Sent, Source};
+use super::{Class, Error, Limit, Sent, Source};
 
 impl Error {
     /// Whether to make the request again is safe and sensible, whatever it asks for: not one byte of it was handed to
@@ -39,10 +39,14 @@ impl Error {
         self.may_pass()
     }
 
-    /// How long nothing of the kind will be let through, where that is known: what is left of an open breaker's time.
+    /// How long nothing of the kind will be let through, where that is known: what is left of an open breaker's time, or
+    /// until a rate limit allows the next.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.source {
-            Source::BreakerOpen { retry_after } => Some(retry_after),
+            Source::BreakerOpen { retry_after }
+            | Source::Full {
+                limit: Limit::RequestRate { retry_after },
+            } => Some(retry_after),
             _ => None,
         }
     }
@@ -96,11 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn an_open_breaker_says_when() {
+    fn an_open_breaker_and_a_rate_say_when() {
         let retry_after = Duration::from_millis(1_500);
-        let open = error(Source::BreakerOpen { retry_after }, Sent::No);
-        assert!(open.is_retryable());
-        assert_eq!(open.retry_after(), Some(retry_after));
+        let limit = Limit::RequestRate { retry_after };
+        for source in [Source::BreakerOpen { retry_after }, Source::Full { limit }] {
+            let refused = error(source, Sent::No);
+            assert!(refused.is_retryable());
+            assert_eq!(refused.retry_after(), Some(retry_after));
+        }
         assert_eq!(error(Source::Eof, Sent::No).retry_after(), None);
     }
 }

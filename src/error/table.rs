@@ -136,8 +136,14 @@ fn variants() -> BTreeSet<&'static str> {
     names.collect()
 }
 
+/// The name of a cause: of the bounds the rate alone has one of its own, for it says when.
 fn variant(source: &Source) -> String {
-    let text = format!("{source:?}");
+    let text = match source {
+        Source::Full { limit } if matches!(limit, Limit::RequestRate { .. }) => {
+            format!("{limit:?}")
+        }
+        _ => format!("{source:?}"),
+    };
     text.split([' ', '(']).next().unwrap().to_owned()
 }
 
@@ -157,6 +163,11 @@ fn without_a_call() -> Vec<Source> {
         Source::SelfConnect,
         Source::Full {
             limit: Limit::Connections,
+        },
+        Source::Full {
+            limit: Limit::RequestRate {
+                retry_after: Duration::from_secs(1),
+            },
         },
         Source::IdInUse { id: 7 },
         Source::Cancelled,

@@ -5,6 +5,7 @@
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
 mod model;
+mod replies;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::frame::Framing;
 use crate::time::Time;
 use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Upstream, Which};
 use model::{Line, Model, State};
+use replies::Heartbeats;
 
 /// One input of the target `service`.
 pub fn service(data: &[u8]) {
@@ -33,6 +35,7 @@ pub fn service(data: &[u8]) {
 struct Run {
     service: Service,
     model: Model,
+    heartbeats: Heartbeats,
     now: Time,
     requests: u64,
 }
@@ -81,10 +84,12 @@ impl Run {
             breaker: Breaker::off(),
             ..Config::default()
         };
+        let (heartbeats, upstream) = Heartbeats::draw(input, upstream);
         let model = Model::new(&upstream, limits, timeouts.wait, reconnect);
         Run {
             service: Service::new(upstream, &config),
             model,
+            heartbeats,
             now: Time::ZERO,
             requests: 0,
         }
@@ -92,17 +97,19 @@ impl Run {
 
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
-        match input.below(16) {
+        match input.below(19) {
             0..4 => self.request(input),
             4 => self.connected(member),
             5 => self.lose(member, input),
             6 | 7 => self.write(member, input.below(40) as u64),
             8 | 9 => self.reply(member, input),
-            10 => self.model.lines[member].begins_reply(),
+            10 => self.begin_reply(member),
             11 => self.pass_time(input.below(256) * 4),
             12 => self.expire(member, Which::All),
             13 => self.expire(member, Which::Unsent),
             14 => self.pass_timeout(),
+            15 | 16 => self.beat(member),
+            17 => self.miss(member),
             _ => {
                 // To the moment that it asked for, and not a nanosecond further.
                 let next = self.service.poll_timeout();
@@ -122,7 +129,8 @@ impl Run {
             _ => self.now.after(micros(1 + input.below(256) * 4)),
         };
         let admitted = self.service.admit(tag);
-        assert_eq!(admitted.is_ok(), self.model.admits(tag), "the id {tag}");
+        let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
+        assert_eq!(admitted.is_ok(), admits, "the id {tag}");
         if admitted.is_err() {
             return;
         }
@@ -211,6 +219,8 @@ impl Run {
         }
         let mut failed = Vec::new();
         let progress = self.model.lines[member].progress();
+        let progress = self.heartbeats.progress(member, progress);
+        self.heartbeats.lost(member);
         let line = member as u32;
         self.service
             .handle_closed(self.now, line, random, progress, error, &mut failed);
@@ -223,46 +233,6 @@ impl Run {
         if line.is_open() {
             line.written = line.queued.min(line.written + bytes);
         }
-    }
-
-    fn reply(&mut self, member: usize, input: &mut Input) {
-        if !self.model.lines[member].is_open() {
-            return;
-        }
-        let id = self.model.has_ids.then(|| input.below(12) as u64);
-        let written = self.model.lines[member].written;
-        let has_begun = self.service.has_begun(member as u32, written);
-        let replied = self.service.handle_reply(member as u32, id, written);
-        let expected = self.model.reply(member, id);
-        assert_eq!(view(replied.as_ref()), view(expected.as_ref()));
-        match replied {
-            Some(_) => {
-                assert!(has_begun);
-                self.after_end(member);
-            }
-            None => self.close(
-                member,
-                u64::MAX,
-                Error::new(Phase::Read, Source::Unsolicited),
-            ),
-        }
-    }
-
-    fn expire(&mut self, member: usize, which: Which) {
-        if !self.model.lines[member].is_open() {
-            return;
-        }
-        let progress = self.model.lines[member].progress();
-        let mut expired = Vec::new();
-        let line = member as u32;
-        self.service
-            .expire(self.now, line, which, progress, &mut expired);
-        let told = expired
-            .iter()
-            .map(|(request, sent)| (request.request, *sent));
-        let expected = self.model.expire(self.now, member, which);
-        assert_eq!(told.collect::<Vec<_>>(), expected);
-        self.after_end(member);
     }
 
     /// A request of this member has ended: its connection may be of no more use, or free for who waits.
@@ -288,7 +258,8 @@ impl Run {
     }
 
     fn check(&mut self) {
-        assert_eq!(self.service.stats(), self.model.stats());
+        let stats = self.heartbeats.counted(self.model.stats());
+        assert_eq!(self.service.stats(), stats);
         self.model.check_lines();
         let chosen = self.service.choose().map(|(member, _)| member);
         self.model.check_choice(chosen);
@@ -314,6 +285,8 @@ impl Run {
             assert!(self.service.next_deadline(member as u32) <= nearest, "late");
             let awaits = line.awaits(self.model.has_ids);
             assert_eq!(self.service.awaits(member as u32), awaits);
+            let is_asked = self.heartbeats.awaits(member);
+            assert_eq!(self.service.awaits_heartbeat(member as u32), is_asked);
         }
         let is_wanted = self.model.next_connect();
         assert!(
@@ -365,7 +338,8 @@ impl Run {
         let stats = self.service.stats();
         assert_eq!((stats.waiting, stats.in_flight, stats.open), (0, 0, 0));
         for tag in 0..12 {
-            assert_eq!(self.service.admit(tag), Ok(()));
+            let admits = self.heartbeats.admits(tag);
+            assert_eq!(self.service.admit(tag).is_ok(), admits);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::config::{Config, Limits, Timeouts, refuse};
 use crate::conn::Profile;
 use crate::error::Error;
 use crate::frame::{FRAME_BYTES_MAX, Framing};
+use crate::socket_options::SocketOptions;
 
 /// Bytes queued for a peer above which it is not read from.
 const READS_PAUSE_ABOVE_BYTES: usize = 64 << 10;
@@ -111,7 +112,18 @@ impl ServerConfig {
             },
             half_close: true,
             spin: self.spin,
+            socket: self.socket(),
             ..Config::default()
+        }
+    }
+
+    /// The kernel does not end a peer that may still stall.
+    fn socket(&self) -> SocketOptions {
+        let options = SocketOptions::default();
+        let is_longer = |it: &Duration| *it > self.write_stall_timeout;
+        SocketOptions {
+            user_timeout: options.user_timeout.filter(is_longer),
+            ..options
         }
     }
 

@@ -26,6 +26,6 @@ pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
 pub(crate) use rate::Bucket;
-pub(crate) use service::{Failed, Service};
+pub(crate) use service::{Failed, Service, Verdict};
 pub use stats::UpstreamStats;
 pub(crate) use target::{no_address, split_target};

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Breaker, Rate, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Rate, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -24,6 +24,7 @@ pub struct Upstream {
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) tells_state: bool,
     pub(crate) breaker: Option<Breaker>,
     pub(crate) rate: Option<Rate>,
@@ -71,6 +72,7 @@ impl Upstream {
             depth: 1,
             matched_by_id: false,
             timeouts: None,
+            heartbeat: None,
             tells_state: false,
             breaker: None,
             rate: None,
@@ -129,6 +131,27 @@ impl Upstream {
     /// Timeouts of its connections and requests, where they differ from the client's.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
         self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// A frame that asks the peer of a silent connection for a sign of life. Default: none; a peer that has vanished is
+    /// found by keepalive then, and one that hangs by the next request.
+    ///
+    /// A connection is asked when nothing has come in for [`Heartbeat::after`] and no reply is awaited on it; whatever
+    /// comes in then, an answer, a push or a part of one, is a sign of life. Without one for [`Heartbeat::timeout`] it
+    /// ends with [`Source::Timeout`](crate::Source::Timeout) and a reset. The answer is swallowed; one that is not what
+    /// [`Heartbeat::expect`] says ends the connection as [`Source::Malformed`](crate::Source::Malformed). At most one
+    /// heartbeat is out on a connection, and it takes up nothing of [`Upstream::depth`]: requests go behind it.
+    ///
+    /// While a reply is awaited [`Timeouts::first_byte`] and [`Timeouts::read_stall`] judge, for an answer could not
+    /// come before it: a server that may think for minutes needs a `first_byte` of minutes. Where replies are
+    /// [matched by id](Upstream::matched_by_id) its peer is asked all the same, by [`Heartbeat::id`]; the answer does not
+    /// put `first_byte` off.
+    ///
+    /// Heartbeats are no use of a connection, and where there are any nothing else that comes without having been asked
+    /// for is: one that is not kept warm ends [`Timeouts::idle`] after its last request.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Upstream {
+        self.heartbeat = Some(heartbeat);
         self
     }
 
@@ -211,6 +234,9 @@ impl Upstream {
                 "0 requests in flight; nothing would ever be sent",
             ),
         ])?;
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.validate(self.matched_by_id)?;
+        }
         self.breaker.map_or(Ok(()), |breaker| breaker.validate())?;
         self.rate.map_or(Ok(()), |rate| rate.validate())?;
         self.timeouts.map_or(Ok(()), |timeouts| timeouts.validate())

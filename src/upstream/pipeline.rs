@@ -4,6 +4,8 @@
 //! A request that timed out after bytes of it had left stays as a *tombstone*: it swallows its late reply, so that its
 //! neighbours' replies are not taken for it. `earliest` is a lower bound of the deadlines here: it is exact after a
 //! scan and never late in between.
+//!
+//! A heartbeat has a place in that order and is no request: it is not counted, has no deadline, and is lost in silence.
 
 use std::ops::Range;
 
@@ -62,6 +64,8 @@ pub(super) struct Pipeline {
     newest: u32,
     tombstones: usize,
     earliest: Time,
+    /// Where the heartbeat begins in the stream whose answer has not come.
+    heartbeat: Option<u64>,
 }
 
 impl Pipeline {
@@ -72,6 +76,7 @@ impl Pipeline {
             newest: NONE,
             tombstones: 0,
             earliest: Time::NEVER,
+            heartbeat: None,
         }
     }
 
@@ -92,11 +97,32 @@ impl Pipeline {
         key
     }
 
-    /// Whether a reply may come: the kernel has taken some of the oldest request, so the peer may have it.
+    /// Whether a reply may come: the kernel has taken some of the oldest request or of a heartbeat, so the peer may have
+    /// it.
     pub(super) fn has_begun(&self, written: u64) -> bool {
-        self.entries
-            .get(self.oldest as usize)
-            .is_some_and(|oldest| oldest.request.range.start < written)
+        let oldest = self.entries.get(self.oldest as usize);
+        let oldest = oldest.map(|oldest| oldest.request.range.start);
+        oldest.is_some_and(|start| start < written) || self.heartbeat_has_begun(written)
+    }
+
+    /// A heartbeat is queued behind all that is here.
+    pub(super) fn put_heartbeat(&mut self, start: u64) {
+        debug_assert!(self.heartbeat.is_none(), "one at a time");
+        self.heartbeat = Some(start);
+    }
+
+    /// It is answered.
+    pub(super) fn take_heartbeat(&mut self) {
+        self.heartbeat = None;
+    }
+
+    pub(super) fn has_heartbeat(&self) -> bool {
+        self.heartbeat.is_some()
+    }
+
+    /// Whether the answer to a heartbeat may come.
+    pub(super) fn heartbeat_has_begun(&self, written: u64) -> bool {
+        self.heartbeat.is_some_and(|start| start < written)
     }
 
     /// The request that the next reply answers: never one of which not a byte was written.
@@ -146,7 +172,8 @@ impl Pipeline {
         is_given_up: impl Fn(&InFlight, Sent) -> bool,
         given_up: &mut Vec<(InFlight, Sent)>,
     ) {
-        let mut bytes_gone = 0;
+        let progress = self.of_requests(progress);
+        let (mut bytes_gone, mut bytes_gone_before_heartbeat) = (0, 0);
         let mut next = self.oldest;
         while let Some(entry) = self.entries.get_mut(next as usize) {
             let key = std::mem::replace(&mut next, entry.newer);
@@ -157,7 +184,11 @@ impl Pipeline {
                 given_up.push((request.clone(), sent));
             }
             if is_given_up && sent == Sent::No {
-                bytes_gone += request.range.end - request.range.start;
+                let range = request.range.clone();
+                bytes_gone += range.end - range.start;
+                if self.heartbeat.is_some_and(|start| range.start < start) {
+                    bytes_gone_before_heartbeat = bytes_gone;
+                }
                 self.remove(key);
                 continue;
             }
@@ -165,6 +196,7 @@ impl Pipeline {
             request.is_tombstone |= is_given_up;
             self.tombstones += usize::from(is_given_up);
         }
+        self.heartbeat = self.heartbeat.map(|it| it - bytes_gone_before_heartbeat);
         let live = self.in_order().filter(|request| !request.is_tombstone);
         let nearest = live.map(|request| request.deadline).min();
         self.earliest = nearest.unwrap_or(Time::NEVER);
@@ -176,6 +208,7 @@ impl Pipeline {
         progress: Progress,
         mut fail: impl FnMut(&InFlight, Phase, Sent),
     ) {
+        let progress = self.of_requests(progress);
         for (place, request) in self.in_order().enumerate() {
             if !request.is_tombstone {
                 let phase = if request.range.end > progress.written {
@@ -187,6 +220,16 @@ impl Pipeline {
             }
         }
         *self = Pipeline::new();
+    }
+
+    /// What has begun to come is the answer to a heartbeat before it is that to a request.
+    fn of_requests(&self, progress: Progress) -> Progress {
+        let oldest = self.in_order().next();
+        let is_behind = |start| oldest.is_none_or(|it| it.range.start > start);
+        Progress {
+            reply_begun: progress.reply_begun && !self.heartbeat.is_some_and(is_behind),
+            ..progress
+        }
     }
 
     /// All, tombstones too, the oldest first.

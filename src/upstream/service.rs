@@ -15,6 +15,7 @@ mod admission;
 mod check;
 mod connecting;
 mod draining;
+mod heartbeats;
 mod requests;
 
 use super::Upstream;
@@ -31,6 +32,7 @@ use crate::config::{Config, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
+pub(crate) use heartbeats::Verdict;
 
 #[derive(Debug)]
 enum State {

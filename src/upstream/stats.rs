@@ -20,6 +20,10 @@ pub struct UpstreamStats {
     pub connect_failures: u64,
     /// Standing connections lost so far, those closed for being idle included.
     pub losses: u64,
+    /// Heartbeats sent so far.
+    pub heartbeats: u64,
+    /// Connections given up so far because a heartbeat brought no sign of life.
+    pub heartbeats_missed: u64,
     /// Whether requests are let through.
     pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod by_id;
+mod heartbeats;
 mod pipeline;
 mod waiting;
 

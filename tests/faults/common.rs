@@ -1,16 +1,17 @@
 //! What the families share: a server at the far end, filters, and what must hold whatever was done: few turns while
 //! nothing happens, and sockets, connections and timers back where they began.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use taut::server::{Server, ServerConfig, Service, Stopper};
-use taut::{Client, Config, Error};
+use taut::{Class, Client, Config, Error, Phase, Sent, Source, UpstreamId};
 
 use crate::support::namespaces::{Link, Namespace};
-use crate::support::{eventually, ms, turn_until, turns};
+use crate::support::*;
 use crate::sys;
 
 /// The port of every server; each test has networks of its own.
@@ -154,6 +155,68 @@ pub(crate) fn assert_nothing_is_left(mut client: Client, near: &Namespace) {
     });
     drop(client);
     assert_eq!(sockets_of(near), 0, "sockets after the client is gone");
+}
+
+/// A client that finds a silent peer by what the test is about, and by nothing else.
+pub(crate) fn patient_client(change: impl FnOnce(&mut Config)) -> Client {
+    client_with(|it| {
+        it.timeouts.first_byte = Duration::from_secs(30);
+        it.timeouts.read_stall = Duration::from_secs(30);
+        it.timeouts.write_stall = Duration::from_secs(30);
+        it.timeouts.idle = Duration::from_secs(60);
+        it.timeouts.connect = ms(300);
+        it.reconnect.pause_max = ms(50);
+        it.socket.keepalive = None;
+        it.socket.user_timeout = None;
+        change(it);
+    })
+}
+
+/// The kernel gives up what is not acknowledged for so long. Whatever it does not even take is given up sooner.
+pub(crate) fn user_timeout(config: &mut Config, timeout: Duration) {
+    config.socket.user_timeout = Some(timeout);
+    config.timeouts.write_stall = timeout * 9 / 10;
+}
+
+/// A peer of [`server`] at the far end, an upstream of one standing connection to it, and its end of that.
+pub(crate) fn one_connection(
+    client: &mut Client,
+    link: &Link,
+    depth: usize,
+) -> (Peer, UpstreamId, TcpStream) {
+    let peer = link.far.within(|| Peer::at(server()));
+    let (upstream, mut streams) = standing(client, &peer, |it| it.depth(depth));
+    (peer, upstream, streams.remove(0))
+}
+
+#[track_caller]
+pub(crate) fn assert_lost(error: Error, phase: Phase, sent: Sent, source: Source) {
+    assert_eq!(
+        (error.class, error.phase, error.sent, error.source),
+        (Class::Transient, phase, sent, source),
+        "{error}"
+    );
+}
+
+/// The path works again: a request of the same upstream is answered by the same peer.
+#[track_caller]
+pub(crate) fn assert_served_again(
+    client: &mut Client,
+    peer: &Peer,
+    upstream: UpstreamId,
+    ledger: &mut Ledger,
+) {
+    let connects = client.upstream_stats(upstream).unwrap().connects;
+    let request = ledger.request(client, upstream, b"again\n", far());
+    turn_until(client, "another connection", |client| {
+        client.upstream_stats(upstream).unwrap().connects > connects
+    });
+    turn(client, Duration::ZERO);
+    let mut stream = peer.accept();
+    assert_eq!(read_exactly(&mut stream, 6), b"again\n");
+    stream.write_all(b"yes\n").unwrap();
+    assert_eq!(ledger.until(client, request).reply(), b"yes");
+    ledger.until_all(client);
 }
 
 /// A client whose names have these addresses.

@@ -17,7 +17,7 @@ fn standing_connection(
     user_timeout: Duration,
 ) -> (Client, UpstreamId, Peer, TcpStream) {
     link.far.sysctl("net.ipv4.icmp_ratelimit", "0");
-    let mut client = client_with(|it| it.socket.user_timeout = Some(user_timeout));
+    let mut client = client_with(|it| crate::common::user_timeout(it, user_timeout));
     let peer = link.far.within(|| Peer::at(server()));
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     (client, upstream, peer, streams.remove(0))

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use taut::{Class, Client, Framing, Phase, RequestId, Sent, Source, Upstream, UpstreamId};
+use taut::{Breaker, Class, Client, Framing, Phase, RequestId, Sent, Source, Upstream, UpstreamId};
 
 use crate::common::*;
 use crate::support::namespaces::{Link, Namespace};
@@ -134,6 +134,8 @@ fn when_only_replies_are_lost_what_was_written_is_maybe_sent() {
     let mut client = client_with(|it| {
         it.timeouts.first_byte = ms(300);
         it.timeouts.connect = ms(300);
+        // What is asked here is what each request tells, not that others are spared it.
+        it.breaker = Breaker::off();
     });
     let upstream = four_connections(&mut client);
     black_hole(&link.near);
@@ -192,9 +194,8 @@ fn a_link_down_for(down: Duration) {
         let patience = 2 * down + Duration::from_secs(10);
         it.timeouts.first_byte = patience;
         it.timeouts.read_stall = patience;
-        it.timeouts.write_stall = patience;
         it.timeouts.wait = patience;
-        it.socket.user_timeout = Some(patience);
+        user_timeout(it, patience);
     });
     let upstream = four_connections(&mut client);
     server.join().unwrap();
@@ -263,6 +264,7 @@ fn a_link_down_for_longer_than_the_timeouts_ends_each_request_and_heals() {
     let mut client = client_with(|it| {
         it.timeouts.first_byte = ms(300);
         it.reconnect.pause_max = ms(100);
+        it.breaker = Breaker::off();
     });
     let upstream = four_connections(&mut client);
     link.near.ip("link set link0 down");
@@ -293,9 +295,9 @@ fn an_address_that_is_taken_away_ends_what_stood_on_it_and_heals() {
     let link = Link::new("address");
     let _serving = Serving::echo(&link);
     let _inside = link.near.enter();
-    let user_timeout = ms(600);
+    let timeout = ms(600);
     let mut client = client_with(|it| {
-        it.socket.user_timeout = Some(user_timeout);
+        user_timeout(it, timeout);
         it.reconnect.pause_max = ms(100);
     });
     let upstream = four_connections(&mut client);
@@ -308,7 +310,7 @@ fn an_address_that_is_taken_away_ends_what_stood_on_it_and_heals() {
         (error.class, error.phase, error.sent),
         (Class::Transient, Phase::Read, Sent::Maybe)
     );
-    assert_in_the_kernels_time(&calm, user_timeout);
+    assert_in_the_kernels_time(&calm, timeout);
     calm.ends(1);
 
     link.near.ip("address add 10.77.0.1/24 dev link0");

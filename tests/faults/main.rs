@@ -25,6 +25,7 @@ mod connecting;
 #[cfg(feature = "probe")]
 #[path = "../support/counting.rs"]
 mod counting;
+mod heartbeat;
 mod icmp;
 #[cfg(feature = "probe")]
 mod idle;

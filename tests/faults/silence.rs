@@ -1,13 +1,12 @@
 //! Peers from which nothing comes any more: black holes with data in flight and while idle, and peers that vanish
 //! without a word (fault list 10, 11, 14).
 //!
-//! taut has no heartbeat of its own yet: what is idle is watched by TCP's keepalive, which counts whole seconds.
+//! What is idle is watched by TCP's keepalive here, which counts whole seconds; by the heartbeat in `heartbeat.rs`.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 
-use taut::{Class, Client, Config, Error, Framing, Keepalive, Phase, Sent, Source, UpstreamId};
+use taut::{Class, Framing, Keepalive, Phase, Sent, Source};
 
 use crate::common::*;
 use crate::support::namespaces::{Link, Namespace, join};
@@ -16,64 +15,12 @@ use crate::sys::forget;
 
 const USER_TIMEOUT: Duration = Duration::from_millis(600);
 
-/// A client that finds a silent peer by what the test is about, and by nothing else.
-fn patient_client(change: impl FnOnce(&mut Config)) -> Client {
-    client_with(|it| {
-        it.timeouts.first_byte = Duration::from_secs(30);
-        it.timeouts.read_stall = Duration::from_secs(30);
-        it.timeouts.write_stall = Duration::from_secs(30);
-        it.timeouts.idle = Duration::from_secs(60);
-        it.timeouts.connect = ms(300);
-        it.reconnect.pause_max = ms(50);
-        it.socket.keepalive = None;
-        it.socket.user_timeout = None;
-        change(it);
-    })
-}
-
-/// A peer of [`server`] at the far end, an upstream of one standing connection to it, and its end of that.
-fn one_connection(client: &mut Client, link: &Link, depth: usize) -> (Peer, UpstreamId, TcpStream) {
-    let peer = link.far.within(|| Peer::at(server()));
-    let (upstream, mut streams) = standing(client, &peer, |it| it.depth(depth));
-    (peer, upstream, streams.remove(0))
-}
-
-#[track_caller]
-fn assert_lost(error: Error, phase: Phase, sent: Sent, source: Source) {
-    assert_eq!(
-        (error.class, error.phase, error.sent, error.source),
-        (Class::Transient, phase, sent, source),
-        "{error}"
-    );
-}
-
-/// The path works again: a request of the same upstream is answered by the same peer.
-#[track_caller]
-fn assert_served_again(
-    client: &mut Client,
-    peer: &Peer,
-    upstream: UpstreamId,
-    ledger: &mut Ledger,
-) {
-    let connects = client.upstream_stats(upstream).unwrap().connects;
-    let request = ledger.request(client, upstream, b"again\n", far());
-    turn_until(client, "another connection", |client| {
-        client.upstream_stats(upstream).unwrap().connects > connects
-    });
-    turn(client, Duration::ZERO);
-    let mut stream = peer.accept();
-    assert_eq!(read_exactly(&mut stream, 6), b"again\n");
-    stream.write_all(b"yes\n").unwrap();
-    assert_eq!(ledger.until(client, request).reply(), b"yes");
-    ledger.until_all(client);
-}
-
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn data_in_flight_in_a_black_hole_is_given_up_at_the_user_timeout() {
     let link = Link::new("in-flight");
     let _inside = link.near.enter();
-    let mut client = patient_client(|it| it.socket.user_timeout = Some(USER_TIMEOUT));
+    let mut client = patient_client(|it| user_timeout(it, USER_TIMEOUT));
     let (mut ledger, source) = (Ledger::default(), Source::Os(libc::ETIMEDOUT));
     let (peer, upstream, _stream) = one_connection(&mut client, &link, 3);
     black_hole(&link.far);
@@ -247,7 +194,7 @@ fn an_idle_upstream_connection_in_a_black_hole_goes_silently_and_the_next_reques
 fn a_request_on_a_connection_lost_while_idle_is_maybe_sent_and_the_next_one_is_not() {
     let link = Link::new("idle-hole");
     let _inside = link.near.enter();
-    let mut client = patient_client(|it| it.socket.user_timeout = Some(USER_TIMEOUT));
+    let mut client = patient_client(|it| user_timeout(it, USER_TIMEOUT));
     let mut ledger = Ledger::default();
     let (peer, upstream, _stream) = one_connection(&mut client, &link, 1);
     black_hole(&link.far);
@@ -315,13 +262,13 @@ fn a_peer_that_forgot_its_idle_connection_is_found_by_keepalive() {
     assert_nothing_is_left(client, &link.near);
 }
 
-/// The device itself is taken away, with a request in flight and a large one half written.
+/// The device itself is taken away, with a request in flight and a large one that the kernel has taken.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_link_that_is_destroyed_ends_its_requests_by_the_user_timeout_and_the_next_at_once() {
     let link = Link::new("destroyed");
     let _inside = link.near.enter();
-    let mut client = patient_client(|it| it.socket.user_timeout = Some(USER_TIMEOUT));
+    let mut client = patient_client(|it| user_timeout(it, USER_TIMEOUT));
     let mut ledger = Ledger::default();
     let (_peer, upstream, _stream) = one_connection(&mut client, &link, 2);
     let first = ledger.request(&mut client, upstream, b"acknowledged\n", far());
@@ -333,7 +280,7 @@ fn a_link_that_is_destroyed_ends_its_requests_by_the_user_timeout_and_the_next_a
     });
     link.near.ip("link delete link0");
     let calm = Calm::begins();
-    let second = ledger.request(&mut client, upstream, &[b'x'; 512 << 10], far());
+    let second = ledger.request(&mut client, upstream, &[b'x'; 32 << 10], far());
     for request in [first, second] {
         let error = ledger.until(&mut client, request).error();
         println!("{error} after {:?}", calm.lasts());
@@ -364,7 +311,7 @@ fn a_link_that_is_destroyed_ends_its_requests_by_the_user_timeout_and_the_next_a
 fn a_machine_that_is_no_more_ends_its_requests_and_another_in_its_place_serves_the_next() {
     let Link { near, far: machine } = Link::new("machine");
     let _inside = near.enter();
-    let mut client = patient_client(|it| it.socket.user_timeout = Some(USER_TIMEOUT));
+    let mut client = patient_client(|it| user_timeout(it, USER_TIMEOUT));
     let mut ledger = Ledger::default();
     let upstream = {
         let peer = machine.within(|| Peer::at(server()));

@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use taut::{Class, Client, Config, ConnectionId, Event, Framing, Limit, Phase, Sent, Source};
 
@@ -93,34 +92,6 @@ fn a_peer_that_never_reads_fills_the_bound_and_meets_the_write_stall() {
     assert_silent(&mut client);
     assert_nothing_is_left(client, &link.near);
     drop(stream);
-}
-
-/// A window at zero is a live peer that acknowledges; TCP_USER_TIMEOUT ends it all the same, so it must be longer than
-/// the stall that is allowed.
-#[test]
-#[ignore = "needs root: makes network namespaces"]
-fn a_user_timeout_shorter_than_the_stall_ends_a_live_peer_that_holds_its_window_shut() {
-    let link = Link::new("zero-window");
-    let _inside = link.near.enter();
-    let (mut client, connection, _stream) = to_a_peer_that_does_not_read(&link, |it| {
-        it.timeouts.write_stall = Duration::from_secs(30);
-        it.socket.user_timeout = Some(ms(1_200));
-    });
-    send_until_shut(&mut client, connection, 0);
-    let calm = Calm::begins();
-    let error = until_closed(&mut client, connection).error.unwrap();
-    println!("ended {:?} after the window was shut", calm.lasts());
-    calm.ends(1);
-    assert_eq!(
-        (error.class, error.phase, error.sent, error.errno()),
-        (
-            Class::Transient,
-            Phase::Write,
-            Sent::Maybe,
-            Some(libc::ETIMEDOUT)
-        )
-    );
-    assert_nothing_is_left(client, &link.near);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod load;
+mod load_outage;
 mod ping;
 mod ping_many;
 mod running;

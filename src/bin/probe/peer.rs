@@ -103,7 +103,8 @@ impl PeerArgs {
                 connect: self.connect_timeout,
                 first_byte: part,
                 read_stall: part,
-                write_stall: part,
+                // The kernel's own end comes a little later.
+                write_stall: part.min(self.user_timeout * 9 / 10),
                 request: self.timeout,
                 wait: self.timeout,
                 idle: part.max(day),

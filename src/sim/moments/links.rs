@@ -46,7 +46,13 @@ impl Bench {
     }
 
     /// Nothing arrives in these directions of the peer's end, for so long or for ever.
-    fn hole(&mut self, end: &SimSocket, to_peer: bool, from_peer: bool, time: Option<Duration>) {
+    pub(super) fn hole(
+        &mut self,
+        end: &SimSocket,
+        to_peer: bool,
+        from_peer: bool,
+        time: Option<Duration>,
+    ) {
         let here = self.peer.local_addr(end).unwrap();
         let there = self.peer.peer_addr(end).unwrap();
         let until = time.map_or(Time::NEVER, |time| self.world.now().after(time));
@@ -59,7 +65,7 @@ impl Bench {
     }
 
     /// What has come to the peer.
-    fn got(&mut self, end: &SimSocket) -> Vec<u8> {
+    pub(super) fn got(&mut self, end: &SimSocket) -> Vec<u8> {
         let mut into = vec![0; 1 << 20];
         let n = self.peer.read(end, &mut into).unwrap_or(0);
         into.truncate(n);

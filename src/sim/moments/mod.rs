@@ -2,9 +2,11 @@
 //! driven call by call.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod breaker;
 mod connecting;
 mod drained;
 mod draining;
+mod heartbeats;
 mod links;
 mod names;
 mod no_longer_wanted;
@@ -72,7 +74,11 @@ impl Bench {
     }
 
     fn upstream(&mut self, depth: usize) -> (UpstreamId, SimSocket) {
-        let upstream = Upstream::new(self.at.to_string()).depth(depth);
+        self.standing(Upstream::new(self.at.to_string()).depth(depth))
+    }
+
+    /// An upstream of one connection that stands, and its other end.
+    fn standing(&mut self, upstream: Upstream) -> (UpstreamId, SimSocket) {
         let upstream = self.engine.core.add(upstream).unwrap();
         assert_eq!(self.events(ms(1)), []);
         (upstream, self.peer.accept(&self.listener).unwrap().0)

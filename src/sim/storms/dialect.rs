@@ -33,6 +33,12 @@ pub(super) const PAYLOAD_BYTES_MIN: u64 = 8;
 /// No request has this tag.
 const NOBODY: u64 = 999_999;
 
+/// Nor this one, which is the answer's to a heartbeat.
+pub(super) const HEARTBEAT: u64 = 999_998;
+
+/// What a heartbeat says, as a line; no request begins like it.
+pub(super) const HEARTBEAT_LINE: &[u8] = b"#beat";
+
 /// The id of a push.
 const PUSH_ID: u64 = u64::MAX;
 
@@ -81,6 +87,14 @@ impl Dialect {
             Dialect::Resp3 => Spoken::whole(resp(tag % 5, tag, &line, is_plain)),
             Dialect::Len32 => Spoken::of_length(line),
             Dialect::ById => Spoken::of_length([&tag.to_be_bytes(), &line[..]].concat()),
+        }
+    }
+
+    /// What answers a heartbeat.
+    pub(super) fn heartbeat(self) -> Spoken {
+        match self {
+            Dialect::Shout => Spoken::of_line(HEARTBEAT_LINE.to_ascii_uppercase()),
+            _ => self.reply(HEARTBEAT, PAYLOAD_BYTES_MIN as usize, true),
         }
     }
 

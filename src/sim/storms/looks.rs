@@ -85,6 +85,17 @@ impl Run {
             && before.clone().all(is_read)
     }
 
+    /// Nobody is given up for his silence whose sign of life lay in the kernel when the loop was turned.
+    pub(super) fn heard_before_giving_up(&self, missed_before: u64) {
+        let Some(tap) = self.client.core.kernel.tap.as_ref() else {
+            return;
+        };
+        if self.heartbeats().1 > missed_before && self.options.does_all() {
+            let was_silent = tap.ended.iter().any(|ended| ended.unread_bytes == 0);
+            assert!(was_silent, "it had spoken: {:?}", tap.ended);
+        }
+    }
+
     /// A write does not stall on a connection that had room when the loop was turned.
     pub(super) fn was_stalled(&self, error: &Error, roomy: &BTreeSet<u64>) {
         let is_stall = error.phase == Phase::Write && matches!(error.source, Source::Timeout(_));

@@ -48,6 +48,8 @@ struct Totals {
     replies: usize,
     failures: usize,
     rounds: u64,
+    heartbeats: u64,
+    heartbeats_missed: u64,
     /// By kind of fault: decisions, and how many came out as faults.
     faults: [(u64, u64); FaultKind::ALL.len()],
     told_at: Option<Instant>,
@@ -63,6 +65,8 @@ impl Totals {
         self.replies += outcome.replies;
         self.failures += outcome.failures;
         self.rounds += outcome.rounds;
+        self.heartbeats += outcome.heartbeats;
+        self.heartbeats_missed += outcome.heartbeats_missed;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
             *sum = (sum.0 + count.0, sum.1 + count.1);
         }
@@ -80,8 +84,13 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures\n",
-            self.seeds, self.rounds, self.replies, self.failures
+            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed\n",
+            self.seeds,
+            self.rounds,
+            self.replies,
+            self.failures,
+            self.heartbeats,
+            self.heartbeats_missed
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -168,6 +177,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     // The weather must be neither too fair nor too foul to show anything, and of every kind.
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
+    assert!(totals.heartbeats_missed > 0 && totals.heartbeats > totals.heartbeats_missed * 2);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dialect::{Dialect, PAYLOAD_BYTES_MIN};
 use super::settings;
 use super::tape::Tape;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Heartbeat, Limits};
 use crate::server::ServerConfig;
 use crate::sim::faults::{FaultKind, Faults};
 use crate::sim::random::{Chance, Random};
@@ -57,6 +57,7 @@ pub(super) struct Party {
     pub(super) manner: Manner,
     /// The bundled server, instead of a scripted one.
     pub(super) bundled: Option<ServerConfig>,
+    pub(super) heartbeat: Option<Heartbeat>,
 }
 
 /// How a scripted server goes about its work.
@@ -68,6 +69,8 @@ pub(super) struct Manner {
     /// For each answer: a push goes before it, where there are pushes.
     pub(super) pushes: Chance,
     pub(super) half_close: bool,
+    /// Heartbeats get no answer.
+    pub(super) ignores_heartbeats: bool,
     pub(super) reads_pause_above_bytes: usize,
 }
 
@@ -123,7 +126,7 @@ impl Options {
         let made_at_once = parties.iter().map(Party::made_at_once).sum::<usize>();
         let connections_min = made_at_once + 1;
         let ends_idle = parties.iter().any(Party::ends_idle);
-        Options {
+        let mut options = Options {
             client: settings::client(
                 random,
                 is_benign,
@@ -154,7 +157,11 @@ impl Options {
                 let millis = pick(random, &[0, 1, 30, 300, 30_000]);
                 Duration::from_millis(millis as u64)
             }),
+        };
+        for party in &mut options.parties {
+            party.watch(random, is_benign, Duration::from_nanos(40 * slowest));
         }
+        options
     }
 
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
@@ -219,6 +226,20 @@ impl Party {
                     payload_max,
                 )
             }),
+            heartbeat: None,
+        }
+    }
+
+    /// Some upstreams have a heartbeat, and some of their servers do not answer it.
+    fn watch(&mut self, random: &mut Random, is_benign: bool, timeout_min: Duration) {
+        if random.happens(Chance(300)) {
+            self.heartbeat = Some(settings::heartbeat(
+                random,
+                is_benign,
+                timeout_min,
+                self.dialect,
+            ));
+            self.manner.ignores_heartbeats = !is_benign && random.happens(Chance(300));
         }
     }
 
@@ -260,6 +281,7 @@ impl Manner {
             parts_max: pick(random, &[1, 1, 4]) as u64,
             pushes: Chance(pick(random, &[0, 100, 500]) as u32),
             half_close: random.happens(Chance(500)),
+            ignores_heartbeats: false,
             reads_pause_above_bytes: pick(random, &[1_000, usize::MAX]),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use super::dialect::{Dialect, payload, tag_of};
+use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE, payload, tag_of};
 use super::options::Manner;
 use super::tape::Tape;
 use crate::error::Source;
@@ -161,6 +161,7 @@ impl Peer {
 
     /// It no longer hangs: what was withheld is answered, late as it is.
     pub(super) fn heal(&mut self, now: Time) {
+        self.manner.ignores_heartbeats = false;
         let hanging: Vec<ConnectionId> = self.lines.keys().copied().collect();
         for connection in hanging {
             let Some(line) = self.lines.get_mut(&connection) else {
@@ -205,6 +206,12 @@ impl Peer {
         let mut unparsed = std::mem::take(&mut line.unparsed);
         while let Some(end) = unparsed.iter().position(|byte| *byte == b'\n') {
             let request: Vec<u8> = unparsed.drain(..=end).take(end).collect();
+            if request == HEARTBEAT_LINE {
+                if !self.manner.ignores_heartbeats {
+                    self.answer(now, connection, HEARTBEAT, end);
+                }
+                continue;
+            }
             let tag = tag_of(&request).expect("a line that the client sent");
             assert_eq!(request, payload(tag, end), "another line came");
             assert!(self.seen.insert(tag), "request {tag} came twice");
@@ -236,7 +243,10 @@ impl Peer {
             let push = dialect.push(line.pushes - 1).wire;
             self.say(now, connection, &push, None, 1);
         }
-        let wire = dialect.reply(tag, bytes, is_plain).wire;
+        let wire = match tag {
+            HEARTBEAT => dialect.heartbeat().wire,
+            _ => dialect.reply(tag, bytes, is_plain).wire,
+        };
         if self.weather.happens(FaultKind::ServerEnds) {
             return self.end(now, connection, tag, &wire);
         }

@@ -82,6 +82,7 @@ impl Run {
         let here = delivered(&self.world.network.borrow(), host);
         let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
+        let missed = self.heartbeats().1;
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
         }
@@ -94,6 +95,7 @@ impl Run {
                 self.was_stalled(error, &roomy);
             }
         }
+        self.heard_before_giving_up(missed);
         no_edge_is_lost(&self.world.network.borrow(), host, &self.client);
         self.went_where_they_were_sent();
     }

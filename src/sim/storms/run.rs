@@ -18,12 +18,14 @@ use crate::sim::names::Lookup;
 use crate::sim::random::Random;
 use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
-use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
+use crate::sim::world::{SETTLED_AFTER, STEP, SimEngine, World};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
 /// In good weather, within which everything works again.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
+/// More than a heartbeat and its answer take in good weather.
+const BEATING_ROUNDS_MAX: usize = 2_000;
 
 pub(super) struct Run {
     pub(super) options: Options,
@@ -69,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) replies: usize,
     pub(super) failures: usize,
     pub(super) rounds: u64,
+    pub(super) heartbeats: u64,
+    pub(super) heartbeats_missed: u64,
 }
 
 impl Run {
@@ -154,7 +158,10 @@ impl Run {
 
     fn outcome(&self) -> Outcome {
         let (replies, failures) = self.count();
+        let (heartbeats, heartbeats_missed) = self.heartbeats();
         Outcome {
+            heartbeats,
+            heartbeats_missed,
             trace: self.world.trace_hash(),
             replies,
             failures,
@@ -245,8 +252,13 @@ impl Run {
     fn rests(&mut self) {
         let timeouts = self.options.client.timeouts;
         self.pass(timeouts.idle * 2 + timeouts.connect.min(HEALED_WITHIN) + SETTLED_AFTER);
-        // Slots are reaped at the start of a turn.
-        self.round(self.world.now());
+        // Slots are reaped at the start of a turn. A heartbeat may be under way.
+        for _ in 0..BEATING_ROUNDS_MAX {
+            self.round(self.world.now().after(STEP));
+            if self.client.borrowed_bytes() == 0 {
+                break;
+            }
+        }
         for upstream in &self.upstreams {
             let stats = self.client.core.upstream_stats(*upstream).unwrap();
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
@@ -315,6 +327,18 @@ impl Run {
         }
     }
 
+    /// Heartbeats sent, and missed, by all upstreams so far.
+    pub(super) fn heartbeats(&self) -> (u64, u64) {
+        let core = &self.client.core;
+        let stats = self
+            .upstreams
+            .iter()
+            .filter_map(|it| core.upstream_stats(*it));
+        stats.fold((0, 0), |(sent, missed), it| {
+            (sent + it.heartbeats, missed + it.heartbeats_missed)
+        })
+    }
+
     pub(super) fn is_healed(&self) -> bool {
         !self.healed_at.is_never()
     }
@@ -325,7 +349,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
     if let Some(bytes) = party.skips_above_bytes {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
-    let upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    let mut upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    if let Some(heartbeat) = &party.heartbeat {
+        upstream = upstream.heartbeat(heartbeat.clone());
+    }
     let upstream = upstream.tell_state();
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),

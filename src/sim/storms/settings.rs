@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE};
 use super::options::pick;
-use crate::config::{Breaker, Config, Peek, Timeouts};
+use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Timeouts};
 use crate::server::ServerConfig;
 use crate::sim::random::{Chance, Random};
 
@@ -116,6 +117,24 @@ pub(super) fn bundled(
         connections_max: few,
         drain_timeout: Duration::from_secs(3),
         ..ServerConfig::default()
+    }
+}
+
+/// Of an upstream: its answer is the right one of its dialect, and may take longer than a peer that is well takes.
+pub(super) fn heartbeat(
+    random: &mut Random,
+    is_benign: bool,
+    timeout_min: Duration,
+    dialect: Dialect,
+) -> Heartbeat {
+    let line = [HEARTBEAT_LINE, b"\n"].concat();
+    let after = Duration::from_millis(pick(random, &[100, 100, 2_000, 15_000]) as u64);
+    let timeout = timeout_min + Duration::from_millis(random.within(50..=500));
+    Heartbeat {
+        after,
+        timeout: if is_benign { LONG } else { timeout },
+        id: (dialect == Dialect::ById).then_some(HEARTBEAT),
+        ..Heartbeat::new(line, Expect::exactly(dialect.heartbeat().payload))
     }
 }
 

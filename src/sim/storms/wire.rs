@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dialect::{payload, tag_of};
+use super::dialect::{HEARTBEAT_LINE, payload, tag_of};
 use crate::engine::Waiting;
 use crate::sim::endpoint::{Endpoint, State};
 use crate::sim::network::Network;
@@ -50,6 +50,10 @@ impl Wire {
             let (from, count) = self.read.entry(token).or_default();
             while let Some(length) = written[*from..].iter().position(|byte| *byte == b'\n') {
                 let line = &written[*from..*from + length];
+                if line == HEARTBEAT_LINE {
+                    *from += length + 1;
+                    continue;
+                }
                 let tag = tag_of(line).expect("a request leaves whole");
                 assert_eq!(line, payload(tag, length), "another request left");
                 let place = Place { token, nth: *count };

@@ -50,10 +50,12 @@ impl Service {
         self.options.frames_per_second.map(of)
     }
 
-    /// Requests that may be in flight at a time: as many as its connections can carry, where the program says nothing else.
+    /// Requests that may be in flight at a time: what its connections can carry, or less.
     pub(crate) fn in_flight_max(&self) -> usize {
         let carried = self.options.connections.max * self.options.depth;
-        self.options.in_flight_max.unwrap_or(carried)
+        self.options
+            .in_flight_max
+            .map_or(carried, |max| max.min(carried))
     }
 
     /// A request has ended with a reply.

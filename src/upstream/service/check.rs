@@ -32,6 +32,8 @@ impl Service {
             let in_flight = it.pipeline.len();
             assert!(in_flight == 0 || is_open(&it.state), "in flight on nothing");
             assert!(in_flight <= self.options.depth, "more than its depth");
+            let has_heartbeat = it.pipeline.has_heartbeat();
+            assert!(!has_heartbeat || is_open(&it.state), "asked on nothing");
             let takes = is_open(&it.state)
                 && !is_ending(&it.state)
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)

@@ -91,7 +91,11 @@ impl Service {
 
     /// Whether a request may go by this tag.
     pub(crate) fn admit(&self, tag: u64) -> Result<(), Error> {
-        self.ids.admit(tag)
+        let heartbeats = self.heartbeat().and_then(|it| it.id);
+        match heartbeats == Some(tag) && self.ids.are_used() {
+            true => Err(Error::new(Phase::Write, Source::IdInUse { id: tag })),
+            false => self.ids.admit(tag),
+        }
     }
 
     /// The open member with the fewest requests in flight that can take one more, and its connection.

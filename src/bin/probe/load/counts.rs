@@ -23,6 +23,11 @@ impl Counts {
         }
     }
 
+    /// All that are no longer under way.
+    pub(super) fn ended(self) -> u64 {
+        self.ok + self.failed + self.timed_out + self.mismatched
+    }
+
     pub(super) fn to_json(self) -> Value {
         let Counts {
             sent,

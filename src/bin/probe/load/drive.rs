@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use taut::{Class, Client, Deadline, Error, Event, Phase, Source, UpstreamId, UpstreamStats};
+use taut::{Client, Deadline, Event, UpstreamId, UpstreamStats};
 
-use super::Counts;
+use super::accounts::Accounts;
 use super::measured::{Measured, Tcp};
 use super::plan::{Extent, Plan, Slot, Stage};
 use super::progress::Progress;
@@ -31,11 +31,10 @@ pub(super) struct Drive {
     unflushed: Vec<u32>,
     /// Slots without a request: refused for now, or not to be used any more.
     parked: Vec<u32>,
-    counts: Counts,
+    accounts: Accounts,
     latencies: Latencies,
     progress: Option<Progress>,
     next_interval: Instant,
-    errors: Vec<((Class, Phase), u64)>,
     measured_from: Instant,
     /// When sending stopped, and the replies until then.
     stopped: Option<(Instant, u64)>,
@@ -68,11 +67,10 @@ impl Drive {
             ],
             unflushed: Vec::with_capacity(window),
             parked: (0..window as u32).rev().collect(),
-            counts: Counts::default(),
+            accounts: Accounts::default(),
             latencies: Latencies::fixed()?,
             progress,
             next_interval: now,
-            errors: Vec::new(),
             measured_from: now,
             stopped: None,
             cpu_before: CpuTime::of_thread(),
@@ -133,7 +131,7 @@ impl Drive {
         self.stage = Stage::Measuring;
         self.measure_from(now);
         self.next_interval = now + self.plan.interval;
-        self.errors.clear();
+        self.accounts.begin(now);
         if let Some(progress) = &mut self.progress {
             progress.begin();
         }
@@ -154,7 +152,7 @@ impl Drive {
             Stage::Ending => return,
         }
         self.stage = Stage::Ending;
-        self.stopped = Some((now, self.counts.ok));
+        self.stopped = Some((now, self.accounts.counts.ok));
     }
 
     fn report_interval(&mut self, now: Instant) {
@@ -163,7 +161,7 @@ impl Drive {
         }
         if let Some(progress) = &mut self.progress {
             let at = now - self.measured_from;
-            progress.interval(at, self.counts, &mut self.latencies);
+            progress.interval(at, self.accounts.counts, &mut self.latencies);
         }
     }
 
@@ -228,10 +226,15 @@ impl Drive {
                 }
                 Event::Failed { tag, error, .. } => {
                     let slot = tag as u32;
-                    self.count_failure(slot, &error);
+                    if self.slots[slot as usize].counts {
+                        self.accounts.failed(&error);
+                    }
                     slot
                 }
-                _ => continue,
+                other => {
+                    self.note_outage(&other, now);
+                    continue;
+                }
             };
             if !self.hand_over(slot) {
                 self.parked.push(slot);
@@ -246,31 +249,26 @@ impl Drive {
         if !slot.counts {
             return;
         }
-        match matches {
-            true => {
-                self.counts.ok += 1;
-                self.latencies.record(nanos(now - slot.started));
-            }
-            false => self.counts.mismatched += 1,
+        self.accounts.replied(matches);
+        if matches {
+            self.latencies.record(nanos(now - slot.started));
         }
     }
 
-    fn count_failure(&mut self, slot: u32, error: &Error) {
-        if !self.slots[slot as usize].counts {
-            return;
+    /// What the library tells of the server's coming and going, until sending stops.
+    fn note_outage(&mut self, event: &Event, now: Instant) {
+        match event {
+            _ if self.stopped.is_some() => {}
+            Event::Down { .. } => self.accounts.outages.down(now),
+            Event::Up { .. } => self.accounts.outages.up(now),
+            _ => {}
         }
-        match error.source {
-            Source::Timeout(_) | Source::Deadline => self.counts.timed_out += 1,
-            _ => self.counts.failed += 1,
-        }
-        self.count_error(error, 1);
     }
 
-    pub(super) fn count_error(&mut self, error: &Error, times: u64) {
-        let key = (error.class, error.phase);
-        match self.errors.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, count)) => *count += times,
-            None => self.errors.push((key, times)),
+    /// Why no connection could be made before the run.
+    pub(super) fn never_stood(&mut self, stats: &UpstreamStats) {
+        if let Some(error) = stats.last_error {
+            self.accounts.add_error(&error, stats.connect_failures);
         }
     }
 
@@ -284,7 +282,7 @@ impl Drive {
         };
         if let Extent::Requests(requests) = self.plan.extent
             && counts
-            && self.counts.sent == requests
+            && self.accounts.counts.sent == requests
         {
             // The clock runs on to the last reply.
             self.stage = Stage::Ending;
@@ -298,7 +296,7 @@ impl Drive {
             log::debug!("a request was refused: {error}");
             return false;
         }
-        self.counts.sent += u64::from(counts);
+        self.accounts.counts.sent += u64::from(counts);
         self.slots[slot as usize].counts = counts;
         self.unflushed.push(slot);
         true
@@ -325,7 +323,14 @@ impl Drive {
     /// Sums up.
     pub(super) fn finish(mut self, established: UpstreamStats) -> Result<Measured, Fault> {
         let now = Instant::now();
-        let (ended, ok_in_time) = self.stopped.unwrap_or((now, self.counts.ok));
+        let Accounts {
+            counts,
+            errors,
+            outages,
+        } = std::mem::take(&mut self.accounts);
+        let under_way = counts.sent - counts.ended();
+        debug_assert!(under_way <= self.under_way() as u64, "{counts:?}");
+        let (ended, ok_in_time) = self.stopped.unwrap_or((now, counts.ok));
         let cpu = CpuTime::of_thread().since(self.cpu_before);
         let stats = self
             .client
@@ -338,11 +343,12 @@ impl Drive {
             None => self.latencies,
         };
         Ok(Measured {
-            counts: self.counts,
+            counts,
             latencies,
             elapsed: ended.saturating_duration_since(self.measured_from),
             ok_in_time,
-            errors: self.errors,
+            errors,
+            away: outages.until(ended),
             bytes: (sent - self.bytes_before.0, received - self.bytes_before.1),
             cpu,
             cpu_over: now - self.measured_from,

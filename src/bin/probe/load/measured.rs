@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use taut::{Class, Client, Error, Phase, UpstreamId};
+use taut::{Client, Error, UpstreamId};
 
 use super::Counts;
+use super::accounts::{Away, Errors};
 use crate::histogram::Latencies;
 use crate::system::CpuTime;
 
@@ -17,7 +18,8 @@ pub(super) struct Measured {
     pub(super) elapsed: Duration,
     /// Replies within that time, by which the rate is judged.
     pub(super) ok_in_time: u64,
-    pub(super) errors: Vec<((Class, Phase), u64)>,
+    pub(super) errors: Errors,
+    pub(super) away: Away,
     pub(super) bytes: (u64, u64),
     /// CPU time of the loop's thread, and how long it ran meanwhile.
     pub(super) cpu: CpuTime,

@@ -3,6 +3,7 @@
 //! So many connections with so many requests on each are kept under way; a request that ends is replaced at once.
 //! In a closed loop the intended time of a request is the time of its write: response is service, and lag is zero.
 
+mod accounts;
 mod counts;
 mod drive;
 mod measured;
@@ -115,7 +116,8 @@ fn client(
     let upstream = Upstream::new(target)
         .framing(peer.proto.framing(frame_bytes_max))
         .connections(args.connections)
-        .depth(args.pipeline);
+        .depth(args.pipeline)
+        .tell_state();
     let upstream = client.add(upstream)?;
     Ok((client, upstream))
 }
@@ -138,8 +140,8 @@ fn measure(
     let mut drive = Drive::new(client, upstream, plan, progress)?;
     if established.open > 0 {
         drive.run(signals)?;
-    } else if let Some(error) = established.last_error {
-        drive.count_error(&error, established.connect_failures);
+    } else {
+        drive.never_stood(&established);
     }
     log::info!(
         "{} of {} connections stood at the start",

@@ -85,6 +85,7 @@ impl<'a> Report<'a> {
             },
             "errors": self.errors(),
             "reconnects": self.measured.reconnects,
+            "away_ns": nanos(self.measured.away.in_all),
             "tcp": {
                 "rtt_ns": nanos(self.measured.tcp.rtt),
                 "retransmits": self.measured.tcp.retransmits,
@@ -116,9 +117,7 @@ impl<'a> Report<'a> {
     }
 
     fn write_text(&self, text: &mut String) -> std::fmt::Result {
-        let Measured {
-            counts, latencies, ..
-        } = self.measured;
+        let latencies = &self.measured.latencies;
         self.write_head(text)?;
         writeln!(
             text,
@@ -145,22 +144,7 @@ impl<'a> Report<'a> {
             let columns = values.map(column).concat();
             writeln!(text, "{name:8}{columns}   {note}")?;
         }
-        let errors = counts.failed + counts.mismatched;
-        let (timeouts, reconnects) = (counts.timed_out, self.measured.reconnects);
-        write!(
-            text,
-            "errors {errors}   timeouts {timeouts}   reconnects {reconnects}"
-        )?;
-        if self.args.peer.expect.is_some() {
-            write!(text, "   mismatched {}", counts.mismatched)?;
-        }
-        writeln!(text)?;
-        for ((class, phase), count) in &self.measured.errors {
-            writeln!(text, "       {}/{} {count}", class.name(), phase.name())?;
-        }
-        if let Some(error) = self.measured.last_error {
-            writeln!(text, "       last loss: {error}")?;
-        }
+        self.write_errors(text)?;
         self.write_tcp(text)?;
         let interrupted = if self.interrupted {
             " (interrupted)"
@@ -195,6 +179,32 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// What failed, by class and phase, and how long the server was away.
+    fn write_errors(&self, text: &mut String) -> std::fmt::Result {
+        let Measured { counts, away, .. } = self.measured;
+        let errors = counts.failed + counts.mismatched;
+        let (timeouts, reconnects) = (counts.timed_out, self.measured.reconnects);
+        write!(
+            text,
+            "errors {errors}   timeouts {timeouts}   reconnects {reconnects}"
+        )?;
+        if self.args.peer.expect.is_some() {
+            write!(text, "   mismatched {}", counts.mismatched)?;
+        }
+        writeln!(text)?;
+        for ((class, phase), count) in &self.measured.errors {
+            writeln!(text, "       {}/{} {count}", class.name(), phase.name())?;
+        }
+        if let Some(error) = self.measured.last_error {
+            writeln!(text, "       last loss: {error}")?;
+        }
+        if !away.in_all.is_zero() {
+            let in_all = Nanos(nanos(away.in_all));
+            writeln!(text, "       the server was away for {in_all}")?;
+        }
+        Ok(())
+    }
+
     fn write_tcp(&self, text: &mut String) -> std::fmt::Result {
         let Measured {
             tcp, cpu, cpu_over, ..
@@ -226,13 +236,20 @@ fn reasons(args: &LoadArgs, measured: &Measured) -> Vec<String> {
         established,
         counts,
         last_error,
+        away,
         ..
     } = measured;
+    let why = last_error.map_or_else(String::new, |error| format!(": {error}"));
     if *established < args.connections {
-        let why = last_error.map_or_else(String::new, |error| format!(": {error}"));
         reasons.push(format!(
             "{established} of {} connections were established{why}",
             args.connections
+        ));
+    }
+    if let Some(for_so_long) = away.at_end {
+        let for_so_long = Nanos(nanos(for_so_long));
+        reasons.push(format!(
+            "no connection stood at the end, the server was away for the last {for_so_long}{why}"
         ));
     }
     if counts.ok == 0 {
