@@ -38,6 +38,18 @@ impl<K: Kernel> Core<K> {
         terms: impl Into<Terms>,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        let made = self.make(upstream, payload, terms.into(), deadline);
+        self.counts.asked(made.is_ok());
+        made
+    }
+
+    fn make(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        terms: Terms,
+        deadline: impl FnOnce(Time, &Service, &K) -> Time,
+    ) -> Result<RequestId, Error> {
         self.admits_work()?;
         if payload.is_empty() {
             let why = "a request of 0 bytes; no reply could be told to answer it";
@@ -50,7 +62,7 @@ impl<K: Kernel> Core<K> {
             .services
             .get_mut(upstream.0 as usize)
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
-        let Terms { tag, is_idempotent } = terms.into();
+        let Terms { tag, is_idempotent } = terms;
         it.admit(tag)?;
         it.admit_now(now)?;
         let request = RequestId(self.requests_made + 1);
@@ -64,13 +76,14 @@ impl<K: Kernel> Core<K> {
             return Err(Error::new(Phase::Write, Source::Deadline));
         }
         it.handle_made(now, request);
+        self.watch.handle_made(now, request, upstream);
         let placed = self.place(upstream.0, asked, payload);
         if placed.is_err() {
+            self.watch.handle_not_made(request);
             self.services[upstream.0 as usize].handle_not_made(now, request);
         }
         placed?;
         self.requests_made += 1;
-        self.counts.requests += 1;
         Ok(request)
     }
 
