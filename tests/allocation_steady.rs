@@ -13,7 +13,7 @@ mod support;
 
 use counting::{Counting, counted};
 use support::*;
-use taut::{Client, Deadline, Event, Framing, Upstream, UpstreamId};
+use taut::{Client, Deadline, Event, Framing, RequestOptions, Upstream, UpstreamId};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,9 +29,13 @@ fn requests(
     let (mut asked, mut answered) = (0, 0);
     while answered < total {
         while asked < total && asked - answered < at_a_time {
-            client
-                .request(upstream, payload, Deadline::after(PATIENCE))
-                .unwrap();
+            // Of the idempotent ones the bytes are kept until they end.
+            let options = RequestOptions::new().deadline(Deadline::after(PATIENCE));
+            let options = match asked % 3 {
+                0 => options.idempotent(),
+                _ => options,
+            };
+            client.request_with(upstream, payload, options).unwrap();
             asked += 1;
         }
         client.turn(Some(PATIENCE)).unwrap();

@@ -65,7 +65,7 @@ impl<K: Kernel> Core<K> {
         }
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
-        if upstream.connections.first > free {
+        if upstream.first() > free {
             return Err(Error::new(
                 Phase::Connect,
                 Source::Full {
@@ -75,12 +75,13 @@ impl<K: Kernel> Core<K> {
         }
         let service = self.services.len() as u32;
         let it = Service::new(upstream, &self.config);
-        let warm = Timeouts {
+        // How long one may rest the service itself says.
+        let timeouts = Timeouts {
             idle: Duration::MAX,
             ..it.timeouts
         };
-        let profiles = [it.timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
-        self.service_profiles.push(profiles);
+        let profile = profile(&self.config, timeouts, false);
+        self.service_profiles.push(Arc::new(profile));
         self.services.push(it);
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
@@ -110,15 +111,11 @@ impl<K: Kernel> Core<K> {
         let Some(member) = it.poll_connect(self.now) else {
             return;
         };
-        let (now, profile) = (
-            self.now,
-            self.service_profiles[service as usize][usize::from(it.is_warm(member))].clone(),
-        );
+        let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
         let decoder = it
             .options
             .framing
             .decoder(self.config.limits.frame_bytes_max);
-        let target = it.options.target.clone();
         let owner = Owner::Service { service, member };
         let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
             debug_assert!(false, "there is a slot");
@@ -127,6 +124,7 @@ impl<K: Kernel> Core<K> {
         self.watch(index, service);
         let it = &mut self.services[service as usize];
         self.slots[index as usize].frames = it.frames_in();
+        let target = it.aim(now, member).to_owned();
         it.handle_connecting(member, index);
         self.look_up(index, &target);
     }

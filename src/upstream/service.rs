@@ -12,29 +12,37 @@
 //! nothing sent.
 
 mod admission;
+mod again;
 #[cfg(test)]
 mod check;
 mod connecting;
 mod draining;
 mod heartbeats;
 mod requests;
+mod resting;
+mod spreading;
 
 use super::Upstream;
 use super::balance::Balance;
 use super::breaker::Circuit;
+use super::budget::Budget;
 use super::changes::{Change, Changes};
+use super::ejection::Ejection;
 use super::ids::Ids;
+use super::kept::Kept;
 use super::outage::{Failure, Outage};
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
-use crate::config::{Config, Timeouts};
-use crate::error::{Class, Error, Phase, Sent, Source};
+use crate::config::{Config, Retry, Timeouts};
+use crate::error::{Class, Error, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
+use again::fail_waiter;
 use connecting::Absent;
 pub(crate) use heartbeats::Verdict;
+use resting::{Keeping, Rest};
 
 #[derive(Debug)]
 enum State {
@@ -55,6 +63,11 @@ struct Member {
     pipeline: Pipeline,
     /// Failures that had counted when its connection was begun.
     begun_after: u32,
+    rest: Rest,
+    /// Of the upstream's targets, the one that it connects to.
+    target: usize,
+    /// Connects that failed in a row.
+    misses: usize,
 }
 
 /// A request that failed.
@@ -69,12 +82,19 @@ pub(crate) struct Service {
     outage: Outage,
     balance: Balance,
     waiting: Waiting,
+    retry: Retry,
+    budget: Budget,
+    kept: Kept,
     /// A connection is wanted though nobody waits: a request could not even wait, or the program said so; and none was
     /// begun since, nor has room.
     is_asked_for: bool,
     pub(super) ids: Ids,
     /// Connections that are still to be begun because the upstream was added.
     firsts_left: usize,
+    keeping: Keeping,
+    ejection: Ejection,
+    /// A target that was just ejected.
+    ejected: Option<usize>,
     circuit: Circuit,
     rate: Option<Bucket>,
     changes: Changes,
@@ -89,24 +109,30 @@ impl Service {
     /// What the upstream does not say for itself, the client's config says.
     pub(crate) fn new(options: Upstream, config: &Config) -> Service {
         let limits = &config.limits;
-        let member = |_| Member {
+        let timeouts = options.timeouts.unwrap_or(config.timeouts);
+        let pool = options.pool.unwrap_or(config.pool);
+        let retry = options.retry.unwrap_or(config.retry);
+        let member = |number| Member {
             state: State::Absent,
             connection: u32::MAX,
             pipeline: Pipeline::new(),
             begun_after: 0,
+            rest: Rest::new(),
+            target: number % (1 + options.others.len()),
+            misses: 0,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
             absent: Absent::all(options.connections.warm, options.connections.max),
-            outage: Outage::new(
-                options.reconnect.unwrap_or(config.reconnect),
-                options.connections.max,
-            ),
+            outage: connecting::outage(&options, config),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            retry,
+            budget: Budget::new(&retry),
+            kept: Kept::new(retry.kept_bytes_max),
             is_asked_for: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
-            firsts_left: options.connections.first,
+            firsts_left: options.first(),
             changes: Changes::new(options.tells_state),
             circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
             rate: options
@@ -115,7 +141,10 @@ impl Service {
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
-            timeouts: options.timeouts.unwrap_or(config.timeouts),
+            timeouts,
+            keeping: Keeping::new(pool, timeouts.idle, options.one_request),
+            ejection: spreading::ejection(&options, &pool),
+            ejected: None,
             options,
         }
     }
@@ -144,6 +173,7 @@ impl Service {
         self.outage.handle_connected(now);
         self.changes.put(Change::Up);
         self.heed_connected(now);
+        self.heed_target_stands(member);
         self.place(member);
     }
 
@@ -166,21 +196,32 @@ impl Service {
         failed: &mut Vec<Failed>,
     ) {
         let failed_before = failed.len();
-        let is_unanswered = self.awaits_heartbeat(member);
-        let is_failure = match self.members[member as usize].state {
-            State::Open { served, .. } => {
+        // An end between requests is how a healthy server ends what it has served: no reason for a pause.
+        let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
+        let is_silent = self.awaits_heartbeat(member) && matches!(error.source, Source::Timeout(_));
+        let it = &self.members[member as usize];
+        let was_open = match it.state {
+            State::Open { .. } => {
                 self.stats.open -= 1;
                 self.stats.losses += 1;
-                is_failure(&error, served, is_unanswered)
+                true
             }
             State::Connecting => {
                 self.stats.connecting -= 1;
                 self.stats.connect_failures += 1;
-                true
+                false
             }
             State::Absent => return,
         };
-        let was_connecting = matches!(self.members[member as usize].state, State::Connecting);
+        if !was_open || it.pipeline.len() > 0 {
+            self.heed_target_lost(now, member, random.rotate_left(16), &error);
+        }
+        let is_for_another = !was_open && self.tries_another(member);
+        // What we end for reasons of our own says nothing of the server.
+        let is_failure = match was_open {
+            true => (!is_idle_end || is_silent) && error.class != Class::Local,
+            false => !is_for_another,
+        };
         self.balance.remove(member);
         self.absent.put(member, self.is_warm(member));
         let it = &mut self.members[member as usize];
@@ -193,6 +234,8 @@ impl Service {
         }
         let progress = self.ids.judged(progress);
         it.pipeline.lose(progress, |request, phase, sent| {
+            self.kept.drop(request.again.kept);
+            let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
         if is_failure {
@@ -204,12 +247,12 @@ impl Service {
             };
             self.outage.handle_failure(now, failure);
         }
-        if was_connecting && self.stats.open == 0 && self.stats.connecting == 0 {
+        if is_failure && !was_open && self.stats.open == 0 && self.stats.connecting == 0 {
             self.go_down(error, failed);
         }
         // Other bits than those of the pause above.
         let random = random.rotate_left(32);
-        self.heed_loss(now, random, !was_connecting, error, failed, failed_before);
+        self.heed_loss(now, random, was_open, error, failed, failed_before);
     }
 
     /// An attempt has failed, and there is nothing else to hope for.
@@ -218,10 +261,8 @@ impl Service {
         self.firsts_left = 0;
         let retry_at = self.outage.pause_until();
         self.changes.put(Change::Down { error, retry_at });
-        let error = error.of_request(error.phase, Sent::No);
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.asked.tag);
-            failed.push((waiter.asked.request, waiter.asked.tag, error));
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
     }
 
@@ -262,20 +303,11 @@ impl Service {
         // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
         let is_clear = self.ids.are_used() || it.pipeline.tombstones() == 0;
         match it.state {
-            State::Open { is_ending, .. } if is_clear && !is_ending => {
+            State::Open { is_ending, .. } if is_clear && !is_ending && !it.rest.is_over => {
                 self.balance.place(member, it.pipeline.len())
             }
             _ => self.balance.remove(member),
         }
         self.is_asked_for &= self.balance.least().is_none();
     }
-}
-
-/// Whether the end of a standing connection says that something is wrong with its server, or the way there. An end
-/// between requests is how a healthy server ends what it has served, unless it gave no sign of life; and what we end for
-/// reasons of our own says nothing.
-fn is_failure(error: &Error, served: bool, is_unanswered: bool) -> bool {
-    let is_silent = is_unanswered && matches!(error.source, Source::Timeout(_));
-    let is_idle_end = served && error.phase == Phase::Idle && !is_silent;
-    !is_idle_end && error.class != Class::Local
 }

@@ -226,9 +226,7 @@ fn a_connection_that_ends_or_drains_is_not_asked() {
     let mut ending = watched(false);
     ending.conn.handle_eof();
     let mut broken = watched(false);
-    broken
-        .conn
-        .handle_write_error(Source::Os(32), &mut broken.pool);
+    broken.conn.handle_write_error(Source::Os(32));
     for bench in [draining, ending, broken] {
         assert!(!bench.conn.wants_heartbeat(Time::ZERO.after(LONG)));
     }

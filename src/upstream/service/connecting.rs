@@ -5,7 +5,25 @@
 //! Neither looks at each member: those without a connection stand in two lists.
 
 use super::Service;
+use crate::config::{Config, Reconnect};
 use crate::time::Time;
+use crate::upstream::Upstream;
+use crate::upstream::outage::Outage;
+
+/// When connections of an upstream may be begun. Where each serves one request, those that stand say nothing of how
+/// many are needed.
+pub(super) fn outage(options: &Upstream, config: &Config) -> Outage {
+    let rules = options.reconnect.unwrap_or(config.reconnect);
+    let growth_min = match options.one_request {
+        true => usize::MAX,
+        false => rules.growth_min,
+    };
+    let rules = Reconnect {
+        growth_min,
+        ..rules
+    };
+    Outage::new(rules, options.connections.max)
+}
 
 /// Members without a connection: the warm ones, and the others. The last in a list is the next to connect.
 #[derive(Debug)]

@@ -36,7 +36,9 @@ impl Model {
     }
 
     pub(in crate::fuzz::service) fn connected(&mut self, now: Time, member: usize) {
-        self.lines[member].state = State::Open { served: false };
+        let (since, served) = (now, false);
+        self.lines[member].state = State::Open { since, served };
+        self.lines[member].rests_since = now;
         self.stats.connects += 1;
         self.pace.connected(now);
         self.heed_room();

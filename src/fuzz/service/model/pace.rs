@@ -5,9 +5,12 @@
 use crate::config::Reconnect;
 use crate::error::Class;
 use crate::time::Time;
+use crate::upstream::Upstream;
 
 pub(super) struct Pace {
     rules: Reconnect,
+    /// Each connection is for one request: when growing, there is one for each.
+    is_unbounded: bool,
     state: State,
     /// The pause ends between the two.
     pause: (Time, Time),
@@ -29,8 +32,11 @@ enum State {
 }
 
 impl Pace {
-    pub(super) fn new(rules: Reconnect, others: usize) -> Pace {
+    pub(super) fn new(upstream: &Upstream, rules: Reconnect) -> Pace {
+        let others = upstream.connections.max - 1;
+        let is_unbounded = upstream.one_request;
         Pace {
+            is_unbounded,
             rules,
             state: State::Growing,
             pause: (Time::ZERO, Time::ZERO),
@@ -49,7 +55,8 @@ impl Pace {
         connecting: usize,
         is_first: bool,
     ) -> Option<(Time, Time)> {
-        let is_within = connecting < self.rules.growth_min || connecting < open;
+        let is_within =
+            self.is_unbounded || connecting < self.rules.growth_min || connecting < open;
         let (may, moment) = match &self.state {
             State::Growing => (is_first || is_within, self.pause),
             State::Trial => (connecting == 0, self.pause),
