@@ -91,6 +91,9 @@ fn two_thousand_connections_in_bad_weather_grow_nothing() {
     let requests = &ended.json()["requests"];
     let count = |name: &str| requests[name].as_u64().unwrap();
     assert!(count("ok") > 0, "nothing was answered");
+    let ends = ["ok", "failed", "timed_out", "mismatched"].map(count);
+    assert_eq!(ends.iter().sum::<u64>(), count("sent"), "each ends once");
+    assert_eq!(count("mismatched"), 0);
     samples.assert_flat(CONNECTIONS);
 }
 
