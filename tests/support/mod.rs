@@ -17,7 +17,9 @@ use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use taut::{Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstream, UpstreamId};
+use taut::{
+    Breaker, Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstream, UpstreamId,
+};
 
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
@@ -40,12 +42,18 @@ pub(crate) fn far() -> Deadline {
     Deadline::after(Duration::from_secs(60))
 }
 
+/// With the default settings, but for the breaker.
 pub(crate) fn client() -> Client {
-    Client::new(Config::default()).unwrap()
+    client_with(|_| {})
 }
 
+/// Without a breaker, where the test does not ask for one: its servers fail all the time, and it is to see how each
+/// request fails, not that it was refused. The breaker itself is on in the simulation and in tests/breaker.rs.
 pub(crate) fn client_with(change: impl FnOnce(&mut Config)) -> Client {
-    let mut config = Config::default();
+    let mut config = Config {
+        breaker: Breaker::off(),
+        ..Config::default()
+    };
     change(&mut config);
     Client::new(config).unwrap()
 }
