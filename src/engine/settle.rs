@@ -119,11 +119,12 @@ impl<K: Kernel> Core<K> {
                 let bytes = &mut self.service_bytes[service as usize];
                 *bytes = (bytes.0 + written, bytes.1 + received);
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
-                if misses_heartbeat {
-                    self.services[service as usize].handle_heartbeat_missed();
-                }
                 let (now, random) = (self.now, self.kernel.random());
                 let mut failed = std::mem::take(&mut self.failed);
+                if misses_heartbeat {
+                    let it = &mut self.services[service as usize];
+                    it.handle_heartbeat_missed(now, random, &mut failed);
+                }
                 self.services[service as usize].handle_closed(
                     now,
                     member,

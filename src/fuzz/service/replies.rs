@@ -102,7 +102,8 @@ impl Run {
     /// The connection of a peer that was asked and is silent is given up.
     pub(super) fn miss(&mut self, member: usize) {
         if self.heartbeats.awaits(member) {
-            self.service.handle_heartbeat_missed();
+            self.service
+                .handle_heartbeat_missed(self.now, 0, &mut Vec::new());
             self.heartbeats.missed += 1;
             let source = Source::Timeout(Duration::from_secs(5));
             self.close(member, 0, Error::new(Phase::Idle, source));
