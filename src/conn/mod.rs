@@ -207,7 +207,7 @@ impl Conn {
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
-        (self.received_at, self.wrote_at) = (now, now);
+        (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
         (self.active_at, self.quiet_since, self.spoke_at) = (now, now, now);
         self.tell_when_writable();
     }
@@ -235,7 +235,7 @@ impl Conn {
 
     /// It was not read for a while, by our own choice: the peer begins anew, in what it says and in what it takes.
     pub(crate) fn handle_resumed(&mut self, now: Time) {
-        (self.received_at, self.wrote_at) = (now, now);
+        (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
     }
 
     /// The peer has ended its half of the stream.

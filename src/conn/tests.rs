@@ -340,3 +340,16 @@ fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
     bench.send(b"an answer to parting words");
     assert!(bench.conn.wants_read());
 }
+
+/// It was paused by our own choice after a request had gone out, and its reply may lie here.
+#[test]
+fn a_peer_that_was_not_read_for_a_while_has_its_whole_time_for_the_first_byte() {
+    let mut bench = Bench::open();
+    bench.send(b"request");
+    bench.transmit(7);
+    bench.conn.await_reply(bench.now);
+    let first_byte = Timeouts::default().first_byte;
+    bench.now = bench.now.after(first_byte);
+    bench.conn.handle_resumed(bench.now);
+    assert_eq!(bench.conn.poll_timeout(), bench.now.after(first_byte));
+}

@@ -84,6 +84,20 @@ impl fmt::Display for ResolveError {
     }
 }
 
+/// What would help, where an errno alone does not say it.
+fn remedy(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        errno::EMFILE => "raise the process's limit of descriptors (ulimit -n)",
+        errno::ENFILE => "raise the system's limit of descriptors (fs.file-max)",
+        errno::ENOSPC => "raise the limit of watched descriptors (fs.epoll.max_user_watches)",
+        errno::EADDRNOTAVAIL => {
+            "no local port or address is free for it (net.ipv4.ip_local_port_range)"
+        }
+        errno::EPERM => "a packet filter or policy of this machine forbids it",
+        _ => return None,
+    })
+}
+
 /// What getaddrinfo(3) says with a code.
 fn words_of_lookup(code: i32) -> Option<&'static str> {
     Some(match code {
@@ -106,7 +120,13 @@ fn words_of_lookup(code: i32) -> Option<&'static str> {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Os(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Source::Os(errno) => {
+                let why = io::Error::from_raw_os_error(*errno);
+                match remedy(*errno) {
+                    Some(remedy) => write!(f, "{why}: {remedy}"),
+                    None => write!(f, "{why}"),
+                }
+            }
             Source::Option { name, errno } => {
                 write!(
                     f,
@@ -126,7 +146,8 @@ impl fmt::Display for Source {
             Source::Oversize { limit, claimed } => {
                 write!(
                     f,
-                    "a frame of {claimed} bytes or more, where at most {limit} are allowed"
+                    "a frame of {claimed} bytes or more, where at most {limit} are allowed: raise \
+                     frame_bytes_max if the peer is right"
                 )
             }
             Source::Malformed(why) => write!(f, "malformed frame: {why}"),
@@ -135,7 +156,16 @@ impl fmt::Display for Source {
             Source::SelfConnect => {
                 f.write_str("the socket connected to itself: nobody listens at that port")
             }
-            Source::Full { limit } => write!(f, "the limit {limit} is reached"),
+            Source::Full {
+                limit: limit @ Limit::RequestRate { retry_after },
+            } => write!(
+                f,
+                "the limit {limit} is reached: the next may be made in {retry_after:?}"
+            ),
+            Source::Full { limit } => write!(
+                f,
+                "the limit {limit} is reached: ask again when events have come, or raise it"
+            ),
             Source::IdInUse { id } => {
                 write!(
                     f,
@@ -175,6 +205,65 @@ impl From<Error> for io::Error {
                 io::Error::new(io::ErrorKind::UnexpectedEof, error)
             }
             _ => io::Error::other(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_where_it_helps_what_would_be_right() {
+        let retry_after = Duration::from_millis(250);
+        let limit = Limit::RequestRate { retry_after };
+        for (source, words, remedy) in [
+            (Source::Os(errno::ECONNREFUSED), "Connection refused", ""),
+            (
+                Source::Os(errno::EMFILE),
+                "Too many open files",
+                "ulimit -n",
+            ),
+            (Source::Os(errno::ENOSPC), "No space", "max_user_watches"),
+            (
+                Source::Os(errno::EADDRNOTAVAIL),
+                "Cannot assign requested address",
+                "ip_local_port_range",
+            ),
+            (
+                Source::Oversize {
+                    limit: 5,
+                    claimed: 9,
+                },
+                "9 bytes or more, where at most 5",
+                "raise frame_bytes_max",
+            ),
+            (
+                Source::Full {
+                    limit: Limit::Connections,
+                },
+                "the limit connections_max is reached",
+                "raise it",
+            ),
+            (Source::Full { limit }, "requests_per_second", "in 250ms"),
+            (Source::IdInUse { id: 7 }, "the id 7", "its own tag"),
+            (
+                Source::Resolve(ResolveError::Failed(errno::EAI_FAIL)),
+                "refuses to answer",
+                "EAI_FAIL",
+            ),
+            (
+                Source::Resolve(ResolveError::Failed(-77)),
+                "the lookup of the name failed",
+                "EAI -77",
+            ),
+        ] {
+            let told = Error::new(Phase::Connect, source).to_string();
+            assert!(told.contains(words) && told.contains(remedy), "{told}");
+            let ends = told.ends_with(", in connect, sent: no)");
+            assert!(ends && !told.contains('\n'), "{told}");
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use taut::{Class, Client, Deadline, Phase, RequestId, Sent, Source, Upstream, UpstreamId};
+use taut::{
+    Breaker, Class, Client, Deadline, Expect, Heartbeat, Phase, RequestId, Sent, Source, Upstream,
+    UpstreamId,
+};
 
 use crate::common::{Calm, assert_nothing_is_left, server, sockets_of};
 use crate::probe::{Serving, signal};
@@ -14,6 +17,14 @@ fn shouting(link: &Link) -> Serving {
     let at = server().to_string();
     link.far
         .within(|| Serving::start(&["shout", "--listen", &at]))
+}
+
+/// A client that makes each request whatever became of the others: what is asked here is what each of them tells.
+fn client_that_asks_all(pause_max: Duration) -> Client {
+    client_with(|it| {
+        it.reconnect.pause_max = pause_max;
+        it.breaker = Breaker::off();
+    })
 }
 
 /// Four connections, eight requests on each.
@@ -82,7 +93,7 @@ fn a_server_killed_with_requests_unread_ends_each_as_maybe_sent_and_what_waited_
     let link = Link::new("killed");
     let serving = shouting(&link);
     let _inside = link.near.enter();
-    let mut client = client_with(|it| it.reconnect.pause_max = ms(100));
+    let mut client = client_that_asks_all(ms(100));
     let upstream = upstream_of_four(&mut client);
     signal(serving.pid(), "STOP");
     let mut numbered = Numbered::default();
@@ -118,7 +129,7 @@ fn a_server_killed_with_requests_unread_ends_each_as_maybe_sent_and_what_waited_
 fn a_server_killed_in_the_midst_of_a_burst_ends_each_request_once() {
     let link = Link::new("killed");
     let _inside = link.near.enter();
-    let mut client = client_with(|it| it.reconnect.pause_max = ms(100));
+    let mut client = client_that_asks_all(ms(100));
     let mut upstream = None;
     for round in 0..3 {
         let serving = shouting(&link);
@@ -190,7 +201,7 @@ fn a_server_stopped_for_longer_than_the_deadlines_answers_nobody_else_when_it_go
     let link = Link::new("stopped");
     let serving = shouting(&link);
     let _inside = link.near.enter();
-    let mut client = client_with(|it| it.reconnect.pause_max = ms(50));
+    let mut client = client_that_asks_all(ms(50));
     let upstream = upstream_of_four(&mut client);
     signal(serving.pid(), "STOP");
     let (mut numbered, calm) = (Numbered::default(), Calm::begins());
@@ -229,6 +240,66 @@ fn a_server_stopped_for_longer_than_the_deadlines_answers_nobody_else_when_it_go
             .filter(|it| matches!(it, Ended::Reply(_)))
             .count(),
         100
+    );
+    assert_nothing_is_left(client, &link.near);
+}
+
+/// Stopped and continued again and again while requests are made and heartbeats asked, each time for longer than either
+/// is patient: whatever was on its way answers its own request or nobody.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_server_stopped_again_and_again_in_the_midst_of_a_burst_ends_each_request_once() {
+    let link = Link::new("stop-go");
+    let serving = shouting(&link);
+    let _inside = link.near.enter();
+    let mut client = client_that_asks_all(ms(50));
+    let beat = Heartbeat {
+        after: ms(20),
+        timeout: ms(150),
+        ..Heartbeat::new(b"beat\n", Expect::exactly(b"BEAT"))
+    };
+    let upstream = Upstream::new(server().to_string()).depth(8);
+    let upstream = upstream.connections(4..=4).heartbeat(beat);
+    let upstream = client.add(upstream).unwrap();
+    let mut numbered = Numbered::default();
+    for round in 1..=5 {
+        turn_until(&mut client, "four connections", |client| {
+            client.upstream_stats(upstream).unwrap().open == 4
+        });
+        for _ in 0..400 {
+            numbered.ask(&mut client, upstream, Deadline::after(ms(250)));
+        }
+        let replies = numbered.ledger.replies();
+        numbered.turn_for(&mut client, PATIENCE, replies + 20 * round);
+        signal(serving.pid(), "STOP");
+        numbered.ledger.until_all(&mut client);
+        // Nothing is asked any more: what still hangs is found by the heartbeat.
+        let losses = |client: &Client| client.upstream_stats(upstream).unwrap().losses;
+        let before = losses(&client);
+        turn_until(&mut client, "the end of silent connections", |client| {
+            let stats = client.upstream_stats(upstream).unwrap();
+            stats.open == 0 || stats.heartbeats_missed > 0 && losses(client) > before
+        });
+        signal(serving.pid(), "CONT");
+    }
+    assert!(numbered.ledger.replies() >= 5 * 20);
+    assert_eq!(numbered.ended().count(), 5 * 400);
+    let stats = client.upstream_stats(upstream).unwrap();
+    println!(
+        "{} replies, {} failures, {} heartbeats, {} of them missed",
+        numbered.ledger.replies(),
+        numbered.ledger.failures(),
+        stats.heartbeats,
+        stats.heartbeats_missed
+    );
+    numbered.ask(&mut client, upstream, far());
+    numbered.ledger.until_all(&mut client);
+    assert_eq!(
+        numbered
+            .ended()
+            .filter(|it| matches!(it, Ended::Reply(_)))
+            .count(),
+        numbered.ledger.replies()
     );
     assert_nothing_is_left(client, &link.near);
 }

@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use taut::{Client, Config, Deadline, Error, Event, RequestId, Sent, Upstream, UpstreamId};
+use taut::{
+    Client, Config, Deadline, Error, Event, RequestId, RequestOptions, Sent, Source, Upstream,
+    UpstreamId,
+};
 
 use crate::random::Random;
 use crate::redis::{Answer, Control, Redis, command};
@@ -18,6 +21,9 @@ const UNDER_WAY: usize = 40;
 
 /// The longest text that is echoed: more than a socket takes at a time.
 const ECHO_BYTES_MAX: usize = 200_000;
+
+/// A request is made, and made again twice at most.
+const TRIES_MAX: u64 = 3;
 
 /// What a request asks for.
 #[derive(Clone, Debug)]
@@ -43,6 +49,8 @@ enum Ended {
 
 struct Asked {
     question: Question,
+    /// It may be made again though part of it had left (and adds twice then, which is what tells).
+    is_idempotent: bool,
     ended: Option<Ended>,
 }
 
@@ -54,6 +62,9 @@ pub(crate) struct Outcomes {
     pub(crate) replies: usize,
     pub(crate) loading: usize,
     pub(crate) refused: usize,
+    pub(crate) cancelled: usize,
+    /// Added more than once, by those that may.
+    pub(crate) again: usize,
     pub(crate) not_sent: usize,
     pub(crate) maybe_sent: usize,
     /// Of those that add, how many Redis did.
@@ -163,25 +174,35 @@ impl Traffic {
             false => PATIENCE,
         };
         let deadline = Deadline::after(deadline);
-        let request = self
-            .client
-            .request_tagged(self.upstream, &payload, deadline, number);
+        let is_idempotent = self.random.once_in(4);
+        let mut options = RequestOptions::new().deadline(deadline).tag(number);
+        if is_idempotent {
+            options = options.idempotent();
+        }
+        let request = self.client.request_with(self.upstream, &payload, options);
+        // One that was refused was not queued: that is an end as well, and no event follows.
+        self.refused += usize::from(request.is_err());
+        self.asked.push(Asked {
+            question,
+            is_idempotent,
+            ended: request.err().map(Ended::Failed),
+        });
         match request {
             Ok(request) => {
                 let before = self.under_way.insert(request, number);
                 assert_eq!(before, None, "{request} was named before");
-                let ended = None;
-                self.asked.push(Asked { question, ended });
+                self.take_one_back();
             }
-            Err(error) => {
-                // Nothing was queued: that is an end as well, and no event follows.
-                self.refused += 1;
-                self.asked.push(Asked {
-                    question,
-                    ended: Some(Ended::Failed(error)),
-                });
-                self.turn(ms(1));
-            }
+            Err(_) => self.turn(ms(1)),
+        }
+    }
+
+    /// Now and then one of those under way is taken back.
+    fn take_one_back(&mut self) {
+        if self.random.once_in(30) {
+            let all: Vec<RequestId> = self.under_way.keys().copied().collect();
+            // It ends by an event, or has one waiting already.
+            self.client.cancel(self.random.of(&all));
         }
     }
 
@@ -222,7 +243,10 @@ impl Traffic {
         assert_eq!(tag, number);
         let asked = &mut self.asked[number as usize];
         asked.ended = Some(match event {
-            Event::Reply { frame, .. } => asked.question.check(number, self.client.bytes(&frame)),
+            Event::Reply { frame, .. } => {
+                let reply = self.client.bytes(&frame);
+                asked.question.check(number, asked.is_idempotent, reply)
+            }
             Event::Failed { error, .. } => Ended::Failed(error),
             _ => unreachable!("one of both"),
         });
@@ -249,15 +273,11 @@ impl Traffic {
                 let times = times_done(&mut control, number);
                 let what =
                     format!("request {number} was done {times} times and ended as {ended:?}");
-                match ended {
-                    Ended::Replied => assert_eq!(times, 1, "{what}"),
-                    Ended::Loading => assert_eq!(times, 0, "{what}"),
-                    Ended::Failed(error) => match error.sent {
-                        Sent::No => assert_eq!(times, 0, "{what}"),
-                        Sent::Maybe => assert!(times <= 1, "{what}"),
-                        Sent::Yes => assert_eq!(times, 1, "{what}"),
-                    },
-                }
+                assert!(
+                    may_have_been_done(times, ended, asked.is_idempotent),
+                    "{what}"
+                );
+                outcomes.again += usize::from(times > 1);
                 let is_maybe = matches!(ended, Ended::Failed(error) if error.sent == Sent::Maybe);
                 outcomes.maybe_and_done += usize::from(is_maybe) * times as usize;
             }
@@ -271,6 +291,7 @@ impl Outcomes {
         *match ended {
             Ended::Replied => &mut self.replies,
             Ended::Loading => &mut self.loading,
+            Ended::Failed(error) if error.source == Source::Cancelled => &mut self.cancelled,
             Ended::Failed(error) => match error.sent {
                 Sent::No => &mut self.not_sent,
                 Sent::Maybe => &mut self.maybe_sent,
@@ -292,12 +313,16 @@ impl Question {
 
     /// Whether the reply is one to this question and to no other.
     #[track_caller]
-    fn check(&self, number: u64, reply: &[u8]) -> Ended {
+    fn check(&self, number: u64, is_idempotent: bool, reply: &[u8]) -> Ended {
         if reply.starts_with(b"-LOADING") {
             return Ended::Loading;
         }
         let is_right = match self {
-            Question::Add => reply == format!(":{}\r\n", number + 1).as_bytes(),
+            Question::Add => {
+                let tries = if is_idempotent { TRIES_MAX } else { 1 };
+                let sum = |times| format!(":{}\r\n", times * (number + 1));
+                (1..=tries).any(|times| reply == sum(times).as_bytes())
+            }
             Question::Echo { bytes } => {
                 let text = text(number, *bytes);
                 reply == format!("${}\r\n{text}\r\n", text.len()).as_bytes()
@@ -326,6 +351,21 @@ fn key(number: u64) -> String {
 
 fn text(number: u64, bytes: usize) -> String {
     format!("{number} {}", "x".repeat(bytes))
+}
+
+/// Whether what was told of a request allows that it was done so many times.
+fn may_have_been_done(times: u64, ended: Ended, is_idempotent: bool) -> bool {
+    let most = if is_idempotent { TRIES_MAX } else { 1 };
+    match ended {
+        Ended::Replied => (1..=most).contains(&times),
+        // The last of several tries may be the one that was not done.
+        Ended::Loading => times < most,
+        Ended::Failed(error) => match error.sent {
+            Sent::No => times == 0,
+            Sent::Maybe => times <= most,
+            Sent::Yes => (1..=most).contains(&times),
+        },
+    }
 }
 
 /// How often Redis added.

@@ -43,7 +43,7 @@ fn minutes() -> u64 {
 fn two_thousand_connections_in_bad_weather_grow_nothing() {
     // The proxy has two for each connection.
     allow_descriptors(3 * CONNECTIONS);
-    let serving = Serving::start(&["echo", "--idle", "1h"]);
+    let serving = Serving::start(&["echo", "--idle-timeout", "1h"]);
     let proxy = Proxy::new(serving.address.parse().unwrap());
     let (connections, seconds) = (CONNECTIONS.to_string(), (60 * minutes()).to_string() + "s");
     let target = proxy.target();
