@@ -5,17 +5,20 @@
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
 mod model;
+mod refusals;
 mod replies;
 
 use std::time::Duration;
 
 use super::input::Input;
-use crate::config::{Breaker, Config, Limits, Reconnect, Timeouts};
+use crate::config::{Config, Limits, Reconnect, Timeouts};
 use crate::error::{Error, Phase, Source};
 use crate::event::RequestId;
 use crate::frame::Framing;
 use crate::time::Time;
-use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Upstream, Which};
+use crate::upstream::{
+    Again, Asked, Circuit, Failed, Happened, InFlight, Progress, Service, Upstream, Which,
+};
 use model::{Line, Model, State};
 use replies::Heartbeats;
 
@@ -36,6 +39,7 @@ struct Run {
     service: Service,
     model: Model,
     heartbeats: Heartbeats,
+    circuit: Circuit,
     now: Time,
     requests: u64,
 }
@@ -81,7 +85,7 @@ impl Run {
             timeouts,
             limits,
             reconnect,
-            breaker: Breaker::off(),
+            breaker: refusals::draw(input),
             ..Config::default()
         };
         let (heartbeats, upstream) = Heartbeats::draw(input, upstream);
@@ -90,6 +94,7 @@ impl Run {
             service: Service::new(upstream, &config),
             model,
             heartbeats,
+            circuit: Circuit::new(config.breaker),
             now: Time::ZERO,
             requests: 0,
         }
@@ -131,11 +136,12 @@ impl Run {
         let admitted = self.service.admit(tag);
         let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
         assert_eq!(admitted.is_ok(), admits, "the id {tag}");
-        if admitted.is_err() {
+        if admitted.is_err() || !self.is_let_through() {
             return;
         }
         self.requests += 1;
         let request = RequestId(self.requests);
+        self.made(request);
         let chosen = match self.service.has_waiting() {
             true => None,
             false => self.service.choose(),
@@ -152,6 +158,9 @@ impl Run {
                     .wait(self.now, request, tag, deadline, &payload);
                 let expected = self.model.wait(self.now, request, tag, deadline, payload);
                 assert_eq!(told, expected);
+                if told.is_err() {
+                    self.not_made(request);
+                }
                 self.connect_members();
             }
         }
@@ -202,6 +211,7 @@ impl Run {
         if self.model.lines[member].is_connecting() {
             self.model.connected(self.now, member);
             self.service.handle_connected(self.now, member as u32);
+            self.circuit.handle(self.now, 0, Happened::Connected);
             self.serve_waiting();
         }
     }
@@ -209,8 +219,9 @@ impl Run {
     fn lose(&mut self, member: usize, input: &mut Input) {
         let random = input.one_of(&[0, u64::MAX, 1 << 63, 1 << 62]);
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
-        let error = Error::new(phase, Source::Os(104));
-        self.close(member, random, error);
+        let stall = Source::Timeout(micros(7));
+        let source = input.one_of(&[Source::Os(104), stall]);
+        self.close(member, random, Error::new(phase, source));
     }
 
     fn close(&mut self, member: usize, random: u64, error: Error) {
@@ -224,7 +235,12 @@ impl Run {
         let line = member as u32;
         self.service
             .handle_closed(self.now, line, random, progress, error, &mut failed);
-        assert_eq!(failed, self.model.closed(self.now, member, error));
+        let said = self.said_by(member, &error);
+        let expected = self.model.closed(self.now, member, error);
+        assert_eq!(
+            failed,
+            self.with_refused(random.rotate_left(32), said, expected)
+        );
         self.connect_members();
     }
 
@@ -252,13 +268,15 @@ impl Run {
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
         self.service.handle_timeout(self.now, 0, &mut failed);
-        assert_eq!(failed, self.model.give_up(self.now));
+        let expected = self.model.give_up(self.now);
+        assert_eq!(failed, self.with_refused(0, None, expected));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
     }
 
     fn check(&mut self) {
-        let stats = self.heartbeats.counted(self.model.stats());
+        let mut stats = self.heartbeats.counted(self.model.stats());
+        stats.breaker = self.circuit.state();
         assert_eq!(self.service.stats(), stats);
         self.model.check_lines();
         let chosen = self.service.choose().map(|(member, _)| member);

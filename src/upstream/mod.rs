@@ -22,6 +22,8 @@ mod waiting;
 
 pub(crate) use asked::{Again, Asked};
 pub use breaker::BreakerState;
+#[cfg(any(test, fuzzing))]
+pub(crate) use breaker::{Circuit, End, Happened};
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};

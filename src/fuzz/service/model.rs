@@ -56,7 +56,7 @@ pub(super) struct Line {
 pub(super) struct Waiter {
     pub(super) request: RequestId,
     pub(super) payload: Vec<u8>,
-    tag: u64,
+    pub(super) tag: u64,
     deadline: Time,
     wait_until: Time,
 }

@@ -50,6 +50,8 @@ pub(super) struct Party {
     /// The least of the connections are kept warm.
     pub(super) is_warm: bool,
     pub(super) depth: usize,
+    /// Over all connections; `None`: what they carry.
+    pub(super) in_flight_max: Option<usize>,
     /// `None`: it is reached by its address.
     pub(super) name: Option<Name>,
     /// Bytes of a frame, where longer replies are skipped.
@@ -213,6 +215,9 @@ impl Party {
             },
             is_warm,
             depth: random.within(1..=8) as usize,
+            in_flight_max: random
+                .happens(Chance(200))
+                .then(|| random.within(1..=6) as usize),
             name: random
                 .happens(Chance(400))
                 .then(|| Name::drawn(random, is_benign)),

@@ -27,6 +27,7 @@ impl Service {
         assert_eq!(self.stats.connecting, connecting, "connections being made");
         let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
         assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
+        assert!(in_flight <= self.in_flight_max(), "more than may be");
         for (member, it) in self.members.iter().enumerate() {
             it.pipeline.check();
             let in_flight = it.pipeline.len();
