@@ -240,3 +240,22 @@ fn who_waits_when_it_opens_fails_and_leaves_its_id_free() {
     assert_eq!(sources, [(1, RESET), (2, RESET), (3, refused)]);
     assert_eq!([1, 2, 3].map(|id| service.admit(id)), [Ok(()); 3]);
 }
+
+#[test]
+fn what_this_machine_lacks_and_deadlines_of_who_waits_never_count() {
+    let mut scene = Scene::new();
+    for n in 0..10 {
+        assert!(scene.asks(at(n)) && scene.asks(at(n)));
+        // ENOBUFS.
+        scene.loses(at(n), 20, Phase::Read, Source::Os(105));
+    }
+    for _ in 0..10 {
+        assert!(scene.asks(at(20)));
+    }
+    let waiting = scene.service.stats().waiting;
+    scene
+        .service
+        .handle_timeout(at(60_000), 0, &mut scene.failed);
+    assert_eq!((waiting, scene.service.stats().waiting), (6, 0));
+    assert_eq!(scene.state(), BreakerState::Closed);
+}
