@@ -8,6 +8,7 @@ mod drawn;
 mod ends;
 mod line;
 mod model;
+mod refusals;
 mod replies;
 mod requests;
 mod resting;
@@ -18,7 +19,7 @@ use super::input::Input;
 use crate::config::Retry;
 use crate::error::{Error, Phase, Source};
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Which};
+use crate::upstream::{Circuit, Failed, Happened, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 use replies::Heartbeats;
 
@@ -39,6 +40,7 @@ struct Run {
     service: Service,
     model: Model,
     heartbeats: Heartbeats,
+    circuit: Circuit,
     now: Time,
     requests: u64,
 }
@@ -99,6 +101,7 @@ impl Run {
             self.service
                 .handle_standing(self.now, member as u32, random);
             self.service.handle_connected(self.now, member as u32);
+            self.circuit.handle(self.now, 0, Happened::Connected);
             self.serve_waiting();
         }
     }
@@ -106,8 +109,9 @@ impl Run {
     fn lose(&mut self, member: usize, input: &mut Input) {
         let random = input.one_of(&[0, u64::MAX, 1 << 63, 1 << 62]);
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
-        let error = Error::new(phase, Source::Os(104));
-        self.close(member, random, error);
+        let stall = Source::Timeout(micros(7));
+        let source = input.one_of(&[Source::Os(104), stall]);
+        self.close(member, random, Error::new(phase, source));
     }
 
     fn write(&mut self, member: usize, bytes: u64) {
@@ -135,13 +139,15 @@ impl Run {
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
         self.service.handle_timeout(self.now, 0, &mut failed);
-        assert_eq!(failed, self.model.give_up(self.now));
+        let expected = self.model.give_up(self.now);
+        assert_eq!(failed, self.with_refused(0, None, expected));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
     }
 
     fn check(&mut self) {
-        let stats = self.heartbeats.counted(self.model.stats());
+        let mut stats = self.heartbeats.counted(self.model.stats());
+        stats.breaker = self.circuit.state();
         assert_eq!(self.service.stats(), stats);
         self.model.check_lines();
         let chosen = self.service.choose().map(|(member, _)| member);

@@ -369,7 +369,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
     if let Some(heartbeat) = &party.heartbeat {
         upstream = upstream.heartbeat(heartbeat.clone());
     }
-    let upstream = upstream.tell_state();
+    let mut upstream = upstream.tell_state();
+    if let Some(max) = party.in_flight_max {
+        upstream = upstream.in_flight_max(max);
+    }
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),
