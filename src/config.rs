@@ -7,9 +7,11 @@ mod breaker;
 mod heartbeat;
 mod limits;
 mod lookups;
+mod pool;
 mod rate;
 mod reconnect;
 mod request;
+mod retry;
 mod timeouts;
 
 use std::time::{Duration, Instant};
@@ -18,9 +20,11 @@ pub use breaker::Breaker;
 pub use heartbeat::{Expect, Heartbeat};
 pub use limits::Limits;
 pub use lookups::Lookups;
+pub use pool::Pool;
 pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use request::RequestOptions;
+pub use retry::Retry;
 pub use timeouts::Timeouts;
 
 use crate::error::{Error, Phase, Source};
@@ -35,6 +39,10 @@ pub struct Config {
     pub limits: Limits,
     /// The pauses before a lost connection of an upstream is made again.
     pub reconnect: Reconnect,
+    /// How long connections of an upstream are kept.
+    pub pool: Pool,
+    /// Making requests again that were lost with their connection.
+    pub retry: Retry,
     /// When an upstream that fails is left alone for a while.
     pub breaker: Breaker,
     /// Looking up names.
@@ -103,6 +111,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
+            pool: Pool::default(),
+            retry: Retry::default(),
             breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
@@ -122,6 +132,8 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.pool.validate()?;
+        self.retry.validate()?;
         self.validate_kernels(&self.timeouts)?;
         self.breaker.validate()?;
         self.lookups.validate()?;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
 
+use std::ops::Range;
+
 use super::ending::source_of;
 use super::{Conn, ConnEvent, Cut, Skipping, State};
 use crate::buffer::{Pool, ReceiveBuffer};
@@ -258,6 +260,11 @@ impl Conn {
         self.partial > 0 && self.reply_begun
     }
 
+    /// These bytes of the stream, when none of them has left.
+    pub(crate) fn unsent(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.queue.pending_of(range)
+    }
+
     pub(crate) fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -286,7 +293,12 @@ impl Conn {
         self.received
     }
 
-    /// The last time anything came or went.
+    /// The last time anything came, or it began to stand.
+    pub(crate) fn received_at(&self) -> Time {
+        self.received_at
+    }
+
+    /// The last time anything came or went; of one that never stood, when it was begun.
     pub(crate) fn quiet_since(&self) -> Time {
         self.quiet_since
     }

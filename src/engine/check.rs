@@ -68,10 +68,7 @@ impl<K: Kernel> Engine<K> {
                 let comes_up = slot.in_ready || slot.is_stalled && is_pulled_from;
                 assert!(comes_up, "{} is not read any more", slot.id);
             }
-            let mut deadline = slot.poll_timeout();
-            if let Owner::Service { service, member } = slot.owner {
-                deadline = deadline.min(core.services[service as usize].next_deadline(member));
-            }
+            let deadline = core.deadline_of(slot);
             let tick = core.wheel.deadline(slot.timer);
             if deadline.is_never() && !slot.in_ready {
                 assert_eq!(tick, None, "{} has a timer for nothing", slot.id);
@@ -125,8 +122,16 @@ impl<K: Kernel> Engine<K> {
     /// Who waits has a reason to, and every figure of a service is what it counts.
     fn check_services(&self) {
         let core = &self.core;
-        for service in &core.services {
+        let slots = core.slots.iter().map(|(_, slot)| slot);
+        for (number, service) in core.services.iter().enumerate() {
             service.check();
+            let is_let_go = |slot: &&Slot<K::Socket>| {
+                let is_its =
+                    matches!(slot.owner, Owner::Parted { service } if service == number as u32);
+                is_its && !slot.conn.is_closed()
+            };
+            let lingering = slots.clone().filter(is_let_go).count();
+            assert_eq!(service.stats().lingering, lingering, "connections let go");
             let Some((_, index)) = service.choose() else {
                 continue;
             };
@@ -228,7 +233,7 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn upstream_of(&self, token: u64) -> Option<Option<usize>> {
         let slot = self.core.slots.get(token as u32 as usize)?;
         (slot.id.token() == token).then_some(match slot.owner {
-            Owner::Service { service, .. } => Some(service as usize),
+            Owner::Service { service, .. } | Owner::Parted { service } => Some(service as usize),
             Owner::Program => None,
         })
     }

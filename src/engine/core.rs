@@ -51,8 +51,8 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) service_timers: Vec<TimerKey>,
     /// Bytes written and received by the connections of each that have ended.
     pub(super) service_bytes: Vec<(u64, u64)>,
-    /// Of an upstream's connections: those that end when idle, and the warm ones.
-    pub(super) service_profiles: Vec<[Arc<Profile>; 2]>,
+    /// Of each upstream's connections.
+    pub(super) service_profiles: Vec<Arc<Profile>>,
     pub(super) profile: Arc<Profile>,
     pub(super) wheel: Wheel<TimerOwner>,
     pub(crate) events: VecDeque<Event>,

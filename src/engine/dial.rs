@@ -257,10 +257,14 @@ impl<K: Kernel> Core<K> {
         match owner {
             Owner::Program => self.tell(index, Event::Connected { connection, peer }),
             Owner::Service { service, member } => {
+                let random = self.kernel.random();
+                self.services[service as usize].handle_standing(now, member, random);
                 self.services[service as usize].handle_connected(now, member);
                 self.tell_changes(service);
                 self.serve_waiting(service);
             }
+            // One that is being made is not let go.
+            Owner::Parted { .. } => {}
         }
     }
 }

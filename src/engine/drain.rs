@@ -141,7 +141,7 @@ impl<K: Kernel> Core<K> {
         }
         let slot = &mut self.slots[index as usize];
         let is_done = match slot.owner {
-            Owner::Program => true,
+            Owner::Program | Owner::Parted { .. } => true,
             Owner::Service { service, member } => {
                 self.services[service as usize].is_done_with(member)
             }

@@ -43,6 +43,7 @@ impl<K: Kernel> Core<K> {
         }
         if let Owner::Service { service, member } = slot.owner {
             self.expire_requests(index, service, member, Which::All);
+            self.expire_rest(index);
         }
         let slot = &mut self.slots[index as usize];
         if slot.dial.is_some() && slot.conn.poll_timeout() > now {
@@ -136,6 +137,9 @@ impl<K: Kernel> Core<K> {
         } else if !it.awaits(member) {
             slot.conn.handle_reply(self.now, false);
         }
+        self.services[service as usize].handle_heard(self.now, member);
+        self.retire_spent(index);
+        let it = &self.services[service as usize];
         if it.has_waiting() {
             // What was taken back has made room.
             self.serve_waiting(service);

@@ -90,7 +90,7 @@ impl<K: Kernel> Core<K> {
                 }
                 Err(error) => {
                     let source = Source::of(&error);
-                    slot.conn.handle_write_error(source, &mut self.send_pool);
+                    slot.conn.handle_write_error(source);
                     slot.readable = true;
                     return self.push_ready(index);
                 }
@@ -135,7 +135,7 @@ impl<K: Kernel> Core<K> {
             Owner::Service { service, member } => {
                 !self.services[service as usize].has_begun(member, slot.conn.written_bytes())
             }
-            Owner::Program => false,
+            Owner::Program | Owner::Parted { .. } => false,
         };
         if expects_nothing && slot.conn.reply_begun() {
             self.end_unsolicited(index);

@@ -29,7 +29,9 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn transferred_of(&self, upstream: UpstreamId) -> Option<(u64, u64)> {
         let ended = *self.service_bytes.get(upstream.0 as usize)?;
         let of = |slot: &Slot<K::Socket>| match slot.owner {
-            Owner::Service { service, .. } => service == upstream.0 && !slot.conn.is_closed(),
+            Owner::Service { service, .. } | Owner::Parted { service } => {
+                service == upstream.0 && !slot.conn.is_closed()
+            }
             Owner::Program => false,
         };
         let slots = self.slots.iter().map(|(_, slot)| slot);
@@ -56,7 +58,7 @@ impl<K: Kernel> Core<K> {
             Owner::Service { service, .. } => {
                 service == upstream.0 && slot.conn.can_send() && !slot.conn.is_connecting()
             }
-            Owner::Program => false,
+            Owner::Program | Owner::Parted { .. } => false,
         };
         self.slots
             .iter()

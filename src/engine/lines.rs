@@ -157,7 +157,9 @@ impl<K: Kernel> Core<K> {
     pub(super) fn write_lookup(&mut self, owner: Owner, name: Option<NameKey>, why: ResolveError) {
         let target = name.and_then(|name| self.names.target(name));
         let lines = match owner {
-            Owner::Service { service, .. } => &mut self.service_lines[service as usize],
+            Owner::Service { service, .. } | Owner::Parted { service } => {
+                &mut self.service_lines[service as usize]
+            }
             Owner::Program => &mut self.lines,
         };
         let passed = lines.pass(Kind::Lookup, self.now, self.config.log_pause);

@@ -31,7 +31,7 @@ impl<K: Kernel> Core<K> {
         }
         let free = self.config.limits.connections_max
             - self.slots.len().min(self.config.limits.connections_max);
-        if upstream.connections.first > free {
+        if upstream.first() > free {
             return Err(Error::new(
                 Phase::Connect,
                 Source::Full {
@@ -41,12 +41,13 @@ impl<K: Kernel> Core<K> {
         }
         let service = self.services.len() as u32;
         let it = Service::new(upstream, &self.config);
-        let warm = Timeouts {
+        // How long one may rest the service itself says.
+        let timeouts = Timeouts {
             idle: Duration::MAX,
             ..it.timeouts
         };
-        let profiles = [it.timeouts, warm].map(|it| Arc::new(profile(&self.config, it, false)));
-        self.service_profiles.push(profiles);
+        let profile = profile(&self.config, timeouts, false);
+        self.service_profiles.push(Arc::new(profile));
         self.services.push(it);
         self.service_timers
             .push(self.wheel.insert(TimerOwner::Service(service)));
@@ -61,15 +62,11 @@ impl<K: Kernel> Core<K> {
     pub(super) fn connect_members(&mut self, service: u32) {
         while let Some(member) = self.services[service as usize].poll_connect(self.now) {
             let it = &mut self.services[service as usize];
-            let (now, profile) = (
-                self.now,
-                self.service_profiles[service as usize][usize::from(it.is_warm(member))].clone(),
-            );
+            let (now, profile) = (self.now, self.service_profiles[service as usize].clone());
             let decoder = it
                 .options
                 .framing
                 .decoder(self.config.limits.frame_bytes_max);
-            let target = it.options.target.clone();
             let owner = Owner::Service { service, member };
             let Ok(index) = self.open(owner, || Conn::resolving(now, profile, decoder)) else {
                 self.lacks_slots = true;
@@ -78,6 +75,7 @@ impl<K: Kernel> Core<K> {
             self.watch(index, service);
             let it = &mut self.services[service as usize];
             self.slots[index as usize].frames = it.frames_in();
+            let target = it.aim(now, member).to_owned();
             it.handle_connecting(member, index);
             self.look_up(index, &target);
         }

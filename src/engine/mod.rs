@@ -22,6 +22,7 @@ mod members;
 mod pump;
 mod remote;
 mod requests;
+mod retire;
 mod settle;
 mod slot;
 mod watch;

@@ -115,13 +115,20 @@ impl<K: Kernel> Engine<K> {
         };
         match (owner, cut) {
             (Owner::Program, _) => self.core.tell(index, Event::Frame { connection, frame }),
-            (Owner::Service { service, .. }, Cut::Push { .. }) => self.push(index, service, frame),
+            (Owner::Service { service, member }, Cut::Push { .. }) => {
+                self.push(index, service, member, frame);
+            }
             (Owner::Service { service, member }, _) => self.answer(index, service, member, frame),
+            (Owner::Parted { .. }, _) => self.inbox.discard(index),
         }
     }
 
     /// Tells a frame that answers no request; whoever awaits a reply goes on awaiting it.
-    fn push(&mut self, index: u32, service: u32, frame: Frame) {
+    fn push(&mut self, index: u32, service: u32, member: u32, frame: Frame) {
+        let it = &mut self.core.services[service as usize];
+        if it.heartbeat().is_none() {
+            it.handle_heard(self.core.now, member);
+        }
         let slot = &mut self.core.slots[index as usize];
         slot.conn.handle_push(self.core.now);
         slot.unpulled += 1;
@@ -140,7 +147,7 @@ impl<K: Kernel> Engine<K> {
             return;
         }
         if id_of.is_some() && id.is_none() {
-            return self.push(index, service, frame);
+            return self.push(index, service, member, frame);
         }
         let core = &mut self.core;
         let slot = &mut core.slots[index as usize];
@@ -151,7 +158,11 @@ impl<K: Kernel> Engine<K> {
             return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
-        core.counts.replies += u64::from(!request.is_tombstone);
+        if !request.is_tombstone {
+            core.counts.replies += 1;
+            let (request, tag, bytes) = (request.request, request.tag, frame.len());
+            core.watch.handle_ended(core.now, request, tag, Ok(bytes));
+        }
         if !request.is_tombstone {
             it.handle_answered(core.now, request.request);
         }
@@ -217,6 +228,8 @@ impl<K: Kernel> Core<K> {
         if self.services[service as usize].is_forsaken(member) {
             self.slots[index as usize].conn.abort(Source::Deadline);
         }
+        self.services[service as usize].handle_rest(self.now, member);
+        self.retire_spent(index);
         self.tell_changes(service);
         if self.services[service as usize].has_waiting() {
             self.serve_waiting(service);

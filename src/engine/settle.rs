@@ -23,6 +23,7 @@ impl<K: Kernel> Core<K> {
                 Some(ConnEvent::Writable) => match slot.owner {
                     Owner::Program => self.tell(index, Event::Writable { connection }),
                     Owner::Service { service, .. } => self.serve_waiting(service),
+                    Owner::Parted { .. } => {}
                 },
                 Some(ConnEvent::HalfClosed) => self.tell(index, Event::HalfClosed { connection }),
                 Some(ConnEvent::Closed(error)) => return self.finish(index, error),
@@ -58,11 +59,8 @@ impl<K: Kernel> Core<K> {
     /// Files the nearest deadline of a connection and its requests. One that is due stays due: filed a tick later each
     /// time, it would never come up while something happens in each tick.
     pub(super) fn file(&mut self, index: u32) {
+        let deadline = self.deadline_of(&self.slots[index as usize]);
         let slot = &mut self.slots[index as usize];
-        let mut deadline = slot.poll_timeout();
-        if let Owner::Service { service, member } = slot.owner {
-            deadline = deadline.min(self.services[service as usize].next_deadline(member));
-        }
         if deadline > self.now {
             slot.overdue_since = None;
         }
@@ -90,7 +88,11 @@ impl<K: Kernel> Core<K> {
         let misses_heartbeat = slot.conn.has_missed_heartbeat();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {
-            let resets = misses_heartbeat || error.is_some_and(|error| resets(&error));
+            // One that was let go is no reason for a reset, however long its peer lingers.
+            let has_lingered = matches!(slot.owner, Owner::Parted { .. })
+                && matches!(error, Some(error) if matches!(error.source, Source::Timeout(_)));
+            let is_given_up = error.is_some_and(|error| resets(&error)) && !has_lingered;
+            let resets = misses_heartbeat || is_given_up;
             self.kernel.close(socket, resets);
         }
         if let Some(dial) = slot.dial.take() {
@@ -114,15 +116,15 @@ impl<K: Kernel> Core<K> {
                 },
             ),
             Owner::Service { service, member } => {
+                self.count_bytes(index, service);
                 let progress = self.progress(index);
-                let received = self.slots[index as usize].conn.received_bytes();
-                let bytes = &mut self.service_bytes[service as usize];
-                *bytes = (bytes.0 + written, bytes.1 + received);
+                let quiet_since = self.slots[index as usize].conn.quiet_since();
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
                 if misses_heartbeat {
                     self.services[service as usize].handle_heartbeat_missed();
                 }
                 let (now, random) = (self.now, self.kernel.random());
+                let error = self.make_again(index, service, member, error);
                 let mut failed = std::mem::take(&mut self.failed);
                 self.services[service as usize].handle_closed(
                     now,
@@ -134,6 +136,7 @@ impl<K: Kernel> Core<K> {
                 );
                 self.tell_failed(failed);
                 self.tell_changes(service);
+                self.heed_outage(service, member, &error, quiet_since);
                 self.connect_members(service);
                 // Who waited for room on this one may find it on another.
                 if self.services[service as usize].has_waiting() {
@@ -141,7 +144,21 @@ impl<K: Kernel> Core<K> {
                 }
                 self.push_pulled(index);
             }
+            Owner::Parted { service } => {
+                self.count_bytes(index, service);
+                self.parted(index, service);
+            }
         }
+    }
+
+    /// What an ended connection has written and received is its upstream's from now on.
+    fn count_bytes(&mut self, index: u32, service: u32) {
+        let conn = &self.slots[index as usize].conn;
+        let bytes = &mut self.service_bytes[service as usize];
+        *bytes = (
+            bytes.0 + conn.written_bytes(),
+            bytes.1 + conn.received_bytes(),
+        );
     }
 
     /// Tells the failures of requests; keeps the list for the next time.

@@ -20,6 +20,8 @@ pub(super) enum Owner {
     Program,
     /// A member of an upstream: requests get replies.
     Service { service: u32, member: u32 },
+    /// An upstream that has let it go: it only ends.
+    Parted { service: u32 },
 }
 
 #[derive(Debug)]

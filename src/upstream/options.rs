@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Breaker, Heartbeat, Rate, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Pool, Rate, Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -19,11 +19,15 @@ use crate::frame::Framing;
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub(crate) target: String,
+    pub(crate) others: Vec<String>,
     pub(crate) framing: Framing,
     pub(crate) connections: Connections,
     pub(crate) depth: usize,
     pub(crate) matched_by_id: bool,
+    pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) pool: Option<Pool>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) tells_state: bool,
     pub(crate) breaker: Option<Breaker>,
@@ -67,11 +71,15 @@ impl Upstream {
     pub fn new(target: impl Into<String>) -> Upstream {
         Upstream {
             target: target.into(),
+            others: Vec::new(),
             framing: Framing::line(),
             connections: Connections::from(1),
             depth: 1,
             matched_by_id: false,
+            one_request: false,
             timeouts: None,
+            pool: None,
+            retry: None,
             heartbeat: None,
             tells_state: false,
             breaker: None,
@@ -79,6 +87,20 @@ impl Upstream {
             frames_per_second: None,
             in_flight_max: None,
         }
+    }
+
+    /// Another target of the same service, at `host:port`: its connections are spread over all of them, and a request
+    /// goes to the connection with the fewest in flight. A target that fails again and again is left alone for a while
+    /// ([`Pool::ejection_failures`]), at most half of them at a time; its connections are made to the others meanwhile.
+    ///
+    /// ```
+    /// use taut::Upstream;
+    ///
+    /// let cache = Upstream::new("10.0.0.1:6379").and("10.0.0.2:6379").connections(8);
+    /// ```
+    pub fn and(mut self, target: impl Into<String>) -> Upstream {
+        self.others.push(target.into());
+        self
     }
 
     /// How replies are cut from the stream. Default: [`Framing::line`].
@@ -134,6 +156,29 @@ impl Upstream {
         self
     }
 
+    /// How long its connections are kept, where that differs from the client's.
+    pub fn pool(mut self, pool: Pool) -> Upstream {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Each connection serves one request: it is made when a request needs it, and ended by the client (FIN) when that
+    /// has been answered. [`Upstream::connections`] says how many there may be at a time; none is made when the upstream
+    /// is added. Connections that wait for their peer's end ([`Timeouts::linger`] at most) do not count among those,
+    /// and at most as many of them linger; beyond, the kernel alone sees to the end.
+    pub fn one_request_per_connection(mut self) -> Upstream {
+        self.one_request = true;
+        self
+    }
+
+    /// Connections that are made when it is added.
+    pub(crate) fn first(&self) -> usize {
+        match self.one_request {
+            true => 0,
+            false => self.connections.first,
+        }
+    }
+
     /// A frame that asks the peer of a silent connection for a sign of life. Default: none; a peer that has vanished is
     /// found by keepalive then, and one that hangs by the next request.
     ///
@@ -161,6 +206,12 @@ impl Upstream {
     /// [`Client::upstream_stats`](crate::Client::upstream_stats) says how things stand.
     pub fn tell_state(mut self) -> Upstream {
         self.tells_state = true;
+        self
+    }
+
+    /// Whether its requests are made again, where that differs from the client's.
+    pub fn retry(mut self, retry: Retry) -> Upstream {
+        self.retry = Some(retry);
         self
     }
 
@@ -202,6 +253,9 @@ impl Upstream {
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
         split_target(&self.target)?;
+        for target in &self.others {
+            split_target(target)?;
+        }
         refuse(&[
             (
                 self.connections.max == 0,
@@ -214,6 +268,14 @@ impl Upstream {
             (
                 self.connections.warm > self.connections.max,
                 "an upstream that keeps more connections warm than it may have; give min..=max",
+            ),
+            (
+                self.one_request && self.depth != 1,
+                "one request a connection, and a pipelining depth above 1; take one of both",
+            ),
+            (
+                self.one_request && self.connections.warm > 0,
+                "one request a connection, and connections that are kept warm; give their number, not a range",
             ),
             (self.depth == 0, "a pipelining depth of 0; it is at least 1"),
             (self.depth > 1 << 20, "a pipelining depth of more than 2^20"),
@@ -234,6 +296,8 @@ impl Upstream {
                 "0 requests in flight; nothing would ever be sent",
             ),
         ])?;
+        self.pool.map_or(Ok(()), |pool| pool.validate())?;
+        self.retry.map_or(Ok(()), |retry| retry.validate())?;
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.validate(self.matched_by_id)?;
         }

@@ -11,28 +11,36 @@
 //! nothing sent.
 
 mod admission;
+mod again;
 #[cfg(test)]
 mod check;
 mod connecting;
 mod draining;
 mod heartbeats;
 mod requests;
+mod resting;
+mod spreading;
 
 use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
 use super::breaker::Circuit;
+use super::budget::Budget;
 use super::changes::{Change, Changes};
+use super::ejection::Ejection;
 use super::ids::Ids;
+use super::kept::Kept;
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
-use crate::config::{Config, Reconnect, Timeouts};
-use crate::error::{Error, Phase, Sent};
+use crate::config::{Config, Reconnect, Retry, Timeouts};
+use crate::error::{Error, Phase};
 use crate::event::RequestId;
 use crate::time::Time;
+use again::fail_waiter;
 pub(crate) use heartbeats::Verdict;
+use resting::{Keeping, Rest};
 
 #[derive(Debug)]
 enum State {
@@ -55,6 +63,11 @@ struct Member {
     connection: u32,
     pipeline: Pipeline,
     backoff: Backoff,
+    rest: Rest,
+    /// Of the upstream's targets, the one that it connects to.
+    target: usize,
+    /// Connects that failed in a row.
+    misses: usize,
 }
 
 /// A request that failed.
@@ -68,11 +81,18 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
+    retry: Retry,
+    budget: Budget,
+    kept: Kept,
     /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
     pub(super) ids: Ids,
     /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
     warmed: u32,
+    keeping: Keeping,
+    ejection: Ejection,
+    /// A target that was just ejected.
+    ejected: Option<usize>,
     circuit: Circuit,
     rate: Option<Bucket>,
     changes: Changes,
@@ -87,16 +107,25 @@ impl Service {
     /// What the upstream does not say for itself, the client's config says.
     pub(crate) fn new(options: Upstream, config: &Config) -> Service {
         let limits = &config.limits;
-        let member = |_| Member {
+        let timeouts = options.timeouts.unwrap_or(config.timeouts);
+        let pool = options.pool.unwrap_or(config.pool);
+        let retry = options.retry.unwrap_or(config.retry);
+        let member = |number| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
             pipeline: Pipeline::new(),
             backoff: Backoff::default(),
+            rest: Rest::new(),
+            target: number % (1 + options.others.len()),
+            misses: 0,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            retry,
+            budget: Budget::new(&retry),
+            kept: Kept::new(retry.kept_bytes_max),
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
@@ -108,7 +137,10 @@ impl Service {
             is_draining: false,
             all_served: false,
             stats: UpstreamStats::default(),
-            timeouts: options.timeouts.unwrap_or(config.timeouts),
+            timeouts,
+            keeping: Keeping::new(pool, timeouts.idle, options.one_request),
+            ejection: spreading::ejection(&options, &pool),
+            ejected: None,
             reconnect: config.reconnect,
             options,
         }
@@ -135,6 +167,7 @@ impl Service {
         self.stats.connects += 1;
         self.changes.put(Change::Up);
         self.heed_connected(now);
+        self.heed_target_stands(member);
         self.place(member);
     }
 
@@ -158,10 +191,9 @@ impl Service {
     ) {
         self.balance.remove(member);
         let failed_before = failed.len();
-        let it = &mut self.members[member as usize];
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
-        let is_idle_end =
-            matches!(it.state, State::Open { served: true, .. }) && error.phase == Phase::Idle;
+        let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
+        let it = &mut self.members[member as usize];
         let up_since = match it.state {
             State::Open { since, .. } => {
                 self.stats.open -= 1;
@@ -175,8 +207,14 @@ impl Service {
             }
             State::Absent { .. } => return,
         };
+        let is_telling = up_since.is_none() || it.pipeline.len() > 0;
+        if is_telling {
+            self.heed_target_lost(now, member, random.rotate_left(16), &error);
+        }
+        let is_for_another = up_since.is_none() && self.tries_another(member);
+        let it = &mut self.members[member as usize];
         it.state = State::Absent {
-            until: match is_idle_end {
+            until: match is_idle_end || is_for_another {
                 true => now,
                 false => it
                     .backoff
@@ -191,11 +229,14 @@ impl Service {
         }
         let progress = self.ids.judged(progress);
         it.pipeline.lose(progress, |request, phase, sent| {
+            self.kept.drop(request.again.kept);
+            let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
         let hopeless = self.stats.open == 0
             && self.stats.connecting == 0
-            && self.warmed as usize == self.options.connections.first;
+            && !is_for_another
+            && self.warmed as usize == self.options.first();
         if up_since.is_none()
             && self.stats.open == 0
             && let State::Absent { until } = it.state
@@ -204,10 +245,8 @@ impl Service {
             self.changes.put(Change::Down { error, retry_at });
         }
         if up_since.is_none() && hopeless {
-            let error = error.of_request(error.phase, Sent::No);
             self.waiting.fail_all(|waiter| {
-                self.ids.forget(waiter.asked.tag);
-                failed.push((waiter.asked.request, waiter.asked.tag, error));
+                failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
             });
         }
         // Other bits than those of the pause above.
@@ -269,7 +308,7 @@ impl Service {
         // Behind a tombstone no request can go, for its reply might be taken for the late one; ids tell them apart.
         let is_clear = self.ids.are_used() || it.pipeline.tombstones() == 0;
         match it.state {
-            State::Open { is_ending, .. } if is_clear && !is_ending => {
+            State::Open { is_ending, .. } if is_clear && !is_ending && !it.rest.is_over => {
                 self.balance.place(member, it.pipeline.len())
             }
             _ => self.balance.remove(member),

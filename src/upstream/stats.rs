@@ -10,6 +10,10 @@ pub struct UpstreamStats {
     pub open: usize,
     /// Connections being made.
     pub connecting: usize,
+    /// Connections that were let go and wait for their peer's end. At most as many as may stand.
+    pub lingering: usize,
+    /// Targets that were left alone when a connection was last begun, or lost; at most half of them.
+    pub ejected: usize,
     /// Requests on their way, those that timed out and whose replies are still swallowed included.
     pub in_flight: usize,
     /// Requests that wait for a connection.
@@ -18,8 +22,16 @@ pub struct UpstreamStats {
     pub connects: u64,
     /// Attempts that failed so far.
     pub connect_failures: u64,
-    /// Standing connections lost so far, those closed for being idle included.
+    /// Standing connections lost so far, those that the client let go included.
     pub losses: u64,
+    /// Of those, the ones that the client let go between requests: idle too long, past their lifetime, done with their
+    /// one request, or found to be of no use when the peer was gone.
+    pub retired: u64,
+    /// Requests made again so far, after their connection was lost.
+    pub retries: u64,
+    /// Those that might have been made again, but that the budget did not pay for, or that found no room to be kept or
+    /// to wait.
+    pub retries_refused: u64,
     /// Heartbeats sent so far.
     pub heartbeats: u64,
     /// Connections given up so far because a heartbeat brought no sign of life.

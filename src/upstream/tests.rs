@@ -1,9 +1,12 @@
 //! The service machine, driven by hand: who is served, what fails, when a member is made again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod again;
 mod by_id;
 mod heartbeats;
 mod pipeline;
+mod resting;
+mod spreading;
 mod waiting;
 
 use std::time::Duration;
@@ -242,11 +245,12 @@ fn a_connection_that_has_served_and_ends_idle_is_made_again_without_a_pause() {
         let waits = service.wait(now, RequestId(round), 0, Time::NEVER, b"ping");
         assert_eq!((waits, service.poll_connect(now)), (Ok(()), Some(0)));
         service.handle_connecting(0, 0);
+        service.handle_standing(now, 0, 0);
         service.handle_connected(now, 0);
         service.waiter_served();
     }
     // One that ends without having served is not to be hammered.
-    let now = at(30_000);
+    let now = at(20_001);
     service.handle_closed(now, 0, u64::MAX, progress(0, false), idle_end, &mut vec![]);
     let waits = service.wait(now, RequestId(99), 0, Time::NEVER, b"ping");
     assert_eq!((waits, service.poll_connect(now)), (Ok(()), None));

@@ -367,3 +367,21 @@ fn a_load_comes_from_the_address_it_was_bound_to() {
     let told = format!("{}{}", refused.out, refused.err);
     assert!(told.contains("bind"), "{refused:?}");
 }
+
+#[test]
+fn a_connection_for_each_request_is_made_and_ended_and_counted() {
+    let ended = load(&["-c", "3", "-n", "200", "--per-request"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+    let document = ended.json();
+    assert_eq!(document["requests"]["ok"], 200, "{document}");
+    assert_eq!(
+        document["connections"],
+        json!({"asked": 3, "established": 200})
+    );
+    assert_eq!(document["reconnects"], 0);
+    let ended = run(&["load", "-n", "10", "--per-request"]);
+    assert!(
+        ended.out.contains("10 connections, one a request"),
+        "{ended:?}"
+    );
+}

@@ -120,6 +120,9 @@ pub(crate) struct LoadArgs {
     /// Requests under way on each connection.
     #[arg(short = 'P', long, value_name = "N", default_value = "1", value_parser = units::small_count)]
     pub(crate) pipeline: usize,
+    /// A connection for each request: -c of them at a time, none made before the first request.
+    #[arg(long, conflicts_with = "pipeline")]
+    pub(crate) per_request: bool,
     /// Send for so long.
     #[arg(short, long, value_name = "DURATION", default_value = "10s", conflicts_with = "requests",
           value_parser = units::duration_above_zero)]
@@ -210,6 +213,7 @@ mod tests {
             ("probe load -c 0", "at least 1"),
             ("probe load -d 10", "250us"),
             ("probe load -d 1s -n 5", "cannot be used with"),
+            ("probe load -P 2 --per-request", "cannot be used with"),
             ("probe load --proto http a:1", "line, len16, len32"),
             ("probe load --rate 5", "--rate"),
             ("probe load --peak never", "'--peak' found; a similar"),

@@ -124,8 +124,11 @@ impl Run {
             .service
             .handle_heartbeat_reply(line, id, Some(frame), written);
         assert_eq!(verdict, self.expected_verdict(member, id, fits, written));
+        if verdict != Verdict::NotItsAnswer {
+            self.heartbeats.lost(member);
+        }
         match verdict {
-            Verdict::Fits => return self.heartbeats.lost(member),
+            Verdict::Fits => return,
             Verdict::Differs => {
                 let error = Error::new(Phase::Read, Source::Malformed("another answer"));
                 return self.close(member, u64::MAX, error);
@@ -143,6 +146,8 @@ impl Run {
         match replied {
             Some(_) => {
                 assert!(has_begun);
+                self.model.lines[member].rests_since = self.now;
+                self.service.handle_rest(self.now, line);
                 self.after_end(member);
             }
             None => self.close(
@@ -198,6 +203,8 @@ impl Run {
             let before = ranges.filter(|range| range.start < *start);
             *start -= before.map(|range| range.end - range.start).sum::<u64>();
         }
+        self.model.lines[member].rests_since = self.now;
+        self.service.handle_heard(self.now, line);
         self.after_end(member);
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Party {
     /// The least of the connections are kept warm.
     pub(super) is_warm: bool,
     pub(super) depth: usize,
+    /// Each connection serves one request.
+    pub(super) one_request: bool,
     /// `None`: it is reached by its address.
     pub(super) name: Option<Name>,
     /// Bytes of a frame, where longer replies are skipped.
@@ -134,6 +136,7 @@ impl Options {
                 payload_max,
                 connections_min,
                 ends_idle,
+                parties.iter().any(|party| party.warm() > 0),
             ),
             server: settings::server(random),
             faults,
@@ -205,6 +208,9 @@ impl Party {
         let least = random.within(0..=3) as usize;
         let is_warm = random.happens(Chance(400));
         let fixed = least.max(1);
+        let one_request = random.happens(Chance(150));
+        let is_warm = is_warm && !one_request;
+        let depth = random.within(1..=8) as usize;
         Party {
             dialect,
             connections: match is_warm {
@@ -212,7 +218,8 @@ impl Party {
                 false => fixed..=fixed,
             },
             is_warm,
-            depth: random.within(1..=8) as usize,
+            depth: if one_request { 1 } else { depth },
+            one_request,
             name: random
                 .happens(Chance(400))
                 .then(|| Name::drawn(random, is_benign)),
@@ -253,15 +260,20 @@ impl Party {
         }
     }
 
-    /// Whether its server ends what is idle sooner than a program that asks now and then asks again.
+    /// Whether what is idle ends, by its server or for having served, sooner than a program that asks now and then asks
+    /// again.
     fn ends_idle(&self) -> bool {
         let server = self.bundled.as_ref();
-        server.is_some_and(|server| server.idle_timeout < Duration::from_secs(1))
+        self.one_request
+            || server.is_some_and(|server| server.idle_timeout < Duration::from_secs(1))
     }
 
     /// Connections that are made when it is added.
     pub(super) fn made_at_once(&self) -> usize {
-        *self.connections.start()
+        match self.one_request {
+            true => 0,
+            false => *self.connections.start(),
+        }
     }
 
     /// Connections that stand also when nothing is asked.

@@ -71,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) replies: usize,
     pub(super) failures: usize,
     pub(super) rounds: u64,
+    pub(super) retries: u64,
+    pub(super) cancels: usize,
     pub(super) heartbeats: u64,
     pub(super) heartbeats_missed: u64,
 }
@@ -166,6 +168,8 @@ impl Run {
             replies,
             failures,
             rounds: self.world.rounds,
+            retries: self.retries(),
+            cancels: self.asked.iter().filter(|it| it.is_cancelled).count(),
         }
     }
 
@@ -251,7 +255,12 @@ impl Run {
     /// When nothing is asked any more, everything is given back.
     fn rests(&mut self) {
         let timeouts = self.options.client.timeouts;
-        self.pass(timeouts.idle * 2 + timeouts.connect.min(HEALED_WITHIN) + SETTLED_AFTER);
+        self.pass(
+            timeouts.idle * 2
+                + timeouts.connect.min(HEALED_WITHIN)
+                + timeouts.linger
+                + SETTLED_AFTER,
+        );
         // Slots are reaped at the start of a turn. A heartbeat may be under way.
         for _ in 0..BEATING_ROUNDS_MAX {
             self.round(self.world.now().after(STEP));
@@ -259,8 +268,11 @@ impl Run {
                 break;
             }
         }
+        // A connection whose lifetime is over waits for its peer's end while another takes its place.
+        let mut lingering = Vec::new();
         for upstream in &self.upstreams {
             let stats = self.client.core.upstream_stats(*upstream).unwrap();
+            lingering.push(stats.lingering);
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
         }
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
@@ -270,7 +282,7 @@ impl Run {
             "a connection has not ended"
         );
         let warm: usize = self.options.parties.iter().map(Party::warm).sum();
-        let left = self.client.core.connections();
+        let left = self.client.core.connections() - lingering.iter().sum::<usize>();
         let bundles = |party: &Party| party.bundled.is_some();
         // The bundled server ends what is idle, and it is made again after a pause.
         match self.options.parties.iter().any(bundles) {
@@ -284,7 +296,11 @@ impl Run {
         for (number, host) in self.hosts.iter().enumerate() {
             let warm = self.options.parties.get(number).map_or(0, Party::warm);
             let left = host.engine().core.connections();
-            assert!(left <= warm, "server {number}: {left} slots are left");
+            let ending = lingering.get(number).copied().unwrap_or(0);
+            assert!(
+                left <= warm + ending,
+                "server {number}: {left} slots are left"
+            );
             assert_eq!(host.engine().held_bytes(), (0, 0), "bytes are held");
             let descriptors = host.engine().core.kernel.descriptors();
             assert_eq!(descriptors, host.engine().sockets(), "server {number}");
@@ -357,6 +373,10 @@ fn upstream(party: &Party, target: String) -> Upstream {
     let upstream = match party.is_warm {
         true => upstream.connections(party.connections.clone()),
         false => upstream.connections(*party.connections.end()),
+    };
+    let upstream = match party.one_request {
+        true => upstream.one_request_per_connection(),
+        false => upstream,
     };
     match party.dialect {
         super::dialect::Dialect::ById => upstream.matched_by_id(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE};
 use super::options::pick;
-use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Timeouts};
+use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Pool, Timeouts};
 use crate::server::ServerConfig;
 use crate::sim::random::{Chance, Random};
 
@@ -23,6 +23,7 @@ pub(super) fn client(
     payload_max: usize,
     connections_min: usize,
     ends_idle: bool,
+    has_warm: bool,
 ) -> Config {
     let mut config = config(random);
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
@@ -39,11 +40,13 @@ pub(super) fn client(
         let micros = pick(random, &[1, 100, 10_000]) as u64;
         config.timeouts.connect_next = Duration::from_micros(micros);
     }
+    config.pool = pool(random, has_warm);
     if is_benign {
         return config;
     }
     // Where connections end at once when idle and nobody may wait, nothing is ever served.
-    let (none, nothing) = if is_hasty || ends_idle {
+    let ends_soon = ends_idle || config.pool.lifetime <= Duration::from_secs(1);
+    let (none, nothing) = if is_hasty || ends_soon {
         (1, payload_max + 1)
     } else {
         (0, 0)
@@ -117,6 +120,20 @@ pub(super) fn bundled(
         connections_max: few,
         drain_timeout: Duration::from_secs(3),
         ..ServerConfig::default()
+    }
+}
+
+/// Connections that live long, or hardly longer than a few requests.
+fn pool(random: &mut Random, has_warm: bool) -> Pool {
+    // Warm ones are made again for as long as a run rests.
+    let lifetime_min = if has_warm { 1_000 } else { 5 };
+    let millis = pick(random, &[lifetime_min, 10_000, 1_800_000, 1_800_000]) as u64;
+    Pool {
+        idle_learning: random.happens(Chance(700)),
+        idle_learned_min: Duration::from_millis(pick(random, &[20, 100]) as u64),
+        lifetime: Duration::from_millis(millis),
+        lifetime_jitter_percent: pick(random, &[0, 10, 100]) as u32,
+        ..Pool::default()
     }
 }
 

@@ -27,6 +27,11 @@ impl Service {
         assert_eq!(self.stats.connecting, connecting, "connections being made");
         let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
         assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
+        let max = self.members.len();
+        assert!(
+            self.stats.open + connecting <= max && self.stats.lingering <= max,
+            "more connections than there may be"
+        );
         for (member, it) in self.members.iter().enumerate() {
             it.pipeline.check();
             let in_flight = it.pipeline.len();
@@ -36,6 +41,7 @@ impl Service {
             assert!(!has_heartbeat || is_open(&it.state), "asked on nothing");
             let takes = is_open(&it.state)
                 && !is_ending(&it.state)
+                && !it.rest.is_over
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)
                 && in_flight < self.options.depth;
             let offered = self.balance.list_of(member as u32);
@@ -46,6 +52,10 @@ impl Service {
             );
         }
         self.waiting.check();
+        let pipelines = self.members.iter().flat_map(|it| it.pipeline.in_order());
+        let of_pipelines = pipelines.filter(|it| it.again.kept.is_some()).count();
+        let kept = of_pipelines + self.waiting.kept();
+        assert_eq!(self.kept.len(), kept, "payloads kept");
         if self.ids.are_used() {
             let known = self.ids.len_and_capacity().0;
             assert_eq!(known, in_flight + self.waiting.len(), "ids in use");

@@ -9,7 +9,7 @@ use crate::time::Time;
 impl Service {
     /// A member that should connect now.
     pub(crate) fn poll_connect(&mut self, now: Time) -> Option<u32> {
-        if !self.is_draining && (self.warmed as usize) < self.options.connections.first {
+        if !self.is_draining && (self.warmed as usize) < self.options.first() {
             self.warmed += 1;
             return Some(self.warmed - 1);
         }

@@ -3,7 +3,8 @@
 //! Nobody waits for a connection that nobody makes: who waits is served by those that stand or are being made, or fails.
 //! Always: while one waits, such a connection is there.
 
-use super::{Failed, Service, State};
+use super::again::fail_waiter;
+use super::{Failed, Member, Service, State};
 use crate::error::{Error, Phase, Source};
 
 impl Service {
@@ -14,15 +15,12 @@ impl Service {
 
     /// Gives up those that wait, when no connection is left that could take them.
     pub(crate) fn fail_unserved(&mut self, failed: &mut Vec<Failed>) {
-        let may_serve = |state: &State| match state {
+        let may_serve = |it: &Member| match it.state {
             State::Absent { .. } => false,
             State::Connecting => true,
-            State::Open { is_ending, .. } => !is_ending,
+            State::Open { is_ending, .. } => !is_ending && !it.rest.is_over,
         };
-        if self.is_draining
-            && self.has_waiting()
-            && !self.members.iter().any(|it| may_serve(&it.state))
-        {
+        if self.is_draining && self.has_waiting() && !self.members.iter().any(may_serve) {
             self.fail_waiting(failed);
         }
     }
@@ -31,8 +29,7 @@ impl Service {
     pub(crate) fn fail_waiting(&mut self, failed: &mut Vec<Failed>) {
         let error = Error::new(Phase::Connect, Source::ShuttingDown);
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.asked.tag);
-            failed.push((waiter.asked.request, waiter.asked.tag, error));
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
     }
 

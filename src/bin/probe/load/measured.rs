@@ -24,10 +24,20 @@ pub(super) struct Measured {
     /// CPU time of the loop's thread, and how long it ran meanwhile.
     pub(super) cpu: CpuTime,
     pub(super) cpu_over: Duration,
+    /// At the start; with a connection for each request, in all.
     pub(super) established: usize,
     pub(super) last_error: Option<Error>,
     pub(super) reconnects: u64,
     pub(super) tcp: Tcp,
+}
+
+impl Measured {
+    /// Each connection was made for a request: none was made again.
+    pub(super) fn per_request(mut self) -> Measured {
+        self.established =
+            usize::try_from(std::mem::take(&mut self.reconnects)).unwrap_or(usize::MAX);
+        self
+    }
 }
 
 /// What the kernel says of the connections that stand: the median round trip, and the sums of segments.

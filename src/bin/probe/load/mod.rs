@@ -107,7 +107,9 @@ fn client(
 ) -> Result<(Client, UpstreamId), Fault> {
     let peer: &PeerArgs = &args.peer;
     let frame_bytes_max = peer.frame_bytes_max(request);
-    let mut config = peer.config(request, args.connections, window);
+    // Of connections for one request as many again may wait for their peer's end.
+    let slots_each = if args.per_request { 2 } else { 1 };
+    let mut config = peer.config(request, args.connections * slots_each, window);
     config.limits = Limits {
         frame_bytes_max,
         ..config.limits
@@ -118,6 +120,10 @@ fn client(
         .connections(args.connections)
         .depth(args.pipeline)
         .tell_state();
+    let upstream = match args.per_request {
+        true => upstream.one_request_per_connection(),
+        false => upstream,
+    };
     let upstream = client.add(upstream)?;
     Ok((client, upstream))
 }
@@ -138,7 +144,7 @@ fn measure(
     }
     let established = stats(&client);
     let mut drive = Drive::new(client, upstream, plan, progress)?;
-    if established.open > 0 {
+    if established.open > 0 || args.per_request {
         drive.run(signals)?;
     } else {
         drive.never_stood(&established);
@@ -148,7 +154,11 @@ fn measure(
         established.open,
         args.connections
     );
-    drive.finish(established)
+    let measured = drive.finish(established)?;
+    Ok(match args.per_request {
+        true => measured.per_request(),
+        false => measured,
+    })
 }
 
 /// A duration as a share of another, in percent.

@@ -168,9 +168,13 @@ impl<'a> Report<'a> {
         let (established, asked, depth) =
             (self.measured.established, args.connections, args.pipeline);
         let elapsed = Seconds(self.measured.elapsed);
+        let shape = match args.per_request {
+            true => format!("{established} connections, one a request, {asked} at a time"),
+            false => format!("{established}/{asked} connections, pipeline {depth}"),
+        };
         write!(
             text,
-            "target {} ({proto}{own})   {established}/{asked} connections, pipeline {depth}, {elapsed}",
+            "target {} ({proto}{own})   {shape}, {elapsed}",
             self.target
         )?;
         match args.warmup.is_zero() {
@@ -240,7 +244,7 @@ fn reasons(args: &LoadArgs, measured: &Measured) -> Vec<String> {
         ..
     } = measured;
     let why = last_error.map_or_else(String::new, |error| format!(": {error}"));
-    if *established < args.connections {
+    if *established < args.connections && !args.per_request {
         reasons.push(format!(
             "{established} of {} connections were established{why}",
             args.connections

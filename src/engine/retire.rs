@@ -1,0 +1,112 @@
+//! Letting connections of an upstream go between requests.
+//!
+//! Which, and when, the upstream's own machine says. A connection that was let go belongs to nobody: what its peer still
+//! says is dropped, and the upstream is told only that it has ended.
+
+use super::core::Core;
+use super::slot::{Owner, Slot};
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::time::Time;
+use crate::upstream::Service;
+
+impl<K: Kernel> Core<K> {
+    /// The next instant at which something of a connection may be due: of itself, of its requests, or its rest's end.
+    pub(super) fn deadline_of(&self, slot: &Slot<K::Socket>) -> Time {
+        let own = slot.poll_timeout();
+        match slot.owner {
+            Owner::Service { service, member } => {
+                let it = &self.services[service as usize];
+                own.min(it.next_deadline(member)).min(it.retires_at(member))
+            }
+            Owner::Program | Owner::Parted { .. } => own,
+        }
+    }
+
+    /// A member's connection may have rested, or lived, as long as it may.
+    pub(super) fn expire_rest(&mut self, index: u32) {
+        if let Owner::Service { service, member } = self.slots[index as usize].owner {
+            self.services[service as usize].handle_due(self.now, member);
+            self.retire_spent(index);
+        }
+    }
+
+    /// Lets a member's connection go that is of no further use.
+    pub(super) fn retire_spent(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        if let Owner::Service { service, member } = slot.owner
+            && !slot.conn.is_closed()
+            && self.services[service as usize].is_spent(member)
+        {
+            self.retire(index, service, member);
+        }
+    }
+
+    /// Lets a connection go that has no request. Its owner is to be settled afterwards.
+    fn retire(&mut self, index: u32, service: u32, member: u32) {
+        let has_room = self.slots.len() < self.config.limits.connections_max;
+        let slot = &mut self.slots[index as usize];
+        slot.owner = Owner::Parted { service };
+        let lingers = self.services[service as usize].handle_retired(self.now, member);
+        match lingers && has_room {
+            true => slot.conn.leave(),
+            false => slot.conn.part(),
+        }
+        self.connect_members(service);
+    }
+
+    /// A connection that was let go has ended.
+    pub(super) fn parted(&mut self, index: u32, service: u32) {
+        self.services[service as usize].handle_parted();
+        self.push_pulled(index);
+    }
+
+    /// A member's connection has ended, or was never made. Where that says that the peer is gone, those that rest and
+    /// have heard nothing for as long are gone with it: a request would find that out only after `Timeouts::first_byte`
+    /// (5 s), and another connection tells it at once.
+    pub(super) fn heed_outage(
+        &mut self,
+        service: u32,
+        lost: u32,
+        error: &Error,
+        quiet_since: Time,
+    ) {
+        if self.services[service as usize].poll_shorter_rests() {
+            self.file_resting(service);
+        }
+        if let Some(target) = self.services[service as usize].poll_ejected() {
+            self.retire_resting(service, target, Time::NEVER);
+        }
+        if Service::is_outage(error) {
+            let target = self.services[service as usize].target_of(lost);
+            self.retire_resting(service, target, quiet_since);
+        }
+    }
+
+    /// Lets the connections to a target go that rest and have heard nothing since.
+    fn retire_resting(&mut self, service: u32, target: usize, since: Time) {
+        for member in 0..self.services[service as usize].members() {
+            let it = &self.services[service as usize];
+            let Some(index) = it
+                .resting(member)
+                .filter(|_| it.target_of(member) == target)
+            else {
+                continue;
+            };
+            let conn = &self.slots[index as usize].conn;
+            if conn.received_at() < since && !conn.is_closed() {
+                self.retire(index, service, member);
+                self.settle(index);
+            }
+        }
+    }
+
+    /// Files the rests of an upstream's connections anew, for they end sooner.
+    fn file_resting(&mut self, service: u32) {
+        for member in 0..self.services[service as usize].members() {
+            if let Some(index) = self.services[service as usize].resting(member) {
+                self.file(index);
+            }
+        }
+    }
+}

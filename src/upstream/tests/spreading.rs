@@ -1,0 +1,74 @@
+//! Several targets: each gets its share, and one that fails is left alone while the others take over.
+
+use super::{REFUSED, at, progress};
+use crate::config::{Config, Pool};
+use crate::upstream::{Service, Upstream};
+
+fn service(connections: usize) -> Service {
+    let upstream = Upstream::new("a:1").and("b:1").connections(connections);
+    assert_eq!(upstream.validate(), Ok(()));
+    Service::new(upstream, &Config::default())
+}
+
+/// Begins the next connect; its member and target.
+fn begin(service: &mut Service, now: u64) -> Option<(u32, String)> {
+    let member = service.poll_connect(at(now))?;
+    let target = service.aim(at(now), member).to_owned();
+    service.handle_connecting(member, member);
+    Some((member, target))
+}
+
+fn refuse(service: &mut Service, now: u64, member: u32) {
+    service.handle_closed(at(now), member, 0, progress(0, false), REFUSED, &mut vec![]);
+}
+
+#[test]
+fn each_target_gets_its_share() {
+    let mut service = service(4);
+    let begun: Vec<_> = std::iter::from_fn(|| begin(&mut service, 0)).collect();
+    let targets = begun.iter().map(|(_, target)| target.as_str());
+    assert_eq!(targets.collect::<Vec<_>>(), ["a:1", "b:1", "a:1", "b:1"]);
+}
+
+#[test]
+fn a_member_that_fails_at_one_target_tries_the_next_at_once_and_pauses_when_all_have_failed_it() {
+    let mut service = service(1);
+    assert_eq!(begin(&mut service, 0), Some((0, "a:1".to_owned())));
+    let request = crate::event::RequestId(1);
+    service.wait(at(0), request, 1, at(60_000), b"a").unwrap();
+    refuse(&mut service, 1, 0);
+    assert!(service.has_waiting(), "there is another hope");
+    assert_eq!(begin(&mut service, 1), Some((0, "b:1".to_owned())));
+    let mut failed = Vec::new();
+    let nothing = progress(0, false);
+    service.handle_closed(at(2), 0, u64::MAX, nothing, REFUSED, &mut failed);
+    assert_eq!(failed.len(), 1, "there is none");
+    assert_eq!(begin(&mut service, 2), None);
+}
+
+#[test]
+fn a_target_that_fails_again_and_again_is_left_alone_and_comes_back_by_one_trial() {
+    let pool = Pool {
+        ejection_failures: 2,
+        ..Pool::default()
+    };
+    let upstream = Upstream::new("a:1").and("b:1").connections(4).pool(pool);
+    let mut service = Service::new(upstream, &Config::default());
+    while let Some((member, target)) = begin(&mut service, 0) {
+        if target == "a:1" {
+            refuse(&mut service, 0, member);
+        } else {
+            service.handle_connected(at(0), member);
+        }
+        if service.stats().ejected == 1 {
+            break;
+        }
+    }
+    assert_eq!(
+        (service.stats().ejected, service.poll_ejected()),
+        (1, Some(0))
+    );
+    assert_eq!(service.aim(at(499), 0), "b:1");
+    assert_eq!(service.aim(at(500), 0), "a:1", "half a second later");
+    assert_eq!(service.aim(at(500), 2), "b:1", "one at a time");
+}
