@@ -11,6 +11,7 @@ mod pool;
 mod rate;
 mod reconnect;
 mod request;
+mod retry;
 mod timeouts;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub use pool::Pool;
 pub use rate::Rate;
 pub use reconnect::Reconnect;
 pub use request::RequestOptions;
+pub use retry::Retry;
 pub use timeouts::Timeouts;
 
 use crate::error::{Error, Phase, Source};
@@ -39,6 +41,8 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// How long connections of an upstream are kept.
     pub pool: Pool,
+    /// Making requests again that were lost with their connection.
+    pub retry: Retry,
     /// When an upstream that fails is left alone for a while.
     pub breaker: Breaker,
     /// Looking up names.
@@ -108,6 +112,7 @@ impl Default for Config {
             limits: Limits::default(),
             reconnect: Reconnect::default(),
             pool: Pool::default(),
+            retry: Retry::default(),
             breaker: Breaker::default(),
             lookups: Lookups::default(),
             peek: Peek::Always,
@@ -128,6 +133,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
         self.pool.validate()?;
+        self.retry.validate()?;
         self.validate_kernels(&self.timeouts)?;
         self.breaker.validate()?;
         self.lookups.validate()?;

@@ -68,7 +68,7 @@ pub mod wheel;
 pub use client::{Client, Outgoing, Received};
 pub use config::{
     Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Pool, Rate, Reconnect,
-    RequestOptions, Timeouts,
+    RequestOptions, Retry, Timeouts,
 };
 pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
@@ -76,7 +76,7 @@ pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
-pub use observer::{Connected, Lost, Observer, State};
+pub use observer::{Connected, Ended, Lost, Observer, State};
 pub use socket_options::{Keepalive, SocketOptions};
 pub use stats::{Breakers, Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};

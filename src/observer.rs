@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::event::UpstreamId;
+use crate::event::{RequestId, UpstreamId};
 
 /// Is told of what happens; see [`Client::observe`](crate::Client::observe). Each method does nothing unless it is
 /// given a body.
@@ -18,6 +18,10 @@ pub trait Observer {
 
     /// A connection has ended, or could not be made.
     fn lost(&mut self, lost: &Lost) {}
+
+    /// A request has ended, with its reply or without. Told of those that were made since the observer was set, also
+    /// where the outcome goes to another thread.
+    fn ended(&mut self, ended: &Ended) {}
 
     /// The state of an upstream has changed, whether the program asked to be told by events or not.
     fn state(&mut self, upstream: UpstreamId, state: State) {}
@@ -49,6 +53,22 @@ pub struct Lost {
     pub written: u64,
     /// Bytes received in its life.
     pub received: u64,
+}
+
+/// A request that has ended; see [`Observer::ended`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// Of which upstream.
+    pub upstream: UpstreamId,
+    /// Which request.
+    pub request: RequestId,
+    /// The program's own tag of it.
+    pub tag: u64,
+    /// From when it was made, waiting included, until the loop saw its end.
+    pub took: Duration,
+    /// Bytes of its reply's payload, or why there is none.
+    pub result: Result<usize, Error>,
 }
 
 /// How an upstream is; see [`Observer::state`].

@@ -30,7 +30,7 @@ pub struct Stats {
     pub failures: Failures,
     /// Of those, the ones that the program took back.
     pub cancelled: u64,
-    /// Requests that were refused as they were made: a bound was met, or the like.
+    /// Requests that the loop refused as they were made: a bound was met, the breaker is open, or the like.
     pub refusals: u64,
     /// Connections made so far, raw ones too.
     pub connects: u64,

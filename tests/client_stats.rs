@@ -33,7 +33,9 @@ fn requests_connections_and_bytes_are_counted_by_how_they_end() {
     for _ in 0..3 {
         client.request(upstream, b"ping\n", far()).unwrap();
     }
+    client.request(upstream, b"", far()).unwrap_err();
     let stats = client.stats();
+    assert_eq!((stats.refusals, stats.breakers.closed), (1, 1));
     assert_eq!(stats.in_flight, Gauge { now: 2, max: 2 });
     assert_eq!((stats.waiting.now, stats.waiting.max), (1, 1_024));
     assert_eq!((stats.connections.now, stats.connecting.now), (1, 0));

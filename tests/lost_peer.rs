@@ -121,7 +121,10 @@ fn a_request_cut_on_its_way_is_maybe_sent_and_the_one_behind_it_is_not() {
     for end in End::BOTH {
         for cut in [0, 1, 2, 3, 5, 8, 13, 4_096, 65_537, 200_000] {
             let (mut client, peer, mut ledger) = (
-                client_with(|it| it.limits.send_queue_bytes_max = 16 << 20),
+                client_with(|it| {
+                    it.limits.send_queue_bytes_max = 16 << 20;
+                    it.retry = taut::Retry::off();
+                }),
                 Peer::narrow(),
                 Ledger::default(),
             );

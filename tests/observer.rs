@@ -4,10 +4,11 @@
 
 mod support;
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use support::*;
-use taut::{Connected, Event, Framing, Lost, Observer, Source, State, UpstreamId};
+use taut::{Connected, Deadline, Ended, Event, Framing, Lost, Observer, Source, State, UpstreamId};
 
 /// What was told, in words.
 #[derive(Clone, Default)]
@@ -38,6 +39,13 @@ impl Observer for Notes {
             "lost {:?} after {} out, {} in: {why:?}",
             lost.upstream, lost.written, lost.received
         ));
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        assert!(ended.took < PATIENCE);
+        let result = ended.result.map_err(|error| error.source);
+        let (upstream, request, tag) = (ended.upstream, ended.request, ended.tag);
+        self.put(format!("{request} of {upstream:?}, {tag}: {result:?}"));
     }
 
     fn state(&mut self, upstream: UpstreamId, state: State) {
@@ -94,4 +102,46 @@ fn connections_and_states_are_told_whether_events_are_asked_for_or_not() {
     drop(client);
     assert_eq!(notes.take(), [""; 0]);
     assert_eq!(Arc::strong_count(&notes.0), 1, "it was given back");
+}
+
+#[test]
+fn each_request_is_told_once_as_it_ends_whoever_made_it() {
+    let (mut client, peer) = (client(), Peer::new());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(2));
+    let before = client.request(upstream, b"ping\n", far()).unwrap();
+    let notes = Notes::default();
+    client.observe(Some(Box::new(notes.clone())));
+    let of_replied = client
+        .request_tagged(upstream, b"ping\n", far(), 1)
+        .unwrap();
+    let soon = Deadline::after(ms(50));
+    let waits = client.request_tagged(upstream, b"ping\n", soon, 2).unwrap();
+    turn(&mut client, ms(10));
+    assert_eq!(read_exactly(&mut streams[0], 10), b"ping\nping\n");
+    streams[0].write_all(b"pong\nlonger\n").unwrap();
+    let mut ends = Vec::new();
+    while ends.len() < 3 {
+        ends.push(client_until(&mut client, |_, event| match event {
+            Event::Reply { request, .. } | Event::Failed { request, .. } => Some(request),
+            _ => None,
+        }));
+    }
+    assert_eq!(ends, [before, of_replied, waits]);
+    let told = notes.take();
+    let of =
+        |request, tag: u64, result: &str| format!("{request} of {upstream:?}, {tag}: {result}");
+    assert_eq!(told[0], of(of_replied, 1, "Ok(6)"));
+    assert_eq!(told[1], of(waits, 2, "Err(Deadline)"));
+    // One that another thread waits for.
+    let (reply_to, outcomes) = std::sync::mpsc::channel();
+    let handle = client.handle();
+    handle
+        .request_to(upstream, "ping\n", soon, 3, &reply_to)
+        .unwrap();
+    while outcomes.try_recv().is_err() {
+        turn(&mut client, ms(10));
+    }
+    let told = notes.take();
+    let of_thread = told.iter().filter(|note| note.contains(", 3: Err("));
+    assert_eq!(of_thread.count(), 1, "{told:?}");
 }

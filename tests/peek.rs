@@ -12,7 +12,7 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use support::*;
-use taut::{Class, Error, Framing, Peek, Phase, Sent, Source};
+use taut::{Class, Error, Framing, Peek, Phase, Retry, Sent, Source};
 
 #[track_caller]
 fn assert_not_sent(error: Error) {
@@ -25,7 +25,7 @@ fn assert_not_sent(error: Error) {
 
 #[test]
 fn a_request_that_meets_a_fin_is_not_written() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     let connection = only_connection(&client, upstream);
     streams[0].shutdown(Shutdown::Write).unwrap();
@@ -41,7 +41,7 @@ fn a_request_that_meets_a_fin_is_not_written() {
 
 #[test]
 fn a_request_that_meets_a_reset_is_not_written() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     let stream = streams.remove(0);
     let ends = both_ends(&stream);
@@ -57,7 +57,7 @@ fn a_request_that_meets_a_reset_is_not_written() {
 
 #[test]
 fn after_a_lost_peer_the_next_request_is_answered_on_a_new_connection() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     streams[0].shutdown(Shutdown::Write).unwrap();
     until_in_kernel(&client, only_connection(&client, upstream), 1);
@@ -161,7 +161,7 @@ fn the_idle_policy_looks_after_quiet_and_not_before() {
         (Duration::from_secs(3600), Sent::Maybe),
     ] {
         let (mut client, peer, mut ledger) = (
-            client_with(|it| it.peek = Peek::Idle(quiet)),
+            client_with(|it| (it.peek, it.retry) = (Peek::Idle(quiet), Retry::off())),
             Peer::new(),
             Ledger::default(),
         );
@@ -184,7 +184,8 @@ fn the_idle_policy_looks_after_quiet_and_not_before() {
 #[test]
 fn an_end_that_comes_after_the_write_leaves_it_maybe_sent() {
     for end in End::BOTH {
-        let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+        let (mut client, peer, mut ledger) =
+            (client_without_retries(), Peer::new(), Ledger::default());
         let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
         let request = ledger.request(&mut client, upstream, b"ping\n", far());
         client.flush();

@@ -16,7 +16,7 @@ use taut::{Class, Phase, Sent, Source};
 /// Parting words ("idle timeout, closing") were written before the request was: they cannot answer it.
 #[test]
 fn parting_words_are_not_taken_for_the_reply_to_a_request_that_was_never_written() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     let connection = only_connection(&client, upstream);
     streams[0].write_all(b"idle timeout\n").unwrap();
@@ -37,7 +37,7 @@ fn parting_words_are_not_taken_for_the_reply_to_a_request_that_was_never_written
 /// The same without a FIN: were the request written, every later reply would answer the request before its own.
 #[test]
 fn words_that_came_before_a_request_was_written_do_not_answer_it() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(4));
     let connection = only_connection(&client, upstream);
     streams[0].write_all(b"hello?\n").unwrap();
@@ -60,7 +60,8 @@ fn words_that_came_before_a_request_was_written_do_not_answer_it() {
 #[test]
 fn a_doubled_reply_does_not_answer_the_waiting_request_behind_it() {
     for depth in [1, 2] {
-        let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+        let (mut client, peer, mut ledger) =
+            (client_without_retries(), Peer::new(), Ledger::default());
         let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(depth));
         let sent: Vec<_> = (0..depth)
             .map(|_| ledger.request(&mut client, upstream, b"sent\n", far()))
@@ -93,7 +94,8 @@ fn a_doubled_reply_does_not_answer_the_waiting_request_behind_it() {
 #[test]
 fn the_beginning_of_a_word_that_came_before_the_write_is_not_glued_to_the_reply() {
     for turns_before in [0, 1] {
-        let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+        let (mut client, peer, mut ledger) =
+            (client_without_retries(), Peer::new(), Ledger::default());
         let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
         let connection = only_connection(&client, upstream);
         streams[0].write_all(b"hel").unwrap();
@@ -115,7 +117,7 @@ fn the_beginning_of_a_word_that_came_before_the_write_is_not_glued_to_the_reply(
 
 #[test]
 fn a_word_on_an_idle_connection_ends_it_and_the_next_request_gets_another() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
     streams[0].write_all(b"hello?\n").unwrap();
     turn_until(&mut client, "the loss of the connection", |client| {
@@ -140,7 +142,7 @@ fn a_word_on_an_idle_connection_ends_it_and_the_next_request_gets_another() {
 /// The flush ended the connection, but its upstream still offered it: a request was put on what was closed.
 #[test]
 fn a_connection_that_a_flush_has_ended_takes_no_other_request() {
-    let (mut client, peer, mut ledger) = (client(), Peer::new(), Ledger::default());
+    let (mut client, peer, mut ledger) = (client_without_retries(), Peer::new(), Ledger::default());
     let (upstream, mut streams) = standing(&mut client, &peer, |it| it.depth(4));
     let connection = only_connection(&client, upstream);
     streams[0].write_all(b"half a word").unwrap();

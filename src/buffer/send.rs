@@ -15,6 +15,8 @@ pub(crate) struct SendQueue {
     /// Bytes the kernel has taken in the connection's life.
     written: u64,
     bytes_max: usize,
+    /// Nothing of it leaves any more: it counts as empty, and what was in it can still be looked at.
+    is_abandoned: bool,
 }
 
 impl SendQueue {
@@ -24,6 +26,7 @@ impl SendQueue {
             head: 0,
             written: 0,
             bytes_max,
+            is_abandoned: false,
         }
     }
 
@@ -33,6 +36,11 @@ impl SendQueue {
         if payload.len() > self.bytes_max - self.len().min(self.bytes_max) {
             return None;
         }
+        let start = self.queued_bytes();
+        let range = start..start + payload.len() as u64;
+        if self.is_abandoned {
+            return Some(range);
+        }
         if self.bytes.capacity() == 0 {
             self.bytes = pool.take();
             self.bytes.clear();
@@ -41,14 +49,23 @@ impl SendQueue {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
-        let start = self.queued_bytes();
         self.bytes.extend_from_slice(payload);
-        Some(start..start + payload.len() as u64)
+        Some(range)
     }
 
     /// What waits for the kernel.
     pub(crate) fn pending(&self) -> &[u8] {
-        &self.bytes[self.head..]
+        match self.is_abandoned {
+            true => &[],
+            false => &self.bytes[self.head..],
+        }
+    }
+
+    /// These bytes of the stream: all, or none when some have left.
+    pub(crate) fn pending_of(&self, range: &Range<u64>) -> Option<&[u8]> {
+        let from = usize::try_from(range.start.checked_sub(self.written)?).ok()?;
+        let bytes = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+        self.bytes[self.head..].get(from..)?.get(..bytes)
     }
 
     /// The kernel took `n` bytes.
@@ -82,9 +99,14 @@ impl SendQueue {
         if let Some((kept, behind)) = gap {
             self.bytes.drain(kept..behind);
         }
-        if self.is_empty() {
+        if self.bytes.len() == self.head {
             self.clear(pool);
         }
+    }
+
+    /// Nothing of it will leave.
+    pub(crate) fn abandon(&mut self) {
+        self.is_abandoned = true;
     }
 
     /// Drops what waits; gives the storage back.
@@ -97,7 +119,7 @@ impl SendQueue {
 
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.head
+        self.pending().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -122,7 +144,7 @@ impl SendQueue {
 
     /// Bytes queued in the connection's life: the offset of the next payload.
     pub(crate) fn queued_bytes(&self) -> u64 {
-        self.written + self.len() as u64
+        self.written + (self.bytes.len() - self.head) as u64
     }
 }
 
@@ -155,6 +177,26 @@ mod tests {
         assert!(queue.push(&[0; 4], &mut pool).is_none());
         assert!(queue.push(&[0; 3], &mut pool).is_some());
         assert_eq!(queue.len(), 8);
+    }
+
+    #[test]
+    fn what_was_abandoned_is_empty_for_who_writes_and_there_for_who_takes_it_elsewhere() {
+        let (mut queue, mut pool) = (SendQueue::new(100), Pool::new(16, 1 << 20));
+        let ranges = [&b"aaa"[..], b"bbb", b"ccc"].map(|it| queue.push(it, &mut pool).unwrap());
+        queue.written(4, &mut pool);
+        queue.abandon();
+        assert!(queue.is_empty() && queue.pending().is_empty());
+        let of = |queue: &SendQueue, n: usize| queue.pending_of(&ranges[n]).map(<[u8]>::to_vec);
+        assert_eq!(
+            (of(&queue, 0), of(&queue, 1)),
+            (None, None),
+            "they have left in part"
+        );
+        assert_eq!(of(&queue, 2), Some(b"ccc".to_vec()));
+        assert_eq!(queue.pending_of(&(6..10)), None, "there are not so many");
+        assert!(queue.push(b"late", &mut pool).is_some() && queue.is_empty());
+        queue.clear(&mut pool);
+        assert_eq!((of(&queue, 2), queue.capacity()), (None, 0));
     }
 
     #[test]

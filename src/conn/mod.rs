@@ -256,14 +256,14 @@ impl Conn {
 
     /// A write failed. The peer's parting words may still be in the line, so the end comes with the next read that
     /// finds nothing.
-    pub(crate) fn handle_write_error(&mut self, source: Source, pool: &mut Pool) {
+    pub(crate) fn handle_write_error(&mut self, source: Source) {
         let error = self.loss(source);
         let error = *self.broken.get_or_insert(error);
         if self.half_closed {
             // All of the peer's words were heard, and nothing more is read.
             self.ending.get_or_insert(Ending::Failed(error));
         }
-        self.queue.clear(pool);
+        self.queue.abandon();
     }
 
     /// A read found nothing.
@@ -326,11 +326,9 @@ impl Conn {
         self.wants_writable = true;
     }
 
-    /// Takes back bytes of which none has been written, in their order. What a failed write has dropped is gone already.
+    /// Takes back bytes of which none has been written, in their order.
     pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>, pool: &mut Pool) {
-        if self.broken.is_none() {
-            self.queue.withdraw(ranges, pool);
-        }
+        self.queue.withdraw(ranges, pool);
     }
 
     /// A reply is awaited from now on.

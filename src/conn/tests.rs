@@ -133,9 +133,7 @@ fn a_failed_write_still_lets_the_peers_parting_words_be_read_and_is_the_error_to
     let mut bench = Bench::open();
     bench.send(b"request");
     bench.transmit(3);
-    bench
-        .conn
-        .handle_write_error(Source::Os(32), &mut bench.pool);
+    bench.conn.handle_write_error(Source::Os(32));
     assert!(bench.conn.poll_transmit().is_empty() && bench.conn.wants_read());
     bench.receive(b"bye\n");
     assert_eq!(bench.frames(), [b"bye"]);
@@ -317,9 +315,7 @@ fn what_a_failed_write_dropped_cannot_be_taken_back() {
     bench.send(b"sent");
     bench.transmit(4);
     bench.send(b"a long request");
-    bench
-        .conn
-        .handle_write_error(Source::Os(32), &mut bench.pool);
+    bench.conn.handle_write_error(Source::Os(32));
     bench.send(b"short");
     bench.conn.withdraw(std::iter::once(4..18), &mut bench.pool);
     assert_eq!(bench.conn.written_bytes(), 4);
@@ -334,9 +330,7 @@ fn what_is_queued_after_a_failed_write_does_not_hold_back_the_end() {
         ..profile(true, u64::MAX)
     });
     bench.send(b"first");
-    bench
-        .conn
-        .handle_write_error(Source::Os(104), &mut bench.pool);
+    bench.conn.handle_write_error(Source::Os(104));
     bench.send(b"an answer to parting words");
     assert!(bench.conn.wants_read());
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here changes what has happened; `poll_frame` cuts, `transmitted` advances, `poll_event` tells once.
 
+use std::ops::Range;
+
 use super::ending::source_of;
 use super::{Conn, ConnEvent, Cut, Skipping, State};
 use crate::buffer::{Pool, ReceiveBuffer};
@@ -256,6 +258,11 @@ impl Conn {
     /// Whether a frame that is sure to be a reply has begun to come.
     pub(crate) fn reply_begun(&self) -> bool {
         self.partial > 0 && self.reply_begun
+    }
+
+    /// These bytes of the stream, when none of them has left.
+    pub(crate) fn unsent(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.queue.pending_of(range)
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -11,9 +11,9 @@ use crate::upstream::BreakerState;
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) requests: u64,
+    requests: u64,
+    refusals: u64,
     pub(super) replies: u64,
-    pub(super) refusals: u64,
     pub(super) connects: u64,
     pub(super) bytes_written: u64,
     pub(super) bytes_received: u64,
@@ -24,6 +24,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// A request was made, or refused.
+    pub(super) fn asked(&mut self, is_made: bool) {
+        match is_made {
+            true => self.requests += 1,
+            false => self.refusals += 1,
+        }
+    }
+
     /// A request has failed.
     pub(super) fn failed(&mut self, error: &Error) {
         self.cancelled += u64::from(error.source == Source::Cancelled);

@@ -90,7 +90,7 @@ impl<K: Kernel> Core<K> {
                 }
                 Err(error) => {
                     let source = Source::of(&error);
-                    slot.conn.handle_write_error(source, &mut self.send_pool);
+                    slot.conn.handle_write_error(source);
                     slot.readable = true;
                     return self.push_ready(index);
                 }

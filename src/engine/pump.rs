@@ -158,7 +158,11 @@ impl<K: Kernel> Engine<K> {
             return self.core.push_pulled(index);
         };
         slot.conn.handle_reply(core.now, it.awaits(member));
-        core.counts.replies += u64::from(!request.is_tombstone);
+        if !request.is_tombstone {
+            core.counts.replies += 1;
+            let (request, tag, bytes) = (request.request, request.tag, frame.len());
+            core.watch.handle_ended(core.now, request, tag, Ok(bytes));
+        }
         if !request.is_tombstone {
             it.handle_answered(core.now, request.request);
         }

@@ -163,6 +163,7 @@ impl<K: Kernel> Core<K> {
     /// Tells that a request failed, to whom it concerns.
     pub(super) fn tell_failure(&mut self, request: RequestId, tag: u64, error: Error) {
         self.counts.failed(&error);
+        self.watch.handle_ended(self.now, request, tag, Err(error));
         match self.remote.awaits(request) {
             true => self.remote.tell(request, Err(error)),
             false => self.events.push_back(Event::Failed {

@@ -38,6 +38,18 @@ impl<K: Kernel> Core<K> {
         terms: impl Into<Terms>,
         deadline: impl FnOnce(Time, &Service, &K) -> Time,
     ) -> Result<RequestId, Error> {
+        let made = self.make(upstream, payload, terms.into(), deadline);
+        self.counts.asked(made.is_ok());
+        made
+    }
+
+    fn make(
+        &mut self,
+        upstream: UpstreamId,
+        payload: &[u8],
+        terms: Terms,
+        deadline: impl FnOnce(Time, &Service, &K) -> Time,
+    ) -> Result<RequestId, Error> {
         self.admits_work()?;
         if payload.is_empty() {
             let why = "a request of 0 bytes; no reply could be told to answer it";
@@ -50,7 +62,7 @@ impl<K: Kernel> Core<K> {
             .services
             .get_mut(upstream.0 as usize)
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
-        let Terms { tag, is_idempotent } = terms.into();
+        let Terms { tag, is_idempotent } = terms;
         it.admit(tag)?;
         it.admit_now(now)?;
         let request = RequestId(self.requests_made + 1);
@@ -64,18 +76,19 @@ impl<K: Kernel> Core<K> {
             return Err(Error::new(Phase::Write, Source::Deadline));
         }
         it.handle_made(now, request);
+        self.watch.handle_made(now, request, upstream);
         let placed = self.place(upstream.0, asked, payload);
         if placed.is_err() {
+            self.watch.handle_not_made(request);
             self.services[upstream.0 as usize].handle_not_made(now, request);
         }
         placed?;
         self.requests_made += 1;
-        self.counts.requests += 1;
         Ok(request)
     }
 
     /// Queues a request on a connection, or where it waits for one.
-    fn place(&mut self, service: u32, asked: Asked, payload: &[u8]) -> Result<(), Error> {
+    fn place(&mut self, service: u32, mut asked: Asked, payload: &[u8]) -> Result<(), Error> {
         let now = self.now;
         let it = &mut self.services[service as usize];
         let chosen = if it.has_waiting() { None } else { it.choose() };
@@ -86,6 +99,7 @@ impl<K: Kernel> Core<K> {
                 let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
                 let range = slot.conn.send(now, payload, &mut self.send_pool);
                 let range = range.ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
+                it.keep(&mut asked, payload);
                 entrust(slot, it, member, now, asked, range);
                 if changes {
                     self.settle(index);
@@ -108,7 +122,7 @@ impl<K: Kernel> Core<K> {
             let Some((member, index)) = it.choose() else {
                 break;
             };
-            let Some((waiter, payload)) = it.waiter() else {
+            let Some((_, payload)) = it.waiter() else {
                 break;
             };
             let slot = &mut self.slots[index as usize];
@@ -117,11 +131,37 @@ impl<K: Kernel> Core<K> {
                 slot.conn.refused();
                 break;
             };
-            it.waiter_served();
-            entrust(slot, it, member, now, waiter.asked, range);
+            let Some(asked) = it.waiter_served() else {
+                break;
+            };
+            entrust(slot, it, member, now, asked, range);
             self.settle(index);
         }
         self.file_service(service);
+    }
+
+    /// A connection of an upstream is lost: what may be made again of its requests waits for another. Returns how it
+    /// ended for who fails with it.
+    pub(super) fn make_again(
+        &mut self,
+        index: u32,
+        service: u32,
+        member: u32,
+        error: Error,
+    ) -> Error {
+        let (now, progress) = (self.now, self.progress(index));
+        let slot = &self.slots[index as usize];
+        let it = &mut self.services[service as usize];
+        // Of what is only queued its peer knows nothing: it has ended what was idle.
+        let is_idle = (error.phase, error.source) == (Phase::Write, Source::Eof)
+            && !it.is_begun(member, progress.written);
+        it.make_again(now, member, progress, &error, |range| {
+            slot.conn.unsent(range)
+        });
+        match is_idle {
+            true => error.of_request(Phase::Idle, error.sent),
+            false => error,
+        }
     }
 
     /// Takes a request back; false when it has ended.

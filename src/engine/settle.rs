@@ -124,6 +124,7 @@ impl<K: Kernel> Core<K> {
                     self.services[service as usize].handle_heartbeat_missed();
                 }
                 let (now, random) = (self.now, self.kernel.random());
+                let error = self.make_again(index, service, member, error);
                 let mut failed = std::mem::take(&mut self.failed);
                 self.services[service as usize].handle_closed(
                     now,

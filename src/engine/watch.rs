@@ -1,40 +1,87 @@
 //! Telling the observer, where there is one.
+//!
+//! When a request was made is kept here, and only while somebody watches: nobody else pays for it. Always: what is kept
+//! is of requests that are under way.
+
+use std::collections::HashMap;
 
 use super::core::Core;
 use super::slot::Owner;
 use crate::error::Error;
-use crate::event::UpstreamId;
+use crate::event::{RequestId, UpstreamId};
 use crate::kernel::Kernel;
-use crate::observer::{Connected, Lost, Observer, State};
+use crate::observer::{Connected, Ended, Lost, Observer, State};
+use crate::time::Time;
 use crate::upstream::Change;
 
-/// The program's observer.
+/// The program's observer, and since when which requests are under way.
 #[derive(Default)]
-pub(super) struct Watch(Option<Box<dyn Observer + Send>>);
+pub(super) struct Watch {
+    observer: Option<Box<dyn Observer + Send>>,
+    made: HashMap<RequestId, (Time, UpstreamId)>,
+}
 
 impl Watch {
-    pub(super) fn tell(&mut self, tell: impl FnOnce(&mut dyn Observer)) {
-        if let Some(observer) = &mut self.0 {
+    fn tell(&mut self, tell: impl FnOnce(&mut dyn Observer)) {
+        if let Some(observer) = &mut self.observer {
             tell(&mut **observer);
+        }
+    }
+
+    /// A request is being made.
+    pub(super) fn handle_made(&mut self, now: Time, request: RequestId, upstream: UpstreamId) {
+        if self.observer.is_some() {
+            self.made.insert(request, (now, upstream));
+        }
+    }
+
+    /// There was no room for it.
+    pub(super) fn handle_not_made(&mut self, request: RequestId) {
+        if self.observer.is_some() {
+            self.made.remove(&request);
+        }
+    }
+
+    /// A request has ended.
+    pub(super) fn handle_ended(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        tag: u64,
+        result: Result<usize, Error>,
+    ) {
+        let Some(observer) = &mut self.observer else {
+            return;
+        };
+        if let Some((made, upstream)) = self.made.remove(&request) {
+            let took = now.since(made);
+            observer.ended(&Ended {
+                upstream,
+                request,
+                tag,
+                took,
+                result,
+            });
         }
     }
 }
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let watched = if self.0.is_some() {
-            "watched"
-        } else {
-            "unwatched"
-        };
-        f.write_str(watched)
+        f.debug_struct("Watch")
+            .field("is_watched", &self.observer.is_some())
+            .field("made", &self.made)
+            .finish()
     }
 }
 
 impl<K: Kernel> Core<K> {
     /// From now on this one is told, and no other.
     pub(crate) fn observe(&mut self, observer: Option<Box<dyn Observer + Send>>) {
-        self.watch = Watch(observer);
+        self.watch = Watch {
+            observer,
+            made: HashMap::new(),
+        };
     }
 
     /// A connection stands: counted, and told.

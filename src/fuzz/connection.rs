@@ -220,8 +220,7 @@ impl Run {
     fn fail_write(&mut self) {
         self.ledger.failed(32);
         self.ledger.broke();
-        let pool = &mut self.send_pool;
-        self.conn.handle_write_error(Source::Os(32), pool);
+        self.conn.handle_write_error(Source::Os(32));
     }
 
     /// The look before a write finds an error.

@@ -5,18 +5,20 @@
 //! step both must say the same: who is chosen, who waits, who ends and how; and each request ends once.
 
 mod drawn;
+mod ends;
 mod line;
 mod model;
 mod replies;
+mod requests;
 mod resting;
 
 use std::time::Duration;
 
 use super::input::Input;
+use crate::config::Retry;
 use crate::error::{Error, Phase, Source};
-use crate::event::RequestId;
 use crate::time::Time;
-use crate::upstream::{Again, Asked, Failed, InFlight, Progress, Service, Which};
+use crate::upstream::{Failed, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 use replies::Heartbeats;
 
@@ -41,6 +43,15 @@ struct Run {
     requests: u64,
 }
 
+/// So little that it is used up.
+const RETRY: Retry = Retry {
+    percent: 20,
+    per_second: 1_000,
+    burst_max: 2,
+    attempts_max: 2,
+    kept_bytes_max: 1 << 20,
+};
+
 fn micros(n: usize) -> Duration {
     Duration::from_micros(n as u64)
 }
@@ -48,8 +59,9 @@ fn micros(n: usize) -> Duration {
 impl Run {
     fn step(&mut self, input: &mut Input) {
         let member = input.below(self.model.lines.len());
-        match input.below(19) {
+        match input.below(20) {
             0..4 => self.request(input),
+            19 => self.cancel(input.below(8) as u64),
             4 => self.connected(member),
             5 => self.lose(member, input),
             6 | 7 => self.write(member, input.below(40) as u64),
@@ -70,78 +82,6 @@ impl Run {
                     self.pass_timeout();
                 }
             }
-        }
-    }
-
-    fn request(&mut self, input: &mut Input) {
-        let tag = input.below(12) as u64;
-        let bytes = 1 + input.below(24);
-        let deadline = match input.below(4) {
-            0 => self.now.after(Duration::from_secs(1_000)),
-            _ => self.now.after(micros(1 + input.below(256) * 4)),
-        };
-        let admitted = self.service.admit(tag);
-        let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
-        assert_eq!(admitted.is_ok(), admits, "the id {tag}");
-        if admitted.is_err() {
-            return;
-        }
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        let chosen = match self.service.has_waiting() {
-            true => None,
-            false => self.service.choose(),
-        };
-        match chosen {
-            Some((member, connection)) => {
-                assert_eq!(connection, member * 10);
-                self.assign(member, request, tag, deadline, bytes);
-            }
-            None => {
-                let payload = vec![self.requests as u8; bytes];
-                let told = self
-                    .service
-                    .wait(self.now, request, tag, deadline, &payload);
-                let expected = self.model.wait(self.now, request, tag, deadline, payload);
-                assert_eq!(told, expected);
-                self.connect_members();
-            }
-        }
-    }
-
-    fn assign(&mut self, member: u32, request: RequestId, tag: u64, deadline: Time, bytes: usize) {
-        let line = &mut self.model.lines[member as usize];
-        let in_flight = InFlight {
-            request,
-            tag,
-            deadline,
-            again: Again::new(false),
-            range: line.queued..line.queued + bytes as u64,
-            is_tombstone: false,
-        };
-        line.queued += bytes as u64;
-        line.pipeline.push(in_flight.clone());
-        self.model.works(self.now, member as usize);
-        self.service.handle_work(self.now, member);
-        self.service.assign(member, in_flight);
-    }
-
-    fn serve_waiting(&mut self) {
-        while let Some((member, _)) = self.service.choose() {
-            let Some((waiter, payload)) = self.service.waiter() else {
-                break;
-            };
-            let bytes = payload.len();
-            self.service.waiter_served();
-            let served = self.model.waiting.remove(0);
-            assert_eq!(served.request, waiter.asked.request, "first in, first out");
-            let Asked {
-                request,
-                tag,
-                deadline,
-                ..
-            } = waiter.asked;
-            self.assign(member, request, tag, deadline, bytes);
         }
     }
 
@@ -168,21 +108,6 @@ impl Run {
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
         let error = Error::new(phase, Source::Os(104));
         self.close(member, random, error);
-    }
-
-    fn close(&mut self, member: usize, random: u64, error: Error) {
-        if self.model.lines[member].is_absent() {
-            return;
-        }
-        let mut failed = Vec::new();
-        let progress = self.model.lines[member].progress();
-        let progress = self.heartbeats.progress(member, progress);
-        self.heartbeats.lost(member);
-        let line = member as u32;
-        self.service
-            .handle_closed(self.now, line, random, progress, error, &mut failed);
-        assert_eq!(failed, self.model.closed(self.now, member, error));
-        self.connect_members();
     }
 
     fn write(&mut self, member: usize, bytes: u64) {
@@ -228,7 +153,7 @@ impl Run {
         let first = self.model.waiting.first();
         assert_eq!(
             waiter,
-            first.map(|first| (first.request, &first.payload[..]))
+            first.map(|first| (first.asked.request, &first.payload[..]))
         );
         assert!(
             self.service.poll_timeout() <= self.model.next_wait_end(),

@@ -4,6 +4,7 @@
 use crate::error::Sent;
 use crate::event::RequestId;
 use crate::time::Time;
+use crate::upstream::kept::KeptKey;
 
 /// What is known of a request, wherever it is.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +19,13 @@ pub(crate) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Again {
     /// The program said that to make it twice does no harm.
-    #[allow(dead_code, reason = "making it again comes next")]
     pub(crate) is_idempotent: bool,
     /// What the connections before had of it: never less than `sent` of how it ends.
     pub(crate) sent: Sent,
+    /// How often it was made again.
+    pub(crate) times: u8,
+    /// Its bytes, where they are kept apart.
+    pub(crate) kept: Option<KeptKey>,
 }
 
 impl Again {
@@ -29,6 +33,8 @@ impl Again {
         Again {
             is_idempotent,
             sent: Sent::No,
+            times: 0,
+            kept: None,
         }
     }
 }

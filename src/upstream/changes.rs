@@ -51,6 +51,8 @@ pub(super) struct Changes {
     kinds: [Told; 2],
     /// The same as a log has it.
     noted: [Noted; 2],
+    /// Something is to be noted: asked after each reply, so it costs one look when there is nothing.
+    is_news: bool,
     is_asked_for: bool,
 }
 
@@ -66,6 +68,7 @@ impl Changes {
     /// The state has changed.
     pub(super) fn put(&mut self, change: Change) {
         self.noted[usize::from(change.is_of_breaker())].next = Some(change);
+        self.is_news = true;
         if self.is_asked_for {
             self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
         }
@@ -85,12 +88,17 @@ impl Changes {
 
     /// What is to be noted now, of a state other than that noted before.
     pub(super) fn poll_noted(&mut self) -> Option<Change> {
-        self.noted.iter_mut().find_map(|kind| {
+        if !self.is_news {
+            return None;
+        }
+        let news = self.noted.iter_mut().find_map(|kind| {
             let next = kind.next.take()?;
             let is_as_before = kind.last.is_some_and(|last| is_alike(last, next));
             kind.last = Some(next);
             (!is_as_before).then_some(next)
-        })
+        });
+        self.is_news = news.is_some();
+        news
     }
 
     /// The program has pulled what was told of this kind.

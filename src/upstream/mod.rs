@@ -8,10 +8,12 @@ mod asked;
 mod backoff;
 mod balance;
 mod breaker;
+mod budget;
 mod changes;
 mod ejection;
 mod idle;
 mod ids;
+mod kept;
 mod options;
 mod pipeline;
 mod rate;
@@ -24,6 +26,8 @@ mod waiting;
 
 pub(crate) use asked::{Again, Asked};
 pub use breaker::BreakerState;
+#[cfg(any(test, fuzzing))]
+pub(crate) use budget::Budget;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};

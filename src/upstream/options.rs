@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Breaker, Heartbeat, Pool, Rate, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Pool, Rate, Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -27,6 +27,7 @@ pub struct Upstream {
     pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) pool: Option<Pool>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) tells_state: bool,
     pub(crate) breaker: Option<Breaker>,
@@ -78,6 +79,7 @@ impl Upstream {
             one_request: false,
             timeouts: None,
             pool: None,
+            retry: None,
             heartbeat: None,
             tells_state: false,
             breaker: None,
@@ -207,6 +209,12 @@ impl Upstream {
         self
     }
 
+    /// Whether its requests are made again, where that differs from the client's.
+    pub fn retry(mut self, retry: Retry) -> Upstream {
+        self.retry = Some(retry);
+        self
+    }
+
     /// When it is left alone for a while, where that differs from the client's [`Breaker`].
     pub fn breaker(mut self, breaker: Breaker) -> Upstream {
         self.breaker = Some(breaker);
@@ -289,6 +297,7 @@ impl Upstream {
             ),
         ])?;
         self.pool.map_or(Ok(()), |pool| pool.validate())?;
+        self.retry.map_or(Ok(()), |retry| retry.validate())?;
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.validate(self.matched_by_id)?;
         }

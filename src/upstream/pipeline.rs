@@ -14,7 +14,7 @@ use slab::Slab;
 use crate::error::{Phase, Sent};
 use crate::event::RequestId;
 use crate::time::Time;
-use crate::upstream::asked::Again;
+use crate::upstream::asked::{Again, Asked};
 
 /// A request on its way.
 #[derive(Clone, Debug)]
@@ -27,6 +27,18 @@ pub(crate) struct InFlight {
     pub(crate) range: Range<u64>,
     /// It has failed; only its reply is still to be swallowed.
     pub(crate) is_tombstone: bool,
+}
+
+impl InFlight {
+    /// What goes with it wherever it is.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            request: self.request,
+            tag: self.tag,
+            deadline: self.deadline,
+            again: self.again,
+        }
+    }
 }
 
 /// How far a connection's stream is known to have come.
@@ -182,6 +194,7 @@ impl Pipeline {
             let is_given_up = !request.is_tombstone && is_given_up(request, sent);
             if is_given_up {
                 given_up.push((request.clone(), sent));
+                request.again.kept = None;
             }
             if is_given_up && sent == Sent::No {
                 let range = request.range.clone();
@@ -200,6 +213,26 @@ impl Pipeline {
         let live = self.in_order().filter(|request| !request.is_tombstone);
         let nearest = live.map(|request| request.deadline).min();
         self.earliest = nearest.unwrap_or(Time::NEVER);
+    }
+
+    /// Takes requests out of a connection that is lost, with what was sent of each; those that are wanted.
+    pub(super) fn take_out(
+        &mut self,
+        progress: Progress,
+        mut is_wanted: impl FnMut(&InFlight, Sent) -> bool,
+    ) {
+        let progress = self.of_requests(progress);
+        let mut is_oldest = true;
+        let mut next = self.oldest;
+        while let Some(entry) = self.entries.get(next as usize) {
+            let key = std::mem::replace(&mut next, entry.newer);
+            let request = &entry.request;
+            let sent = sent(is_oldest, &request.range, progress);
+            is_oldest = false;
+            if !request.is_tombstone && is_wanted(request, sent) {
+                self.remove(key);
+            }
+        }
     }
 
     /// Takes all requests that still wait, with what was sent of each, when the connection is lost.

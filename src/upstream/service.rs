@@ -11,6 +11,7 @@
 //! nothing sent.
 
 mod admission;
+mod again;
 #[cfg(test)]
 mod check;
 mod connecting;
@@ -24,18 +25,20 @@ use super::Upstream;
 use super::backoff::Backoff;
 use super::balance::Balance;
 use super::breaker::Circuit;
+use super::budget::Budget;
 use super::changes::{Change, Changes};
 use super::ejection::Ejection;
 use super::ids::Ids;
+use super::kept::Kept;
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
-use crate::config::{Config, Reconnect, Timeouts};
-use crate::error::{Error, Phase, Sent};
+use crate::config::{Config, Reconnect, Retry, Timeouts};
+use crate::error::{Error, Phase};
 use crate::event::RequestId;
 use crate::time::Time;
-
+use again::fail_waiter;
 pub(crate) use heartbeats::Verdict;
 use resting::{Keeping, Rest};
 
@@ -78,6 +81,9 @@ pub(crate) struct Service {
     members: Vec<Member>,
     balance: Balance,
     waiting: Waiting,
+    retry: Retry,
+    budget: Budget,
+    kept: Kept,
     /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
     pub(super) ids: Ids,
@@ -103,6 +109,7 @@ impl Service {
         let limits = &config.limits;
         let timeouts = options.timeouts.unwrap_or(config.timeouts);
         let pool = options.pool.unwrap_or(config.pool);
+        let retry = options.retry.unwrap_or(config.retry);
         let member = |number| Member {
             state: State::Absent { until: Time::ZERO },
             connection: u32::MAX,
@@ -116,6 +123,9 @@ impl Service {
             members: (0..options.connections.max).map(member).collect(),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
+            retry,
+            budget: Budget::new(&retry),
+            kept: Kept::new(retry.kept_bytes_max),
             turned_away: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             warmed: 0,
@@ -219,6 +229,8 @@ impl Service {
         }
         let progress = self.ids.judged(progress);
         it.pipeline.lose(progress, |request, phase, sent| {
+            self.kept.drop(request.again.kept);
+            let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
         let hopeless = self.stats.open == 0
@@ -233,10 +245,8 @@ impl Service {
             self.changes.put(Change::Down { error, retry_at });
         }
         if up_since.is_none() && hopeless {
-            let error = error.of_request(error.phase, Sent::No);
             self.waiting.fail_all(|waiter| {
-                self.ids.forget(waiter.asked.tag);
-                failed.push((waiter.asked.request, waiter.asked.tag, error));
+                failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
             });
         }
         // Other bits than those of the pause above.

@@ -27,6 +27,11 @@ pub struct UpstreamStats {
     /// Of those, the ones that the client let go between requests: idle too long, past their lifetime, done with their
     /// one request, or found to be of no use when the peer was gone.
     pub retired: u64,
+    /// Requests made again so far, after their connection was lost.
+    pub retries: u64,
+    /// Those that might have been made again, but that the budget did not pay for, or that found no room to be kept or
+    /// to wait.
+    pub retries_refused: u64,
     /// Heartbeats sent so far.
     pub heartbeats: u64,
     /// Connections given up so far because a heartbeat brought no sign of life.

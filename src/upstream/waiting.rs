@@ -2,7 +2,8 @@
 //!
 //! Payloads lie one behind the other in one piece of memory, so waiting allocates nothing in the steady state. A
 //! request that gave up leaves its bytes behind until its turn comes: `bytes[head..]` are exactly the payloads of
-//! `queue`, in order.
+//! `queue`, in order, but for those that are kept elsewhere. The queue is in the order in which requests were made: one
+//! that was served and waits again has its old place.
 
 use std::collections::VecDeque;
 
@@ -154,6 +155,14 @@ impl Waiting {
         assert!(bytes <= self.bytes_max, "too many bytes wait");
     }
 
+    /// Those that wait and whose payloads are kept elsewhere.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let live = self.queue.iter().filter(|waiter| !waiter.gave_up);
+        live.filter(|waiter| waiter.asked.again.kept.is_some())
+            .count()
+    }
+
     /// Those that wait and have not given up.
     pub(super) fn len(&self) -> usize {
         self.live
@@ -178,6 +187,31 @@ impl Waiting {
         }
         self.earliest = earliest;
         self.drop_front();
+    }
+
+    /// Whether one more may wait whose bytes are kept elsewhere.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.queue.len() >= self.requests_max && self.live < self.queue.len() {
+            self.compact();
+        }
+        self.queue.len() < self.requests_max
+    }
+
+    /// One that has been served waits again, in front of all that were made later, where there is room for it. Its
+    /// bytes are kept elsewhere.
+    pub(super) fn put_back(&mut self, asked: Asked, wait_until: Time) {
+        debug_assert!(self.queue.len() < self.requests_max, "more than may wait");
+        let waiter = Waiter {
+            asked,
+            wait_until,
+            payload_bytes: 0,
+            gave_up: false,
+        };
+        let is_before = |other: &Waiter| other.asked.request < asked.request;
+        let place = self.queue.partition_point(is_before);
+        self.earliest = self.earliest.min(waiter.end());
+        self.live += 1;
+        self.queue.insert(place, waiter);
     }
 
     /// Gives up this one, if it is here. Those that wait are in the order of their requests.

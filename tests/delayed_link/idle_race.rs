@@ -41,6 +41,8 @@ fn race(server: &Recorder, rounds: u64, pause_us_max: u64) -> Outcomes {
     let mut client = client_with(|it| {
         it.reconnect.first_pause_max = Duration::from_micros(100);
         it.reconnect.pause_max = Duration::from_micros(100);
+        // Each outcome is judged by itself.
+        it.retry = taut::Retry::off();
     });
     let mut asked = Asked::default();
     let upstream = Upstream::new(server.address().to_string());

@@ -18,7 +18,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use taut::{
-    Breaker, Client, Config, ConnectionId, Deadline, Error, Event, Framing, Upstream, UpstreamId,
+    Breaker, Client, Config, ConnectionId, Deadline, Error, Event, Framing, Retry, Upstream,
+    UpstreamId,
 };
 
 pub(crate) use ledger::*;
@@ -56,6 +57,11 @@ pub(crate) fn client_with(change: impl FnOnce(&mut Config)) -> Client {
     };
     change(&mut config);
     Client::new(config).unwrap()
+}
+
+/// What is lost is told: nothing is made again.
+pub(crate) fn client_without_retries() -> Client {
+    client_with(|it| it.retry = Retry::off())
 }
 
 // Waiting.

@@ -113,6 +113,20 @@ fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
     assert!(bench.conn.has_missed_heartbeat());
 }
 
+/// It has spoken, and owes an answer and a reply: the reply's own timeout judges.
+#[test]
+fn in_order_a_peer_that_spoke_instead_of_answering_is_judged_by_the_request_behind() {
+    let mut bench = watched(false);
+    bench.wait(AFTER);
+    bench.ask();
+    bench.wait(secs(2));
+    bench.receive(b"push\n");
+    assert_eq!(bench.frames(), [b"push"]);
+    bench.conn.handle_push(bench.now);
+    bench.request();
+    assert_eq!(bench.conn.poll_timeout(), bench.now.after(secs(60)));
+}
+
 #[test]
 fn where_replies_come_in_order_nobody_is_asked_who_owes_one() {
     let mut bench = watched(false);
@@ -226,9 +240,7 @@ fn a_connection_that_ends_or_drains_is_not_asked() {
     let mut ending = watched(false);
     ending.conn.handle_eof();
     let mut broken = watched(false);
-    broken
-        .conn
-        .handle_write_error(Source::Os(32), &mut broken.pool);
+    broken.conn.handle_write_error(Source::Os(32));
     for bench in [draining, ending, broken] {
         assert!(!bench.conn.wants_heartbeat(Time::ZERO.after(LONG)));
     }

@@ -23,6 +23,8 @@ pub(super) struct Ledger {
     payloads: Vec<Range<u64>>,
     written: u64,
     is_broken: bool,
+    /// Queued when a write failed.
+    abandoned_bytes: u64,
     received: Vec<u8>,
     cuts: Vec<Told>,
     /// Frames that are not pulled, and those that are and not yet released.
@@ -56,6 +58,7 @@ impl Ledger {
             payloads: Vec::new(),
             written: 0,
             is_broken: false,
+            abandoned_bytes: 0,
             received: Vec::new(),
             cuts: Vec::new(),
             unpulled: Vec::new(),
@@ -97,6 +100,7 @@ impl Ledger {
 
     pub(super) fn broke(&mut self) {
         self.is_broken = true;
+        self.abandoned_bytes += self.pending.len() as u64;
         self.pending.clear();
         self.payloads.clear();
     }
@@ -105,19 +109,21 @@ impl Ledger {
         self.shut_at = now;
     }
 
-    /// All of the payload was queued, or none.
+    /// All of the payload was queued, or none. What is queued behind a failed write is gone at once.
     pub(super) fn sent(&mut self, now: Time, payload: &[u8], range: Option<Range<u64>>) {
         let fits = self.pending.len() + payload.len() <= super::SEND_QUEUE_BYTES_MAX;
-        let start = self.written + self.pending.len() as u64;
+        let start = self.written + self.abandoned_bytes + self.pending.len() as u64;
         let expected = fits.then(|| start..start + payload.len() as u64);
         assert_eq!(range, expected);
         if self.pending.is_empty() {
             self.wrote_at = now;
         }
         if let Some(range) = range {
-            self.pending.extend_from_slice(payload);
-            self.payloads.push(range);
             self.active_at = now;
+            if !self.is_broken {
+                self.pending.extend_from_slice(payload);
+                self.payloads.push(range);
+            }
         }
     }
 

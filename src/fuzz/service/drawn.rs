@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::model::Model;
 use super::replies::Heartbeats;
-use super::{Run, micros};
+use super::{RETRY, Run, micros};
 use crate::config::{Breaker, Config, Limits, Pool, Reconnect, Timeouts};
 use crate::frame::Framing;
 use crate::fuzz::input::Input;
@@ -60,6 +60,7 @@ impl Run {
             reconnect,
             pool,
             breaker: Breaker::off(),
+            retry: RETRY,
             ..Config::default()
         };
         let upstream = match one_request {

@@ -3,33 +3,38 @@
 //! A request is in one list at a time and leaves it when it ends; so it ends once. Pauses are known by their bounds
 //! alone, for the draw within them is the service's own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Config, Limits, Pool, Reconnect};
-use crate::error::{Error, Limit, Phase, Sent, Source};
+use crate::config::{Config, Limits, Pool, Reconnect, Retry};
+use crate::error::{Error, Limit, Phase};
 use crate::event::RequestId;
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Upstream, UpstreamStats, Which};
+use crate::upstream::{Asked, Budget, Failed, InFlight, Upstream, UpstreamStats};
 
 pub(super) struct Model {
     pub(super) lines: Vec<Line>,
     pub(super) waiting: Vec<Waiter>,
     pub(super) has_ids: bool,
-    depth: usize,
+    pub(super) depth: usize,
     pub(super) warm: usize,
     /// Connections made when the upstream is added, and how many of those have been begun.
-    first: usize,
-    begun: usize,
+    pub(super) first: usize,
+    pub(super) begun: usize,
     /// A request could not even wait, and no connection was begun since, nor has room.
     turned_away: bool,
-    is_draining: bool,
-    limits: Limits,
-    wait: Duration,
+    pub(super) is_draining: bool,
+    pub(super) limits: Limits,
+    pub(super) wait: Duration,
     pub(super) idle: Duration,
     pub(super) one_request: bool,
     reconnect: Reconnect,
     pub(super) pool: Pool,
     pub(super) stats: UpstreamStats,
+    pub(super) retry: Retry,
+    pub(super) budget: Budget,
+    /// Of all that were made.
+    pub(super) payloads: BTreeMap<RequestId, Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -61,11 +66,11 @@ pub(super) struct Line {
 }
 
 pub(super) struct Waiter {
-    pub(super) request: RequestId,
+    pub(super) asked: Asked,
     pub(super) payload: Vec<u8>,
-    tag: u64,
-    deadline: Time,
-    wait_until: Time,
+    pub(super) wait_until: Time,
+    /// It was in flight before.
+    pub(super) is_back: bool,
 }
 
 impl Model {
@@ -89,6 +94,9 @@ impl Model {
             pool: config.pool,
             is_draining: false,
             stats: UpstreamStats::default(),
+            retry: config.retry,
+            budget: Budget::new(&config.retry),
+            payloads: BTreeMap::new(),
         }
     }
 
@@ -97,33 +105,26 @@ impl Model {
         let in_flight = self.lines.iter().flat_map(|line| &line.pipeline);
         let mut tags = in_flight
             .map(|it| it.tag)
-            .chain(self.waiting.iter().map(|it| it.tag));
+            .chain(self.waiting.iter().map(|it| it.asked.tag));
         !self.has_ids || tags.all(|tag| tag != id)
     }
 
-    pub(super) fn wait(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        tag: u64,
-        deadline: Time,
-        payload: Vec<u8>,
-    ) -> Result<(), Error> {
+    pub(super) fn wait(&mut self, now: Time, asked: Asked, payload: Vec<u8>) -> Result<(), Error> {
         let may_wait = self.may_wait(payload.len());
         self.turned_away |= may_wait.is_err();
         may_wait?;
         self.waiting.push(Waiter {
-            request,
+            asked,
             payload,
-            tag,
-            deadline,
             wait_until: now.after(self.wait),
+            is_back: false,
         });
         Ok(())
     }
 
     fn may_wait(&self, payload_bytes: usize) -> Result<(), Error> {
-        let bytes: usize = self.waiting.iter().map(|it| it.payload.len()).sum();
+        let first_ones = self.waiting.iter().filter(|it| !it.is_back);
+        let bytes: usize = first_ones.map(|it| it.payload.len()).sum();
         if self.waiting.len() >= self.limits.waiting_requests_max {
             return Err(Error::full(Limit::WaitingRequests));
         }
@@ -159,7 +160,7 @@ impl Model {
     }
 
     /// Where there is room now, nobody needs a connection for who was turned away.
-    fn heed_room(&mut self) {
+    pub(super) fn heed_room(&mut self) {
         self.turned_away &= !self.lines.iter().any(|line| self.room(line).is_some());
     }
 
@@ -207,37 +208,6 @@ impl Model {
         request
     }
 
-    pub(super) fn expire(
-        &mut self,
-        now: Time,
-        member: usize,
-        which: Which,
-    ) -> Vec<(RequestId, Sent)> {
-        let has_ids = self.has_ids;
-        let line = &mut self.lines[member];
-        let (mut expired, mut kept, mut gone) = (Vec::new(), Vec::new(), 0);
-        for mut request in std::mem::take(&mut line.pipeline) {
-            let sent = line.sent(&request, kept.is_empty(), has_ids);
-            let may = which == Which::All || sent == Sent::No;
-            let is_due = may && request.deadline <= now && !request.is_tombstone;
-            if is_due {
-                expired.push((request.request, sent));
-            }
-            let range = request.range.clone();
-            if is_due && sent == Sent::No {
-                gone += range.end - range.start;
-                continue;
-            }
-            request.range = range.start - gone..range.end - gone;
-            request.is_tombstone |= is_due;
-            kept.push(request);
-        }
-        line.pipeline = kept;
-        line.queued -= gone;
-        self.heed_room();
-        expired
-    }
-
     /// The connection is gone: who fails with it, and how.
     pub(super) fn closed(&mut self, now: Time, member: usize, error: Error) -> Vec<Failed> {
         let mut failed = Vec::new();
@@ -247,6 +217,7 @@ impl Model {
             let sent = line.sent(request, is_oldest(request), self.has_ids);
             let whole = request.range.end <= line.written;
             let phase = if whole { Phase::Read } else { Phase::Write };
+            let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         }
         let (state, mut losses) = (line.state, line.losses);
@@ -277,44 +248,6 @@ impl Model {
             _ => self.stats.losses += 1,
         }
         failed
-    }
-
-    /// A connect failed: when no other connection stands or is being made, the waiting have none to hope for.
-    fn fail_hopeless(&mut self, error: Error, failed: &mut Vec<Failed>) {
-        let others = self.count(|state| !matches!(state, State::Absent { .. }));
-        if others == 0 && self.begun == self.first {
-            let error = error.of_request(error.phase, Sent::No);
-            let waiting = self.waiting.drain(..);
-            failed.extend(waiting.map(|it| (it.request, it.tag, error)));
-        }
-    }
-
-    /// Nothing new is begun: those that wait fail, when no connection is left for them.
-    pub(super) fn drained(&mut self) -> Vec<Failed> {
-        self.is_draining = true;
-        let may_serve = self
-            .lines
-            .iter()
-            .any(|line| !line.is_absent() && !line.is_over);
-        let error = Error::new(Phase::Connect, Source::ShuttingDown);
-        let waiting = self.waiting.extract_if(.., |_| !may_serve);
-        waiting.map(|it| (it.request, it.tag, error)).collect()
-    }
-
-    /// Those whose waiting is over.
-    pub(super) fn give_up(&mut self, now: Time) -> Vec<Failed> {
-        let over = self
-            .waiting
-            .extract_if(.., |it| it.deadline.min(it.wait_until) <= now);
-        let wait = self.wait;
-        over.map(|it| {
-            let source = match it.deadline <= it.wait_until {
-                true => Source::Deadline,
-                false => Source::Timeout(wait),
-            };
-            (it.request, it.tag, Error::new(Phase::Connect, source))
-        })
-        .collect()
     }
 
     pub(super) fn is_forsaken(&self, member: usize) -> bool {
@@ -350,7 +283,7 @@ impl Model {
     }
 
     pub(super) fn next_wait_end(&self) -> Time {
-        let ends = self.waiting.iter().map(|it| it.deadline.min(it.wait_until));
+        let ends = self.waiting.iter().map(Waiter::end);
         ends.min().unwrap_or(Time::NEVER)
     }
 
@@ -364,7 +297,7 @@ impl Model {
         }
     }
 
-    fn count(&self, is: impl Fn(&State) -> bool) -> usize {
+    pub(super) fn count(&self, is: impl Fn(&State) -> bool) -> usize {
         self.lines.iter().filter(|line| is(&line.state)).count()
     }
 }

@@ -124,8 +124,11 @@ impl Run {
             .service
             .handle_heartbeat_reply(line, id, Some(frame), written);
         assert_eq!(verdict, self.expected_verdict(member, id, fits, written));
+        if verdict != Verdict::NotItsAnswer {
+            self.heartbeats.lost(member);
+        }
         match verdict {
-            Verdict::Fits => return self.heartbeats.lost(member),
+            Verdict::Fits => return,
             Verdict::Differs => {
                 let error = Error::new(Phase::Read, Source::Malformed("another answer"));
                 return self.close(member, u64::MAX, error);

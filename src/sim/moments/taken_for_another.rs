@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Bench, ms};
-use crate::config::{Config, Peek};
+use crate::config::{Config, Peek, Retry};
 use crate::error::{Error, Sent, Source};
 use crate::event::Event;
 use crate::frame::Framing;
@@ -12,9 +12,11 @@ use crate::kernel::Kernel;
 use crate::sim::names::Lookup;
 use crate::sim::world::STEP;
 
+/// What was lost is told: nothing is made again.
 fn with_peek(peek: Peek) -> Config {
     Config {
         peek,
+        retry: Retry::off(),
         ..Config::default()
     }
 }

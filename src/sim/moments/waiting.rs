@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, failed, ms};
-use crate::config::{Config, Peek};
+use crate::config::{Config, Peek, Retry};
 use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
@@ -61,6 +61,7 @@ fn a_connection_whose_end_was_found_by_a_flush_takes_no_new_request() {
     ] {
         let config = Config {
             peek,
+            retry: Retry::off(),
             ..Config::default()
         };
         let mut bench = Bench::new(config);

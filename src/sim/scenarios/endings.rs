@@ -2,6 +2,7 @@
 
 use super::log::Log;
 use super::{Script, Stage, echo, in_both_worlds};
+use crate::config::Retry;
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::frame::Framing;
@@ -107,10 +108,14 @@ fn an_end_within_a_frame_is_truncated_after_the_whole_frames_before_it() {
 }
 
 /// The server ends an idle connection; the next request is made before or after that was seen.
-fn an_end_while_idle<S: Stage>(stage: S, resets: bool, seen: bool) -> Vec<String> {
+fn an_end_while_idle<S: Stage>(stage: S, resets: bool, seen: bool, retry: Retry) -> Vec<String> {
     let mut script = Script::new(stage);
     let at = script.listen(Framing::raw(), false).to_string();
-    let upstream = script.client.core.add(Upstream::new(at)).unwrap();
+    let upstream = script
+        .client
+        .core
+        .add(Upstream::new(at).retry(retry))
+        .unwrap();
     script.request(upstream, b"one\n", 1);
     script.until(echo, |script| script.client_log.requests.len() == 1);
     let lost = |script: &Script<S>| script.client.core.upstream_stats(upstream).unwrap().losses;
@@ -134,11 +139,15 @@ fn an_end_while_idle<S: Stage>(stage: S, resets: bool, seen: bool) -> Vec<String
 }
 
 fn a_fin_that_was_seen<S: Stage>(stage: S) -> Vec<String> {
-    an_end_while_idle(stage, false, true)
+    an_end_while_idle(stage, false, true, Retry::off())
 }
 
 fn a_fin_that_was_not_seen<S: Stage>(stage: S) -> Vec<String> {
-    an_end_while_idle(stage, false, false)
+    an_end_while_idle(stage, false, false, Retry::off())
+}
+
+fn a_fin_that_was_not_seen_and_a_retry<S: Stage>(stage: S) -> Vec<String> {
+    an_end_while_idle(stage, false, false, Retry::default())
 }
 
 #[test]
@@ -155,11 +164,23 @@ fn a_fin_that_came_just_before_a_request_is_found_by_the_look_and_nothing_is_sen
 }
 
 fn a_reset_that_was_seen<S: Stage>(stage: S) -> Vec<String> {
-    an_end_while_idle(stage, true, true)
+    an_end_while_idle(stage, true, true, Retry::off())
 }
 
 fn a_reset_that_was_not_seen<S: Stage>(stage: S) -> Vec<String> {
-    an_end_while_idle(stage, true, false)
+    an_end_while_idle(stage, true, false, Retry::off())
+}
+
+fn a_reset_that_was_not_seen_and_a_retry<S: Stage>(stage: S) -> Vec<String> {
+    an_end_while_idle(stage, true, false, Retry::default())
+}
+
+#[test]
+fn whom_an_end_while_idle_met_is_served_on_another_connection_and_told_nothing() {
+    let told = in_both_worlds!(a_fin_that_was_not_seen_and_a_retry);
+    assert_eq!(told, ["reply one", "reply two", "reply three"]);
+    let told = in_both_worlds!(a_reset_that_was_not_seen_and_a_retry);
+    assert_eq!(told, ["reply one", "reply two", "reply three"]);
 }
 
 #[test]

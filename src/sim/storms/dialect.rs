@@ -52,6 +52,11 @@ pub(super) fn payload(tag: u64, bytes: usize) -> Vec<u8> {
     line
 }
 
+/// Whether the program says of this request that it may be made twice. Both sides know it.
+pub(super) fn is_idempotent(tag: u64) -> bool {
+    tag.is_multiple_of(3)
+}
+
 /// The tag of a request's line.
 pub(super) fn tag_of(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line.get(1..7)?).ok()?.parse().ok()

@@ -21,7 +21,9 @@ mod settings;
 mod shrink;
 mod streams;
 mod tape;
+mod whims;
 mod wire;
+mod word;
 
 use std::env;
 use std::io::Write;
@@ -48,6 +50,9 @@ struct Totals {
     replies: usize,
     failures: usize,
     rounds: u64,
+    /// Requests made again, and requests taken back.
+    retries: u64,
+    cancels: usize,
     heartbeats: u64,
     heartbeats_missed: u64,
     /// By kind of fault: decisions, and how many came out as faults.
@@ -65,6 +70,8 @@ impl Totals {
         self.replies += outcome.replies;
         self.failures += outcome.failures;
         self.rounds += outcome.rounds;
+        self.retries += outcome.retries;
+        self.cancels += outcome.cancels;
         self.heartbeats += outcome.heartbeats;
         self.heartbeats_missed += outcome.heartbeats_missed;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
@@ -84,13 +91,15 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed\n",
+            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back\n",
             self.seeds,
             self.rounds,
             self.replies,
             self.failures,
             self.heartbeats,
-            self.heartbeats_missed
+            self.heartbeats_missed,
+            self.retries,
+            self.cancels
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -177,6 +186,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     // The weather must be neither too fair nor too foul to show anything, and of every kind.
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
+    assert!(totals.retries > 0 && totals.cancels > 0);
     assert!(totals.heartbeats_missed > 0 && totals.heartbeats > totals.heartbeats_missed * 2);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");

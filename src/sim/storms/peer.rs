@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE, payload, tag_of};
+use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE, is_idempotent, payload, tag_of};
 use super::options::Manner;
 use super::tape::Tape;
 use crate::error::Source;
@@ -214,7 +214,8 @@ impl Peer {
             }
             let tag = tag_of(&request).expect("a line that the client sent");
             assert_eq!(request, payload(tag, end), "another line came");
-            assert!(self.seen.insert(tag), "request {tag} came twice");
+            let is_new = self.seen.insert(tag);
+            assert!(is_new || is_idempotent(tag), "request {tag} came twice");
             self.answer(now, connection, tag, end);
         }
         if let Some(line) = self.lines.get_mut(&connection) {

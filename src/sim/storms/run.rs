@@ -71,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) replies: usize,
     pub(super) failures: usize,
     pub(super) rounds: u64,
+    pub(super) retries: u64,
+    pub(super) cancels: usize,
     pub(super) heartbeats: u64,
     pub(super) heartbeats_missed: u64,
 }
@@ -166,6 +168,8 @@ impl Run {
             replies,
             failures,
             rounds: self.world.rounds,
+            retries: self.retries(),
+            cancels: self.asked.iter().filter(|it| it.is_cancelled).count(),
         }
     }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::dialect::{HEARTBEAT_LINE, payload, tag_of};
+use super::dialect::{HEARTBEAT_LINE, is_idempotent, payload, tag_of};
+use crate::config::Retry;
 use crate::engine::Waiting;
 use crate::sim::endpoint::{Endpoint, State};
 use crate::sim::network::Network;
@@ -29,8 +30,10 @@ pub(super) enum Left {
 
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    /// Of each request that has left whole.
+    /// Of each request that has left whole: where it did so last.
     pub(super) places: BTreeMap<u64, Place>,
+    /// How often each has left whole again.
+    again: BTreeMap<u64, u8>,
     /// Of each connection: where each request ends in what was written, and its tag.
     pub(super) ends: BTreeMap<u64, Vec<(usize, u64)>>,
     /// Of each connection: how far it was read along, and how many requests that were.
@@ -42,6 +45,7 @@ pub(super) struct Wire {
 impl Wire {
     /// Reads what the kernel was given since the last time; `is_raw` for connections without requests.
     pub(super) fn read(&mut self, tap: &mut Tap, is_raw: impl Fn(u64) -> bool) {
+        let attempts_max = Retry::default().attempts_max;
         for token in std::mem::take(&mut tap.grown) {
             if is_raw(token) {
                 continue;
@@ -57,8 +61,15 @@ impl Wire {
                 let tag = tag_of(line).expect("a request leaves whole");
                 assert_eq!(line, payload(tag, length), "another request left");
                 let place = Place { token, nth: *count };
-                let before = self.places.insert(tag, place);
-                assert_eq!(before, None, "request {tag} was sent twice");
+                if self.places.insert(tag, place).is_some() {
+                    assert!(is_idempotent(tag), "request {tag} was sent twice");
+                    let again = self.again.entry(tag).or_default();
+                    *again += 1;
+                    assert!(
+                        *again <= attempts_max,
+                        "request {tag} was sent {again} times more"
+                    );
+                }
                 (*from, *count) = (*from + length + 1, *count + 1);
                 self.ends.entry(token).or_default().push((*from, tag));
             }
@@ -67,6 +78,11 @@ impl Wire {
                 false => _ = self.tails.insert(token, written[*from..].to_vec()),
             }
         }
+    }
+
+    /// Connections on which a request has left in part, and that part.
+    pub(super) fn tails(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.tails.iter().map(|(token, tail)| (*token, &tail[..]))
     }
 
     /// The connection on which a request has left, whole or in part.

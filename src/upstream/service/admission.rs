@@ -4,6 +4,7 @@
 //! Whoever makes a request asks [`Service::admit_now`], and says so when it is made ([`Service::handle_made`]). Each end of
 //! one is heeded here, where it comes about: so a trial's lease ends with the trial.
 
+use super::again::fail_waiter;
 use super::{Failed, Service};
 use crate::error::{Class, Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -32,6 +33,7 @@ impl Service {
         if let Some(rate) = &mut self.rate {
             rate.take(now);
         }
+        self.budget.earn();
         // Nothing is refused by it that was not before.
         self.circuit.handle(now, 0, Happened::Made { request });
     }
@@ -134,8 +136,7 @@ impl Service {
         let retry_after = until.since(now);
         let error = Error::new(Phase::Connect, Source::BreakerOpen { retry_after });
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.asked.tag);
-            failed.push((waiter.asked.request, waiter.asked.tag, error));
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
     }
 }

@@ -52,6 +52,10 @@ impl Service {
             );
         }
         self.waiting.check();
+        let pipelines = self.members.iter().flat_map(|it| it.pipeline.in_order());
+        let of_pipelines = pipelines.filter(|it| it.again.kept.is_some()).count();
+        let kept = of_pipelines + self.waiting.kept();
+        assert_eq!(self.kept.len(), kept, "payloads kept");
         if self.ids.are_used() {
             let known = self.ids.len_and_capacity().0;
             assert_eq!(known, in_flight + self.waiting.len(), "ids in use");

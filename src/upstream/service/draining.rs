@@ -3,6 +3,7 @@
 //! Nobody waits for a connection that nobody makes: who waits is served by those that stand or are being made, or fails.
 //! Always: while one waits, such a connection is there.
 
+use super::again::fail_waiter;
 use super::{Failed, Member, Service, State};
 use crate::error::{Error, Phase, Source};
 
@@ -28,8 +29,7 @@ impl Service {
     pub(crate) fn fail_waiting(&mut self, failed: &mut Vec<Failed>) {
         let error = Error::new(Phase::Connect, Source::ShuttingDown);
         self.waiting.fail_all(|waiter| {
-            self.ids.forget(waiter.asked.tag);
-            failed.push((waiter.asked.request, waiter.asked.tag, error));
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
     }
 

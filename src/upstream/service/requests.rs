@@ -4,6 +4,7 @@
 //! A request is in one place at a time, waiting or in the pipeline of one member, and leaves it when it ends: so it
 //! ends once.
 
+use super::again::fail_waiter;
 use super::{Failed, Member, Service, State};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -35,6 +36,7 @@ impl Service {
             }
         };
         self.ids.forget(request.tag);
+        self.kept.drop(request.again.kept);
         if let State::Open { served, .. } = &mut it.state {
             *served = true;
         }
@@ -53,9 +55,8 @@ impl Service {
                 true => Source::Deadline,
                 false => Source::Timeout(wait),
             };
-            self.ids.forget(waiter.asked.tag);
             let error = Error::new(Phase::Connect, source);
-            failed.push((waiter.asked.request, waiter.asked.tag, error));
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
         });
         self.heed_failed(now, random, failed, failed_before);
     }
@@ -71,9 +72,9 @@ impl Service {
     ) {
         let progress = self.ids.judged(progress);
         let pipeline = &mut self.members[member as usize].pipeline;
-        let before = pipeline.len();
+        let (before, from) = (pipeline.len(), expired.len());
         pipeline.expire(now, which, progress, expired);
-        self.given_up(now, member, before, expired);
+        self.given_up(now, member, before, &expired[from..]);
     }
 
     /// Requests of this member were given up: those of which nothing was written are gone.
@@ -82,6 +83,7 @@ impl Service {
             if *sent == Sent::No {
                 self.ids.forget(request.tag);
             }
+            self.kept.drop(request.again.kept);
             self.heed_given_up(now, request.request);
         }
         self.stats.in_flight -= before - self.members[member as usize].pipeline.len();
@@ -151,6 +153,7 @@ impl Service {
         let waiter = self.waiting.cancel(request)?;
         self.heed_given_up(now, request);
         self.ids.forget(waiter.asked.tag);
+        self.kept.drop(waiter.asked.again.kept);
         Some(waiter.asked)
     }
 
@@ -165,19 +168,19 @@ impl Service {
     ) {
         let progress = self.ids.judged(progress);
         let pipeline = &mut self.members[member as usize].pipeline;
-        let before = pipeline.len();
+        let (before, from) = (pipeline.len(), cancelled.len());
         pipeline.give_up(progress, |it, _| it.request == request, cancelled);
-        self.given_up(now, member, before, cancelled);
+        self.given_up(now, member, before, &cancelled[from..]);
     }
 
     /// The waiting request whose turn it is, with its payload.
     pub(crate) fn waiter(&mut self) -> Option<(Waiter, &[u8])> {
-        self.waiting.front()
-    }
-
-    /// It is served.
-    pub(crate) fn waiter_served(&mut self) {
-        self.waiting.pop();
+        let (waiter, payload) = self.waiting.front()?;
+        let payload = match waiter.asked.again.kept {
+            Some(key) => self.kept.get(key),
+            None => payload,
+        };
+        Some((waiter, payload))
     }
 
     // Getters.
@@ -206,6 +209,11 @@ impl Service {
     /// known by its own.
     pub(crate) fn has_begun(&self, member: u32, written: u64) -> bool {
         self.ids.are_used() || self.members[member as usize].pipeline.has_begun(written)
+    }
+
+    /// Whether a part of what is in flight on a member was written.
+    pub(crate) fn is_begun(&self, member: u32, written: u64) -> bool {
+        self.members[member as usize].pipeline.has_begun(written)
     }
 
     /// Whether requests are in flight on a member. Where there are ids, nobody waits for the reply of a tombstone.

@@ -1,0 +1,78 @@
+//! What is held against the wire once more at the end of a run, when nothing can come any more.
+
+use std::collections::BTreeMap;
+
+use super::dialect::{is_idempotent, tag_of};
+use super::host::Host;
+use super::promises::Asked;
+use super::run::Run;
+use crate::error::{Sent, Source};
+
+impl Run {
+    /// What was said not to have been sent must not turn up later either, and what went out on one
+    /// connection went in the order in which it was asked.
+    pub(super) fn kept_its_word(&self) {
+        for (tag, asked) in self.asked.iter().enumerate() {
+            let tag = tag as u64;
+            if let Some(Err(error)) = asked.ended.filter(|e| e.is_err_and(|e| e.sent == Sent::No)) {
+                let has_left = self.wire.places.contains_key(&tag);
+                assert!(!has_left, "{tag} was sent: {error}");
+                let came = |host: &Host| host.peer().is_some_and(|it| it.seen.contains(&tag));
+                assert!(!self.hosts.iter().any(came), "{tag} came: {error}");
+            }
+        }
+        self.left_in_order();
+        self.left_in_part();
+    }
+
+    /// Of what left on one connection the older went first; but one that was made again may go behind the younger.
+    fn left_in_order(&self) {
+        let (mut last, mut overtaken) = (BTreeMap::new(), 0);
+        let mut places: Vec<_> = self.wire.places.iter().collect();
+        places.sort_by_key(|(_, place)| (place.token, place.nth));
+        for (tag, place) in places {
+            let Some(request) = self.asked[*tag as usize].request else {
+                continue;
+            };
+            let before = last.insert(place.token, request);
+            overtaken += u64::from(before.is_some_and(|before| before > request));
+        }
+        let retries = self.retries();
+        assert!(
+            overtaken <= retries,
+            "{overtaken} left behind younger ones, and {retries} were made again"
+        );
+    }
+
+    /// What left in part on a connection that was lost left on another only where that does no harm.
+    fn left_in_part(&self) {
+        for (token, tail) in self.wire.tails() {
+            let place = tag_of(tail).and_then(|tag| Some((tag, self.wire.places.get(&tag)?)));
+            let Some((tag, place)) = place else { continue };
+            let is_once = place.token == token || is_idempotent(tag);
+            assert!(is_once, "{tag} was sent twice, once in part");
+        }
+    }
+
+    /// Requests that were made again.
+    pub(super) fn retries(&self) -> u64 {
+        let core = &self.client.core;
+        let stats = self.upstreams.iter().map(|it| core.upstream_stats(*it));
+        stats.flatten().map(|stats| stats.retries).sum()
+    }
+
+    /// Replies, a reply that was too long and skipped among them, and failures.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let is_reply = |asked: &&Asked| match asked.ended {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                let party = &self.options.parties[asked.party];
+                let skips = party.skips_above_bytes.is_some();
+                skips && matches!(error.source, Source::Oversize { .. })
+            }
+            None => false,
+        };
+        let replies = self.asked.iter().filter(is_reply).count();
+        (replies, self.asked.len() - replies)
+    }
+}
