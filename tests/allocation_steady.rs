@@ -13,7 +13,9 @@ mod support;
 
 use counting::{Counting, counted};
 use support::*;
-use taut::{Client, Deadline, Event, Framing, RequestOptions, Upstream, UpstreamId};
+use taut::{
+    Client, Deadline, Event, Expect, Framing, Heartbeat, RequestOptions, Upstream, UpstreamId,
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -85,6 +87,39 @@ fn requests_allocate_nothing_once_the_loop_is_warm() {
         drop(client);
         servers.into_iter().for_each(|it| it.join().unwrap());
     }
+}
+
+/// What is asked of silent peers, and what they answer, costs no more than a request.
+#[test]
+fn heartbeats_allocate_nothing_once_the_loop_is_warm() {
+    let (mut client, peer) = (client(), Peer::new());
+    let heartbeat = Heartbeat {
+        after: std::time::Duration::from_micros(200),
+        ..Heartbeat::new(b"beat\n", Expect::exactly(b"beat"))
+    };
+    let shape = Upstream::new(peer.target()).heartbeat(heartbeat);
+    let upstream = client.add(shape.connections(4..=4)).unwrap();
+    let servers: Vec<_> = (0..4)
+        .map(|_| client_turn_until_accepted(&mut client, &peer))
+        .map(|stream| std::thread::spawn(move || echo(stream)))
+        .collect();
+    let beat = |client: &mut Client, count: u64| {
+        let beats = |client: &Client| client.upstream_stats(upstream).unwrap().heartbeats;
+        let until = beats(client) + count;
+        while beats(client) < until {
+            client.turn(Some(PATIENCE)).unwrap();
+            assert_eq!(client.next_event(), None);
+        }
+    };
+    beat(&mut client, 1_000);
+    let mut last = 0;
+    let quiet = (0..3).any(|_| {
+        last = counted(|| beat(&mut client, 1_000)).1;
+        last == 0
+    });
+    assert!(quiet, "{last} allocations in 1,000 heartbeats");
+    drop(client);
+    servers.into_iter().for_each(|it| it.join().unwrap());
 }
 
 fn client_turn_until_accepted(client: &mut Client, peer: &Peer) -> std::net::TcpStream {

@@ -172,6 +172,9 @@ impl<K: Kernel> Core<K> {
 
     /// Tells what has changed in an upstream's state. What a drain makes of it is told of the drain.
     pub(super) fn tell_changes(&mut self, service: u32) {
+        if !self.services[service as usize].has_news() {
+            return;
+        }
         while let Some(change) = self.services[service as usize].poll_noted() {
             self.note_change(service, change);
         }
@@ -194,6 +197,7 @@ impl<K: Kernel> Core<K> {
                 Change::BreakerClosed => Event::BreakerClosed { upstream },
             });
         }
+        self.services[service as usize].handle_told();
     }
 
     /// The program has pulled a change of an upstream's state: the next is told.

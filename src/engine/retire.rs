@@ -17,7 +17,12 @@ impl<K: Kernel> Core<K> {
         match slot.owner {
             Owner::Service { service, member } => {
                 let it = &self.services[service as usize];
-                own.min(it.next_deadline(member)).min(it.retires_at(member))
+                // While it is not read for its frames' sake only deadlines of requests pass.
+                let rest_end = match slot.paused_until {
+                    None => it.retires_at(member),
+                    Some(_) => Time::NEVER,
+                };
+                own.min(it.next_deadline(member)).min(rest_end)
             }
             Owner::Program | Owner::Parted { .. } => own,
         }

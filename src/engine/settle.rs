@@ -121,12 +121,13 @@ impl<K: Kernel> Core<K> {
                 let progress = self.progress(index);
                 let quiet_since = self.slots[index as usize].conn.quiet_since();
                 let error = error.unwrap_or(Error::new(Phase::Drain, Source::Closed));
-                if misses_heartbeat {
-                    self.services[service as usize].handle_heartbeat_missed();
-                }
                 let (now, random) = (self.now, self.kernel.random());
                 let error = self.make_again(index, service, member, error);
                 let mut failed = std::mem::take(&mut self.failed);
+                if misses_heartbeat {
+                    let it = &mut self.services[service as usize];
+                    it.handle_heartbeat_missed(now, random, &mut failed);
+                }
                 self.services[service as usize].handle_closed(
                     now,
                     member,

@@ -60,7 +60,7 @@ pub enum Source {
     Cancelled,
     /// The upstream's breaker is open: so much of what was asked of it has failed that it is left alone for a while.
     BreakerOpen {
-        /// A trial may be let through after so long.
+        /// A trial may be let through after so long, or sooner when the one under way ends.
         retry_after: Duration,
     },
     /// The client is being drained: nothing new is begun, and what was under way has used up its time.

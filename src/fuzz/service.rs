@@ -8,6 +8,7 @@ mod drawn;
 mod ends;
 mod line;
 mod model;
+mod refusals;
 mod replies;
 mod requests;
 mod resting;
@@ -18,7 +19,7 @@ use super::input::Input;
 use crate::config::Retry;
 use crate::error::{Error, Phase, Source};
 use crate::time::Time;
-use crate::upstream::{Failed, InFlight, Progress, Service, Which};
+use crate::upstream::{Circuit, Failed, Happened, InFlight, Progress, Service, Which};
 use model::{Line, Model, State};
 use replies::Heartbeats;
 
@@ -39,6 +40,7 @@ struct Run {
     service: Service,
     model: Model,
     heartbeats: Heartbeats,
+    circuit: Circuit,
     now: Time,
     requests: u64,
 }
@@ -108,6 +110,7 @@ impl Run {
             self.service
                 .handle_standing(self.now, member as u32, random);
             self.service.handle_connected(self.now, member as u32);
+            self.circuit.handle(self.now, 0, Happened::Connected);
             self.serve_waiting();
             self.connect_members();
         }
@@ -122,10 +125,11 @@ impl Run {
             Phase::Idle if is_learning => Phase::Read,
             other => other,
         };
-        // ECONNRESET, EMFILE, EACCES, and what ends for reasons of our own.
+        // ECONNRESET, a stall, EMFILE, EACCES, and what ends for reasons of our own.
+        let stall = Source::Timeout(micros(7));
         let source = input.one_of(&[
             Source::Os(104),
-            Source::Os(104),
+            stall,
             Source::Os(24),
             Source::Os(13),
             Source::Closed,
@@ -158,13 +162,15 @@ impl Run {
     fn pass_timeout(&mut self) {
         let mut failed: Vec<Failed> = Vec::new();
         self.service.handle_timeout(self.now, 0, &mut failed);
-        assert_eq!(failed, self.model.give_up(self.now));
+        let expected = self.model.give_up(self.now);
+        assert_eq!(failed, self.with_refused(0, None, expected));
         self.connect_members();
         assert!(self.service.poll_timeout() > self.now, "it would spin");
     }
 
     fn check(&mut self) {
-        let stats = self.heartbeats.counted(self.model.stats());
+        let mut stats = self.heartbeats.counted(self.model.stats());
+        stats.breaker = self.circuit.state();
         assert_eq!(self.service.stats(), stats);
         self.model.check_lines();
         let chosen = self.service.choose().map(|(member, _)| member);

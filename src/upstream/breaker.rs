@@ -101,7 +101,7 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Circuit {
+pub(crate) struct Circuit {
     rules: Breaker,
     state: State,
     window: Window,
@@ -113,7 +113,7 @@ pub(super) struct Circuit {
 }
 
 impl Circuit {
-    pub(super) fn new(rules: Breaker) -> Circuit {
+    pub(crate) fn new(rules: Breaker) -> Circuit {
         Circuit {
             rules,
             state: State::Closed { since: Time::ZERO },
@@ -125,7 +125,7 @@ impl Circuit {
     }
 
     /// Whether a request may be made now; if not, after how long a trial may be made at the latest.
-    pub(super) fn admit(&self, now: Time) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, now: Time) -> Result<(), Duration> {
         let from = match self.state {
             State::Closed { .. } => return Ok(()),
             State::Open { until, .. } => until,
@@ -139,7 +139,7 @@ impl Circuit {
 
     /// Something has happened; `random` draws the pause if it opens. True when requests have become refused by it, or
     /// are let through again: see [`Circuit::state`] and [`Circuit::refused_until`].
-    pub(super) fn handle(&mut self, now: Time, random: u64, happened: Happened) -> bool {
+    pub(crate) fn handle(&mut self, now: Time, random: u64, happened: Happened) -> bool {
         if !self.rules.is_on {
             return false;
         }
@@ -182,7 +182,7 @@ impl Circuit {
         std::mem::discriminant(&before) != std::mem::discriminant(&next)
     }
 
-    pub(super) fn state(&self) -> BreakerState {
+    pub(crate) fn state(&self) -> BreakerState {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
             State::Open { .. } => BreakerState::Open,
@@ -191,7 +191,7 @@ impl Circuit {
     }
 
     /// While it is open: until when.
-    pub(super) fn open_until(&self) -> Option<Time> {
+    pub(crate) fn open_until(&self) -> Option<Time> {
         match self.state {
             State::Open { until, .. } => Some(until),
             _ => None,

@@ -54,6 +54,9 @@ pub(super) struct Changes {
     /// Something is to be noted: asked after each reply, so it costs one look when there is nothing.
     is_news: bool,
     is_asked_for: bool,
+    /// Something was put or pulled since [`Changes::handle_told`]. It is asked after each reply, so the kinds are not
+    /// looked through for it (some 100 instructions a request).
+    has_news: bool,
 }
 
 impl Changes {
@@ -67,11 +70,22 @@ impl Changes {
 
     /// The state has changed.
     pub(super) fn put(&mut self, change: Change) {
+        self.has_news = true;
         self.noted[usize::from(change.is_of_breaker())].next = Some(change);
         self.is_news = true;
         if self.is_asked_for {
             self.kinds[usize::from(change.is_of_breaker())].next = Some(change);
         }
+    }
+
+    /// Whether there may be something to tell or to note.
+    pub(super) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// All that could be told and noted was.
+    pub(super) fn handle_told(&mut self) {
+        self.has_news = false;
     }
 
     /// What is to be told now.
@@ -103,6 +117,7 @@ impl Changes {
 
     /// The program has pulled what was told of this kind.
     pub(super) fn handle_pulled(&mut self, change_is_of_breaker: bool) {
+        self.has_news = true;
         self.kinds[usize::from(change_is_of_breaker)].is_unpulled = false;
     }
 }
@@ -136,7 +151,10 @@ mod tests {
         assert_eq!(changes.poll(), None, "the one before is to be pulled first");
         changes.put(Change::BreakerClosed);
         assert_eq!(changes.poll(), Some(Change::BreakerClosed), "another kind");
+        changes.handle_told();
+        assert!(!changes.has_news());
         changes.handle_pulled(false);
+        assert!(changes.has_news(), "the next of that kind may be told");
         assert_eq!(changes.poll(), Some(DOWN));
         assert_eq!(changes.poll(), None);
     }

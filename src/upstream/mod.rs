@@ -28,6 +28,8 @@ mod waiting;
 pub(crate) use asked::{Again, Asked};
 pub use breaker::BreakerState;
 #[cfg(any(test, fuzzing))]
+pub(crate) use breaker::{Circuit, End, Happened};
+#[cfg(any(test, fuzzing))]
 pub(crate) use budget::Budget;
 pub(crate) use changes::Change;
 pub use options::{Connections, Upstream};

@@ -283,6 +283,16 @@ impl Service {
         self.changes.poll_noted()
     }
 
+    /// Whether there may be something of its state to tell or to note.
+    pub(crate) fn has_news(&self) -> bool {
+        self.changes.has_news()
+    }
+
+    /// All that could be told and noted of its state was.
+    pub(crate) fn handle_told(&mut self) {
+        self.changes.handle_told();
+    }
+
     // Getters.
 
     pub(crate) fn target(&self) -> &str {

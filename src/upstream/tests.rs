@@ -1,6 +1,7 @@
 //! The service machine, driven by hand: who is served, what fails, when a member is made again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod admission;
 mod again;
 mod by_id;
 mod heartbeats;

@@ -56,6 +56,8 @@ fn connections_that_stand_are_used_after_their_name_has_moved_and_new_ones_go_wh
 
         // The old address goes. The next connection is made to the new one.
         drop((old, stream));
+        let connection = only_connection(&client, upstream);
+        until_in_kernel(&client, connection, "one\ntwo\n".len() as u64 + 1);
         let served = std::thread::spawn(move || answer(&mut new.accept()));
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -64,12 +64,11 @@ fn two_thousand_connections_in_bad_weather_grow_nothing() {
         .unwrap();
 
     let mut samples = Samples::of(load.id());
-    let (mut random, mut drawn) = (Random::new(5), Vec::new());
+    let (mut random, mut weather, mut changes) = (Random::new(5), Weather::Calm, 0);
     let mut next_sample = Instant::now() + EVERY;
     while load.try_wait().unwrap().is_none() {
-        let weather = Weather::drawn(&mut random);
         weather.comes(&proxy);
-        drawn.push(weather);
+        changes += 1;
         let until = Instant::now() + weather.lasts(&mut random);
         while Instant::now() < until && load.try_wait().unwrap().is_none() {
             support::stall_until(until.min(next_sample));
@@ -78,19 +77,23 @@ fn two_thousand_connections_in_bad_weather_grow_nothing() {
                 samples.take();
             }
         }
+        weather = weather.after(&mut random);
     }
     let ended = probe::end(load);
     println!("{}", samples.words());
     println!(
         "{} changes of weather, proxy: {:?}",
-        drawn.len(),
+        changes,
         proxy.counts()
     );
     println!("{}\n{}", ended.out, ended.err);
-    assert!(drawn.len() > 3, "it ended before the weather did");
+    assert!(changes > 1, "it ended before the weather did");
     let requests = &ended.json()["requests"];
     let count = |name: &str| requests[name].as_u64().unwrap();
     assert!(count("ok") > 0, "nothing was answered");
+    let ends = ["ok", "failed", "timed_out", "mismatched"].map(count);
+    assert_eq!(ends.iter().sum::<u64>(), count("sent"), "each ends once");
+    assert_eq!(count("mismatched"), 0);
     samples.assert_flat(CONNECTIONS);
 }
 

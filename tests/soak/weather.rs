@@ -26,8 +26,7 @@ pub(crate) enum Weather {
     Down,
 }
 
-const ALL: [Weather; 9] = [
-    Weather::Calm,
+const BAD: [Weather; 8] = [
     Weather::Late,
     Weather::Slices,
     Weather::Limits,
@@ -39,20 +38,20 @@ const ALL: [Weather; 9] = [
 ];
 
 impl Weather {
-    pub(crate) fn drawn(random: &mut Random) -> Weather {
-        // Every other time nothing new is wrong, so that what was lost comes back.
-        match random.once_in(2) {
-            true => Weather::Calm,
-            false => random.of(&ALL),
+    /// What comes after that: every other time nothing is wrong.
+    pub(crate) fn after(self, random: &mut Random) -> Weather {
+        match self {
+            Weather::Calm => random.of(&BAD),
+            _ => Weather::Calm,
         }
     }
 
+    /// Calm lasts until most of what was lost is back: eight connections of an upstream every 100 ms.
     pub(crate) fn lasts(self, random: &mut Random) -> Duration {
-        let drawn = ms(random.below(4_000) as u64);
         match self {
-            Weather::Down => drawn / 2,
-            Weather::Stall => drawn + ms(500),
-            _ => drawn + ms(1_000),
+            Weather::Calm => ms(10_000 + random.below(20_000) as u64),
+            Weather::Down => ms(random.below(2_000) as u64),
+            _ => ms(1_000 + random.below(4_000) as u64),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Drawn numbers: the same seed, the same sequence.
 
+#![allow(dead_code, reason = "no test binary uses all of it")]
+
 /// splitmix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Random(u64);
 

@@ -113,6 +113,20 @@ fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
     assert!(bench.conn.has_missed_heartbeat());
 }
 
+/// It has spoken, and owes an answer and a reply: the reply's own timeout judges.
+#[test]
+fn in_order_a_peer_that_spoke_instead_of_answering_is_judged_by_the_request_behind() {
+    let mut bench = watched(false);
+    bench.wait(AFTER);
+    bench.ask();
+    bench.wait(secs(2));
+    bench.receive(b"push\n");
+    assert_eq!(bench.frames(), [b"push"]);
+    bench.conn.handle_push(bench.now);
+    bench.request();
+    assert_eq!(bench.conn.poll_timeout(), bench.now.after(secs(60)));
+}
+
 #[test]
 fn where_replies_come_in_order_nobody_is_asked_who_owes_one() {
     let mut bench = watched(false);

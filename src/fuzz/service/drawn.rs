@@ -1,17 +1,18 @@
 //! What an input makes of an upstream: its connections, its bounds, its timeouts.
 //!
-//! Small figures, so that each bound is met often; and no breaker, whose doings have a model of their own.
+//! Small figures, so that each bound is met often.
 
 use std::time::Duration;
 
 use super::model::Model;
+use super::refusals;
 use super::replies::Heartbeats;
 use super::{RETRY, Run, micros};
-use crate::config::{Breaker, Config, Limits, Pool, Reconnect, Timeouts};
+use crate::config::{Config, Limits, Pool, Reconnect, Retry, Timeouts};
 use crate::frame::Framing;
 use crate::fuzz::input::Input;
 use crate::time::Time;
-use crate::upstream::{Service, Upstream};
+use crate::upstream::{Circuit, Service, Upstream};
 
 impl Run {
     pub(super) fn draw(input: &mut Input) -> Run {
@@ -57,13 +58,15 @@ impl Run {
                 .matched_by_id(),
             false => upstream,
         };
+        // One at a time: what both make of a loss is told by the storms.
+        let breaker = refusals::draw(input);
         let config = Config {
             timeouts,
             limits,
             reconnect,
             pool,
-            breaker: Breaker::off(),
-            retry: RETRY,
+            breaker,
+            retry: if breaker.is_on { Retry::off() } else { RETRY },
             ..Config::default()
         };
         let upstream = match one_request {
@@ -76,6 +79,7 @@ impl Run {
             service: Service::new(upstream, &config),
             model,
             heartbeats,
+            circuit: Circuit::new(config.breaker),
             now: Time::ZERO,
             requests: 0,
         }

@@ -128,7 +128,7 @@ impl Waiter {
         self.asked.deadline.min(self.wait_until)
     }
 
-    fn failed(&self, error: Error) -> Failed {
+    pub(super) fn failed(&self, error: Error) -> Failed {
         let error = error.of_request(error.phase, self.asked.again.sent);
         (self.asked.request, self.asked.tag, error)
     }

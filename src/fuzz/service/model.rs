@@ -155,8 +155,14 @@ impl Model {
         request
     }
 
-    /// The connection is gone: who fails with it, and how.
-    pub(super) fn closed(&mut self, now: Time, member: usize, error: Error) -> Vec<Failed> {
+    /// The connection is gone, of which a sign of life was asked or not: who fails with it, and how.
+    pub(super) fn closed(
+        &mut self,
+        now: Time,
+        member: usize,
+        error: Error,
+        is_asked: bool,
+    ) -> Vec<Failed> {
         let mut failed = Vec::new();
         let line = &mut self.lines[member];
         let is_oldest = |it: &InFlight| line.pipeline[0].request == it.request;
@@ -174,7 +180,7 @@ impl Model {
             State::Open { served, .. } => {
                 self.stats.losses += 1;
                 // How a healthy server ends what it has served, and what is ended here for reasons of our own.
-                let is_silent = matches!(error.source, Source::Timeout(_));
+                let is_silent = is_asked && matches!(error.source, Source::Timeout(_));
                 let is_idle_end = served && error.phase == Phase::Idle && !is_silent;
                 !is_idle_end && error.class != Class::Local
             }

@@ -8,7 +8,7 @@ use super::Run;
 use crate::config::{Expect, Heartbeat};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::fuzz::input::Input;
-use crate::upstream::{InFlight, Progress, Upstream, UpstreamStats, Verdict, Which};
+use crate::upstream::{Happened, InFlight, Progress, Upstream, UpstreamStats, Verdict, Which};
 
 const PONG: &[u8] = b"pong";
 const BEAT: &[u8] = b"beat";
@@ -112,7 +112,11 @@ impl Run {
     /// The connection of a peer that was asked and is silent is given up.
     pub(super) fn miss(&mut self, member: usize) {
         if self.heartbeats.awaits(member) {
-            self.service.handle_heartbeat_missed();
+            let mut failed = Vec::new();
+            self.service
+                .handle_heartbeat_missed(self.now, 0, &mut failed);
+            let said = Some(Happened::TimedOut);
+            assert_eq!(failed, self.with_refused(0, said, Vec::new()));
             self.heartbeats.missed += 1;
             let source = Source::Timeout(Duration::from_secs(5));
             self.close(member, 0, Error::new(Phase::Idle, source));
@@ -134,11 +138,12 @@ impl Run {
             .service
             .handle_heartbeat_reply(line, id, Some(frame), written);
         assert_eq!(verdict, self.expected_verdict(member, id, fits, written));
+        if verdict != Verdict::NotItsAnswer {
+            self.heartbeats.lost(member);
+        }
         match verdict {
-            Verdict::Fits => return self.heartbeats.lost(member),
+            Verdict::Fits => return,
             Verdict::Differs => {
-                // It has come whole: of the next nothing has come.
-                self.heartbeats.lost(member);
                 let error = Error::new(Phase::Read, Source::Malformed("another answer"));
                 return self.close(member, u64::MAX, error);
             }
@@ -153,10 +158,11 @@ impl Run {
             super::view(expected.as_ref())
         );
         match replied {
-            Some(_) => {
+            Some(replied) => {
                 assert!(has_begun);
                 self.model.lines[member].rests_since = self.now;
                 self.service.handle_rest(self.now, line);
+                self.answered(&replied);
                 self.after_end(member);
             }
             None => self.close(
@@ -205,6 +211,7 @@ impl Run {
             .map(|(request, sent)| (request.request, *sent));
         let expected = self.model.expire(self.now, member, which);
         assert_eq!(told.collect::<Vec<_>>(), expected);
+        self.given_up(expected.iter().map(|(request, _)| *request));
         self.heartbeats.moves(member, &expired);
         self.model.lines[member].rests_since = self.now;
         self.service.handle_heard(self.now, line);

@@ -19,7 +19,7 @@ impl Run {
         let admitted = self.service.admit(tag);
         let admits = self.model.admits(tag) && self.heartbeats.admits(tag);
         assert_eq!(admitted.is_ok(), admits, "the id {tag}");
-        if admitted.is_err() {
+        if admitted.is_err() || !self.is_let_through() {
             return;
         }
         self.requests += 1;
@@ -31,6 +31,7 @@ impl Run {
         };
         let payload = vec![self.requests as u8; bytes];
         let request = asked.request;
+        self.made(request);
         let payloads = &mut self.model.payloads;
         payloads.insert(request, payload.clone());
         let chosen = match self.service.has_waiting() {
@@ -47,14 +48,12 @@ impl Run {
                 let told = self.service.queue(self.now, asked, &payload);
                 let expected = self.model.wait(self.now, asked, payload);
                 assert_eq!(told, expected);
-                self.connect_members();
                 if told.is_err() {
-                    return;
+                    self.not_made(request);
                 }
+                self.connect_members();
             }
         }
-        self.service.handle_made(self.now, request);
-        self.model.budget.earn();
     }
 
     /// Takes one of the last requests back, wherever it is.
@@ -66,6 +65,7 @@ impl Run {
         let expected = waits.map(|place| self.model.waiting.remove(place).asked.again.sent);
         assert_eq!(taken.map(|it| it.again.sent), expected);
         if taken.is_some() {
+            self.given_up([request]);
             return;
         }
         let has_it = |it: &InFlight| it.request == request && !it.is_tombstone;
@@ -84,6 +84,7 @@ impl Run {
         self.heartbeats.moves(member, &cancelled);
         let told = cancelled.iter().map(|(it, sent)| (it.request, *sent));
         assert_eq!(told.collect::<Vec<_>>(), expected);
+        self.given_up([request]);
         self.after_end(member);
     }
 
@@ -133,6 +134,7 @@ impl Run {
         let (now, line) = (self.now, member as u32);
         let progress = self.model.lines[member].progress();
         let progress = self.heartbeats.progress(member, progress);
+        let is_asked = self.heartbeats.awaits(member);
         self.heartbeats.lost(member);
         let pipeline = &self.model.lines[member].pipeline;
         let payloads = &self.model.payloads;
@@ -144,7 +146,10 @@ impl Run {
         self.model.makes_again(now, member, &error);
         self.service
             .handle_closed(now, line, random, progress, error, &mut failed);
-        assert_eq!(failed, self.model.closed(now, member, error));
+        let said = self.said_by(member, &error);
+        let expected = self.model.closed(now, member, error, is_asked);
+        let random = random.rotate_left(32);
+        assert_eq!(failed, self.with_refused(random, said, expected));
         self.connect_members();
     }
 }

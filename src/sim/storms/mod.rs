@@ -10,6 +10,7 @@
 mod dialect;
 mod drained;
 mod failure;
+mod guests;
 mod host;
 mod looks;
 mod options;

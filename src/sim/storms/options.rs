@@ -52,6 +52,8 @@ pub(super) struct Party {
     pub(super) depth: usize,
     /// Each connection serves one request.
     pub(super) one_request: bool,
+    /// Over all connections; `None`: what they carry.
+    pub(super) in_flight_max: Option<usize>,
     /// `None`: it is reached by its address.
     pub(super) name: Option<Name>,
     /// Bytes of a frame, where longer replies are skipped.
@@ -220,6 +222,9 @@ impl Party {
             is_warm,
             depth: if one_request { 1 } else { depth },
             one_request,
+            in_flight_max: random
+                .happens(Chance(200))
+                .then(|| random.within(1..=6) as usize),
             name: random
                 .happens(Chance(400))
                 .then(|| Name::drawn(random, is_benign)),

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::guests::{name_of, name_of_stream, named, upstream};
 use super::host::Host;
-use super::options::{Name, Options, Party};
+use super::options::{Options, Party};
 use super::peer::{Peer, Role};
 use super::promises::Asked;
 use super::streams::Stream;
@@ -18,9 +19,8 @@ use crate::sim::names::Lookup;
 use crate::sim::random::Random;
 use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
-use crate::sim::world::{SETTLED_AFTER, STEP, SimEngine, World};
+use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
 use crate::time::Time;
-use crate::upstream::Upstream;
 
 /// In good weather, within which everything works again.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
@@ -263,7 +263,8 @@ impl Run {
         );
         // Slots are reaped at the start of a turn. A heartbeat may be under way.
         for _ in 0..BEATING_ROUNDS_MAX {
-            self.round(self.world.now().after(10 * STEP));
+            // Longer than a step: a round in which nothing but that passes counts as one for nothing.
+            self.round(self.world.now().after(Duration::from_millis(1)));
             if self.client.borrowed_bytes() == 0 {
                 break;
             }
@@ -358,53 +359,4 @@ impl Run {
     pub(super) fn is_healed(&self) -> bool {
         !self.healed_at.is_never()
     }
-}
-
-fn upstream(party: &Party, target: String) -> Upstream {
-    let mut framing = party.dialect.framing();
-    if let Some(bytes) = party.skips_above_bytes {
-        framing = framing.frame_bytes_max(bytes).skip_oversize();
-    }
-    let mut upstream = Upstream::new(target).framing(framing).depth(party.depth);
-    if let Some(heartbeat) = &party.heartbeat {
-        upstream = upstream.heartbeat(heartbeat.clone());
-    }
-    let upstream = upstream.tell_state();
-    let upstream = match party.is_warm {
-        true => upstream.connections(party.connections.clone()),
-        false => upstream.connections(*party.connections.end()),
-    };
-    let upstream = match party.one_request {
-        true => upstream.one_request_per_connection(),
-        false => upstream,
-    };
-    match party.dialect {
-        super::dialect::Dialect::ById => upstream.matched_by_id(),
-        _ => upstream,
-    }
-}
-
-pub(super) fn name_of_stream(number: u64) -> String {
-    format!("stream{number}.test")
-}
-
-fn name_of(number: usize) -> String {
-    format!("party{number}.test")
-}
-
-/// Makes a name known, with what else it leads to; what to connect to then.
-fn named(world: &World, number: usize, name: &Name, host: &Host) -> String {
-    let mut network = world.network.borrow_mut();
-    let port = host.address.port();
-    let mut addresses = Vec::new();
-    for other in 0..name.refusing + name.silent {
-        let ip = [10, 1, number as u8, other as u8].into();
-        addresses.push(ip);
-        if other >= name.refusing {
-            network.black_hole((ip, port).into());
-        }
-    }
-    addresses.push(host.address.ip());
-    network.name(&name_of(number), name.after, Lookup::Found(addresses));
-    format!("{}:{port}", name_of(number))
 }

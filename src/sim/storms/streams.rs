@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use super::guests::name_of_stream;
 use super::promises::RESETS;
-use super::run::{Run, name_of_stream};
+use super::run::Run;
 use super::tape::{Script, Tape};
 use crate::error::table::is_listed;
 use crate::error::{Error, Source};

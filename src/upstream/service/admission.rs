@@ -124,7 +124,13 @@ impl Service {
     }
 
     /// When the breaker opens, who waits fails now: nobody would be let through to serve him.
-    fn heed(&mut self, now: Time, random: u64, happened: Happened, failed: &mut Vec<Failed>) {
+    pub(super) fn heed(
+        &mut self,
+        now: Time,
+        random: u64,
+        happened: Happened,
+        failed: &mut Vec<Failed>,
+    ) {
         if !self.circuit.handle(now, random, happened) {
             return;
         }

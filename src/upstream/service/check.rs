@@ -39,6 +39,7 @@ impl Service {
             self.stats.open + connecting <= max && self.stats.lingering <= max,
             "more connections than there may be"
         );
+        assert!(in_flight <= self.in_flight_max(), "more than may be");
         for (member, it) in self.members.iter().enumerate() {
             it.pipeline.check();
             let in_flight = it.pipeline.len();

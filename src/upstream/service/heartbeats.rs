@@ -4,8 +4,10 @@
 //! its answer comes in its turn; where they carry ids it is found by its own, or is a frame without an id that is what
 //! was expected.
 
-use super::Service;
+use super::{Failed, Service};
 use crate::config::Heartbeat;
+use crate::time::Time;
+use crate::upstream::breaker::Happened;
 
 /// What a frame is to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +29,14 @@ impl Service {
     }
 
     /// A connection has ended because its peer gave no sign of life.
-    pub(crate) fn handle_heartbeat_missed(&mut self) {
+    pub(crate) fn handle_heartbeat_missed(
+        &mut self,
+        now: Time,
+        random: u64,
+        failed: &mut Vec<Failed>,
+    ) {
         self.stats.heartbeats_missed += 1;
+        self.heed(now, random, Happened::TimedOut, failed);
     }
 
     /// A frame came, with its id where it has one; of one that was skipped the bytes are not known. If it answers the

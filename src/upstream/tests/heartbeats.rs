@@ -100,7 +100,7 @@ fn it_is_lost_with_its_connection_and_told_to_nobody() {
     service.handle_heartbeat_sent(0, 0);
     let mut failed = Vec::new();
     service.handle_closed(at(1), 0, 0, progress(5, false), REFUSED, &mut failed);
-    service.handle_heartbeat_missed();
+    service.handle_heartbeat_missed(at(0), 0, &mut Vec::new());
     assert_eq!(failed, []);
     assert!(!service.awaits_heartbeat(0));
     assert_eq!(service.stats().heartbeats_missed, 1);
