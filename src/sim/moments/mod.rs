@@ -13,6 +13,7 @@ mod no_longer_wanted;
 mod stalls;
 mod storage;
 mod taken_for_another;
+mod targets;
 mod waiting;
 
 use std::net::SocketAddr;
