@@ -37,7 +37,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The bounds on memory, descriptors and work.
     pub limits: Limits,
-    /// The pauses before a lost connection of an upstream is made again.
+    /// How the connections of upstreams are made again.
     pub reconnect: Reconnect,
     /// How long connections of an upstream are kept.
     pub pool: Pool,
@@ -132,6 +132,7 @@ impl Config {
     /// [`Source::Invalid`], class local.
     pub fn validate(&self) -> Result<(), Error> {
         self.timeouts.validate()?;
+        self.reconnect.validate()?;
         self.pool.validate()?;
         self.retry.validate()?;
         self.validate_kernels(&self.timeouts)?;

@@ -118,6 +118,16 @@ impl Client {
         }
     }
 
+    /// Has an upstream that is down tried at once: the pause before the next attempt is forgotten. It is one attempt, as
+    /// after the pause, and made also when nobody waits. For a program that knows more than its server tells, such as that
+    /// the network is back. [`Reconnect`](crate::Reconnect) has the pauses.
+    ///
+    /// # Errors
+    /// `NotOpen` for an unknown upstream.
+    pub fn retry_now(&mut self, upstream: UpstreamId) -> Result<(), Error> {
+        self.engine.core.retry_now(upstream)
+    }
+
     /// Figures of an upstream; `None` when there is none of that name.
     pub fn upstream_stats(&self, upstream: UpstreamId) -> Option<UpstreamStats> {
         self.engine.core.upstream_stats(upstream)

@@ -8,6 +8,9 @@ use crate::error::Error;
 pub struct Limits {
     /// Connections at a time, those being made and those being closed included. Default: 65,536.
     pub connections_max: usize,
+    /// Connections that may be in the making before no upstream begins another; upstreams that want one wait for their
+    /// turn. Those of the program's own count, and are not held back. Default: 64.
+    pub connecting_max: usize,
     /// Addresses of one name that are tried at a time, for one connection. Each takes a descriptor. Default: 4.
     pub connect_attempts_max: usize,
     /// Bytes of payload in one frame, where the framing does not say otherwise. Default: 1 MiB.
@@ -40,6 +43,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: 65_536,
+            connecting_max: 64,
             connect_attempts_max: 4,
             frame_bytes_max: 1 << 20,
             send_queue_bytes_max: 1 << 20,
@@ -66,6 +70,10 @@ impl Limits {
             (
                 self.connections_max > crate::kernel::INDEX_MAX as usize,
                 "limits.connections_max is above 2^30; a slot's index has 30 bits",
+            ),
+            (
+                self.connecting_max == 0,
+                "limits.connecting_max is 0; no upstream could connect, 64 is usual",
             ),
             (
                 self.connect_attempts_max == 0,

@@ -125,6 +125,7 @@ impl<K: Kernel> Engine<K> {
         let slots = core.slots.iter().map(|(_, slot)| slot);
         for (number, service) in core.services.iter().enumerate() {
             service.check();
+            self.check_connects(number as u32);
             let is_let_go = |slot: &&Slot<K::Socket>| {
                 let is_its =
                     matches!(slot.owner, Owner::Parted { service } if service == number as u32);
@@ -151,6 +152,18 @@ impl<K: Kernel> Engine<K> {
         let owners = core.slots.len() + core.services.len() + core.listeners.len();
         let owners = owners + usize::from(core.drain.is_some());
         assert_eq!(core.wheel.len(), owners, "entries in the wheel");
+    }
+
+    /// What is due is begun, waits for its turn, or has a timer.
+    fn check_connects(&self, service: u32) {
+        let core = &self.core;
+        let deadline = core.services[service as usize].poll_timeout();
+        let tick = core.wheel.deadline(core.service_timers[service as usize]);
+        let latest = deadline.tick_ceil().max(core.now.tick_floor() + 1);
+        assert!(
+            deadline.is_never() || core.turns.has(service) || tick.is_some_and(|it| it <= latest),
+            "upstream {service} files late"
+        );
     }
 
     /// Each event that waits is counted with its connection, and the bytes of its frame are there.
@@ -195,6 +208,12 @@ impl<K: Kernel> Engine<K> {
             self.core.slots.len() <= limits.connections_max,
             "too many slots"
         );
+        let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        let connecting = slots.clone().filter(|slot| slot.is_connecting);
+        assert_eq!(connecting.clone().count(), self.core.connecting);
+        let managed = connecting.filter(|slot| slot.owner != Owner::Program);
+        let managed = managed.count();
+        assert!(managed <= limits.connecting_max, "{managed} are being made");
         // What is read in a turn, in reads that begin below the bound.
         let turn = limits.turn_bytes_max.max(limits.read_bytes) + limits.read_bytes;
         let frame = limits.frame_bytes_max + AROUND_BYTES_MAX;

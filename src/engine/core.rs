@@ -13,6 +13,7 @@ use super::counts::Counts;
 use super::drain::Drain;
 use super::lines::Lines;
 use super::listen::Listeners;
+use super::members::Turns;
 use super::remote::{Mailbox, Remote};
 use super::slot::{Owner, Slot};
 use super::watch::Watch;
@@ -74,8 +75,9 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) remote: Remote,
     /// The program waits in a call: it cannot pull.
     pub(super) in_call: bool,
-    /// An upstream wants a connection for which there was no slot.
-    pub(super) lacks_slots: bool,
+    /// Connections being made, the program's own among them.
+    pub(super) connecting: usize,
+    pub(super) turns: Turns,
     pub(super) counts: Counts,
     /// What is written to the log of each upstream, and of the loop itself.
     pub(super) service_lines: Vec<Lines>,
@@ -117,7 +119,8 @@ impl<K: Kernel> Core<K> {
             resolved: Vec::new(),
             remote,
             in_call: false,
-            lacks_slots: false,
+            connecting: 0,
+            turns: Turns::default(),
             counts: Counts::default(),
             service_lines: Vec::new(),
             lines: Lines::default(),
@@ -266,10 +269,12 @@ impl<K: Kernel> Core<K> {
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
         let has_more = !self.ready.is_empty() || !self.dirty.is_empty();
-        if has_more || self.listeners.any_ready() || self.wait_failed {
+        if has_more || self.listeners.any_ready() || self.wait_failed || self.has_turn() {
             return Some(Duration::ZERO);
         }
-        if self.lacks_slots && !self.pulled.is_empty() || self.is_to_tell_drain() {
+        // What was pulled may give up the slot that somebody waits for.
+        let may_free = !self.turns.is_empty() && !self.pulled.is_empty();
+        if may_free || self.is_to_tell_drain() {
             return Some(Duration::ZERO);
         }
         let tick = self.wheel.next_tick()?;

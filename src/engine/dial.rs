@@ -55,6 +55,8 @@ impl<K: Kernel> Core<K> {
         let Ok((host, port)) = split_target(target) else {
             return;
         };
+        self.slots[index as usize].is_connecting = true;
+        self.connecting += 1;
         if let Ok(ip) = host.parse::<IpAddr>() {
             return self.handle_resolved(index, Ok([SocketAddr::new(ip, port)].into()));
         }
@@ -241,6 +243,8 @@ impl<K: Kernel> Core<K> {
     fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
+        slot.is_connecting = false;
+        self.connecting -= 1;
         slot.conn.handle_connected(now);
         if let Some(name) = slot.name.take() {
             self.names.handle_connected(now, name, peer);
@@ -262,6 +266,8 @@ impl<K: Kernel> Core<K> {
                 self.services[service as usize].handle_connected(now, member);
                 self.tell_changes(service);
                 self.serve_waiting(service);
+                // Where one stands, more may be made at a time.
+                self.connect_members(service);
             }
             // One that is being made is not let go.
             Owner::Parted { .. } => {}

@@ -164,7 +164,7 @@ impl<K: Kernel> Engine<K> {
             self.inbox.release(index);
         }
         self.core.pulled = pulled;
-        self.core.use_freed_slots();
+        self.core.give_turns();
     }
 
     /// Step 6: each connection that is ready, or was cut by its quota in the last turn.

@@ -52,7 +52,7 @@ impl<K: Kernel> Core<K> {
         let has_room = self.slots.len() < self.config.limits.connections_max;
         let slot = &mut self.slots[index as usize];
         slot.owner = Owner::Parted { service };
-        let lingers = self.services[service as usize].handle_retired(self.now, member);
+        let lingers = self.services[service as usize].handle_retired(member);
         match lingers && has_room {
             true => slot.conn.leave(),
             false => slot.conn.part(),

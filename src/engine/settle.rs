@@ -85,6 +85,7 @@ impl<K: Kernel> Core<K> {
     fn finish(&mut self, index: u32, error: Option<Error>) {
         let slot = &mut self.slots[index as usize];
         let written = slot.conn.written_bytes();
+        self.connecting -= usize::from(std::mem::take(&mut slot.is_connecting));
         let misses_heartbeat = slot.conn.has_missed_heartbeat();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
         if let Some(socket) = slot.socket.take() {

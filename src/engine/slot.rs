@@ -31,6 +31,8 @@ pub(super) struct Slot<S> {
     pub(super) conn: Conn,
     pub(super) owner: Owner,
     pub(super) timer: TimerKey,
+    /// It is being made, and counted as such.
+    pub(super) is_connecting: bool,
     /// When it was begun.
     pub(super) began: Time,
     /// While connecting: what is still to be tried.
@@ -70,6 +72,7 @@ impl<S> Slot<S> {
             conn,
             owner,
             timer,
+            is_connecting: false,
             began,
             dial: None,
             name: None,

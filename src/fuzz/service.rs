@@ -71,7 +71,10 @@ impl Run {
             10 => self.begin_reply(member),
             11 => self.pass_time(input.below(256) * 4),
             12 => self.expire(member, Which::All),
-            13 => self.expire(member, Which::Unsent),
+            13 => match input.flag() {
+                true => self.expire(member, Which::Unsent),
+                false => self.retry_now(),
+            },
             14 if input.flag() => self.rest(member),
             14 => self.pass_timeout(),
             15 | 16 => self.beat(member),
@@ -94,6 +97,12 @@ impl Run {
         }
     }
 
+    fn retry_now(&mut self) {
+        self.service.retry_now();
+        self.model.retry_now();
+        self.connect_members();
+    }
+
     fn connected(&mut self, member: usize) {
         if self.model.lines[member].is_connecting() {
             self.model.connected(self.now, member);
@@ -103,14 +112,28 @@ impl Run {
             self.service.handle_connected(self.now, member as u32);
             self.circuit.handle(self.now, 0, Happened::Connected);
             self.serve_waiting();
+            self.connect_members();
         }
     }
 
     fn lose(&mut self, member: usize, input: &mut Input) {
         let random = input.one_of(&[0, u64::MAX, 1 << 63, 1 << 62]);
         let phase = input.one_of(&[Phase::Idle, Phase::Read, Phase::Connect]);
+        // Whether an end was foreseen, where no reply has come, depends on what was learned.
+        let is_learning = self.model.pool.idle_learning && !self.model.lines[member].has_served();
+        let phase = match phase {
+            Phase::Idle if is_learning => Phase::Read,
+            other => other,
+        };
+        // ECONNRESET, a stall, EMFILE, EACCES, and what ends for reasons of our own.
         let stall = Source::Timeout(micros(7));
-        let source = input.one_of(&[Source::Os(104), stall]);
+        let source = input.one_of(&[
+            Source::Os(104),
+            stall,
+            Source::Os(24),
+            Source::Os(13),
+            Source::Closed,
+        ]);
         self.close(member, random, Error::new(phase, source));
     }
 
@@ -182,9 +205,9 @@ impl Run {
             let is_asked = self.heartbeats.awaits(member);
             assert_eq!(self.service.awaits_heartbeat(member as u32), is_asked);
         }
-        let is_wanted = self.model.next_connect();
+        let next = self.model.next_connect();
         assert!(
-            self.service.poll_timeout() <= is_wanted,
+            next.is_none_or(|(_, latest)| self.service.poll_timeout() <= latest),
             "it would never connect"
         );
     }
@@ -261,6 +284,6 @@ impl Line {
     }
 
     fn is_absent(&self) -> bool {
-        matches!(self.state, State::Absent { .. })
+        matches!(self.state, State::Absent)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 type Target = (&'static str, fn(&[u8]));
 
 /// Runs every seed of a target and says how many there were.
@@ -32,5 +34,15 @@ fn every_seed_of_every_target_keeps_every_promise() {
     for (target, run) in targets {
         let seeds = replay(target, run);
         assert!(seeds >= 50, "only {seeds} seeds of {target}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// The rules of connecting depend on long histories, which no seed of few bytes has.
+    #[test]
+    fn any_program_of_a_service_does_as_the_model(program in prop::collection::vec(any::<u8>(), 0..1_500)) {
+        super::service(&program);
     }
 }

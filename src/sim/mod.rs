@@ -13,7 +13,7 @@
 //! Everything is drawn from one seed: no clock, thread or random source of the system is used. The
 //! tests that need the private engine are here as well: `facts` hold this kernel to the real one,
 //! `scenarios` runs one script in both worlds, `moments` are single situations, and `storms` runs
-//! many seeds of bad weather.
+//! many seeds of bad weather. `herd` is of ten thousand clients that lost one server.
 #![allow(dead_code, reason = "so far only this crate's own tests use it")]
 
 mod connecting;
@@ -24,6 +24,8 @@ mod failing;
 #[cfg(test)]
 mod failures;
 mod faults;
+#[cfg(test)]
+mod herd;
 mod kernel;
 mod loss;
 #[cfg(test)]

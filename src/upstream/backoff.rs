@@ -7,77 +7,143 @@
 use std::time::Duration;
 
 use crate::config::Reconnect;
+use crate::error::Class;
 use crate::time::Time;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
-    losses: u32,
+    /// Failures since the last stable uptime.
+    failures: u32,
+    /// Since when a connection has stood and nothing has failed.
+    fine_since: Option<Time>,
+    /// The end of the pause.
+    until: Time,
 }
 
 impl Backoff {
-    /// When to try again after a loss; `up_since` when the connection stood.
-    pub(super) fn after_loss(
-        &mut self,
-        now: Time,
-        up_since: Option<Time>,
-        random: u64,
-        rules: &Reconnect,
-    ) -> Time {
-        if up_since.is_some_and(|since| now.since(since) >= rules.stable_uptime) {
-            self.losses = 0;
+    pub(super) fn new() -> Backoff {
+        Backoff {
+            failures: 0,
+            fine_since: None,
+            until: Time::ZERO,
         }
-        let doubled = 1u32.checked_shl(self.losses).unwrap_or(u32::MAX);
-        let ceiling = rules
-            .first_pause_max
-            .saturating_mul(doubled)
-            .min(rules.pause_max);
-        self.losses = self.losses.saturating_add(1);
-        let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
-        now.after(Duration::from_nanos(
-            ((u128::from(random) * u128::from(nanos)) >> 64) as u64,
-        ))
     }
+
+    /// A connection stands.
+    pub(super) fn handle_connected(&mut self, now: Time) {
+        self.fine_since.get_or_insert(now);
+    }
+
+    /// A failure that counts; others stand still, or none.
+    pub(super) fn count(&mut self, now: Time, class: Class, stands: bool, rules: &Reconnect) {
+        // What this machine lacks says nothing of the server.
+        if class == Class::Resource {
+            return;
+        }
+        let is_stable = |since| now.since(since) >= rules.stable_uptime;
+        if self.fine_since.is_some_and(is_stable) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.fine_since = stands.then_some(now);
+    }
+
+    /// Draws the pause after a failure.
+    pub(super) fn pause(&mut self, now: Time, class: Class, random: u64, rules: &Reconnect) {
+        let ceiling = match class {
+            Class::Resource => rules.first_pause_max,
+            Class::Persistent => rules.pause_max,
+            _ => {
+                let doublings = self.failures.saturating_sub(1);
+                let doubled = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
+                rules.first_pause_max.saturating_mul(doubled)
+            }
+        };
+        self.until = now.after(part_of(ceiling.min(rules.pause_max), random));
+    }
+
+    pub(super) fn forget_pause(&mut self) {
+        self.until = Time::ZERO;
+    }
+
+    /// When the pause is over.
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
+}
+
+/// A random part of a duration: less than all of it.
+pub(super) fn part_of(whole: Duration, random: u64) -> Duration {
+    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(((u128::from(random) * u128::from(nanos)) >> 64) as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn after(backoff: &mut Backoff, now: Time, up_since: Option<Time>, random: u64) -> Time {
-        backoff.after_loss(now, up_since, random, &Reconnect::default())
+    /// A failure of this class, and how long the pause after it is.
+    fn pause(backoff: &mut Backoff, now: Time, class: Class, random: u64) -> Duration {
+        let rules = Reconnect::default();
+        backoff.count(now, class, false, &rules);
+        backoff.pause(now, class, random, &rules);
+        backoff.until().since(now)
+    }
+
+    fn is_just_below(pause: Duration, ceiling_ms: u64) -> bool {
+        let ceiling = Duration::from_millis(ceiling_ms);
+        pause < ceiling && pause > ceiling - Duration::from_millis(1)
     }
 
     #[test]
-    fn delays_are_drawn_below_a_doubling_ceiling_that_is_capped() {
-        let mut backoff = Backoff::default();
+    fn pauses_are_drawn_below_a_doubling_ceiling_that_is_capped() {
+        let mut backoff = Backoff::new();
         for ceiling_ms in [
             100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000,
         ] {
-            let at = after(&mut backoff, Time::ZERO, None, u64::MAX);
-            let ceiling = u64::from(ceiling_ms as u32) * 1_000_000;
+            let drawn = pause(&mut backoff, Time::ZERO, Class::Transient, u64::MAX);
             assert!(
-                at.nanos() < ceiling && at.nanos() > ceiling - 1_000_000,
-                "{at:?} of {ceiling_ms} ms"
+                is_just_below(drawn, ceiling_ms),
+                "{drawn:?} of {ceiling_ms} ms"
             );
         }
         for _ in 0..100 {
-            after(&mut backoff, Time::ZERO, None, 0);
+            pause(&mut backoff, Time::ZERO, Class::Transient, 0);
         }
-        assert_eq!(after(&mut backoff, Time::ZERO, None, 0), Time::ZERO);
+        let none = pause(&mut backoff, Time::ZERO, Class::Transient, 0);
+        assert_eq!(none, Duration::ZERO);
     }
 
     #[test]
     fn only_stable_uptime_resets_the_ceiling() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new();
         let now = Time::ZERO.after(Duration::from_secs(100));
-        after(&mut backoff, now, None, u64::MAX);
+        pause(&mut backoff, now, Class::Transient, 0);
+        backoff.handle_connected(now);
         let soon = now.after(Duration::from_secs(9));
-        assert!(
-            after(&mut backoff, soon, Some(now), u64::MAX).since(soon) > Duration::from_millis(150)
-        );
-        let late = now.after(Duration::from_secs(10));
-        assert!(
-            after(&mut backoff, late, Some(now), u64::MAX).since(late) < Duration::from_millis(100)
-        );
+        let drawn = pause(&mut backoff, soon, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 200), "{drawn:?}");
+        backoff.handle_connected(soon);
+        backoff.handle_connected(soon.after(Duration::from_secs(9)));
+        let late = soon.after(Duration::from_secs(10));
+        let drawn = pause(&mut backoff, late, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 100), "{drawn:?}");
+        // Time in which nothing stood is not uptime.
+        let later = late.after(Duration::from_secs(100));
+        let drawn = pause(&mut backoff, later, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 200), "{drawn:?}");
+    }
+
+    #[test]
+    fn what_stays_so_is_tried_at_the_caps_pace_and_what_this_machine_lacks_soon() {
+        let mut backoff = Backoff::new();
+        let drawn = pause(&mut backoff, Time::ZERO, Class::Persistent, u64::MAX);
+        assert!(is_just_below(drawn, 10_000), "{drawn:?}");
+        for _ in 0..20 {
+            let drawn = pause(&mut backoff, Time::ZERO, Class::Resource, u64::MAX);
+            assert!(is_just_below(drawn, 100), "{drawn:?}");
+        }
+        let drawn = pause(&mut backoff, Time::ZERO, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 200), "{drawn:?}");
     }
 }

@@ -15,6 +15,7 @@ mod idle;
 mod ids;
 mod kept;
 mod options;
+mod outage;
 mod pipeline;
 mod rate;
 mod service;

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::target::split_target;
-use crate::config::{Breaker, Heartbeat, Pool, Rate, Retry, Timeouts, refuse};
+use crate::config::{Breaker, Heartbeat, Pool, Rate, Reconnect, Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::frame::Framing;
 
@@ -26,6 +26,7 @@ pub struct Upstream {
     pub(crate) matched_by_id: bool,
     pub(crate) one_request: bool,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) reconnect: Option<Reconnect>,
     pub(crate) pool: Option<Pool>,
     pub(crate) retry: Option<Retry>,
     pub(crate) heartbeat: Option<Heartbeat>,
@@ -78,6 +79,7 @@ impl Upstream {
             matched_by_id: false,
             one_request: false,
             timeouts: None,
+            reconnect: None,
             pool: None,
             retry: None,
             heartbeat: None,
@@ -153,6 +155,12 @@ impl Upstream {
     /// Timeouts of its connections and requests, where they differ from the client's.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Upstream {
         self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// How its connections are made again, where that differs from the client's.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Upstream {
+        self.reconnect = Some(reconnect);
         self
     }
 
@@ -296,6 +304,7 @@ impl Upstream {
                 "0 requests in flight; nothing would ever be sent",
             ),
         ])?;
+        self.reconnect.map_or(Ok(()), |it| it.validate())?;
         self.pool.map_or(Ok(()), |pool| pool.validate())?;
         self.retry.map_or(Ok(()), |retry| retry.validate())?;
         if let Some(heartbeat) = &self.heartbeat {

@@ -1,13 +1,14 @@
 //! The machine of one upstream: its members (one a connection), who waits, and who is served next.
 //!
 //! ```text
-//!   Absent{until} ──poll_connect──► Connecting ──handle_connected──► Open
-//!        ▲                              │                              │
-//!        └──────────────handle_closed, with a pause────────────────────┘
+//!   Absent ──poll_connect──► Connecting ──handle_connected──► Open
+//!     ▲                          │                             │
+//!     └──────────────────────────┴───────handle_closed─────────┘
 //! ```
 //! The first members connect when the upstream is added. Later a lost one is made again only when a request waits for
-//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. A request waits only
-//! while no open member can take it; when the last hope of one fails to connect, the waiting fail with it at once,
+//! it, so that a server that closes idle connections is not hammered; the warm ones, by themselves. When that may be is
+//! decided for all of them together (`outage.rs`). A request waits only while no open member can take it. When an attempt
+//! fails and there is none left, standing or being made, the upstream is *down*: the waiting fail with it at once,
 //! nothing sent.
 
 mod admission;
@@ -22,7 +23,6 @@ mod resting;
 mod spreading;
 
 use super::Upstream;
-use super::backoff::Backoff;
 use super::balance::Balance;
 use super::breaker::Circuit;
 use super::budget::Budget;
@@ -30,27 +30,26 @@ use super::changes::{Change, Changes};
 use super::ejection::Ejection;
 use super::ids::Ids;
 use super::kept::Kept;
+use super::outage::{Failure, Outage};
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
 use super::stats::UpstreamStats;
 use super::waiting::Waiting;
-use crate::config::{Config, Reconnect, Retry, Timeouts};
-use crate::error::{Error, Phase};
+use crate::config::{Config, Retry, Timeouts};
+use crate::error::{Class, Error, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
 use again::fail_waiter;
+use connecting::Absent;
 pub(crate) use heartbeats::Verdict;
 use resting::{Keeping, Rest};
 
 #[derive(Debug)]
 enum State {
-    Absent {
-        until: Time,
-    },
+    Absent,
     Connecting,
     /// `served` once a reply came, `is_ending` once its end is known.
     Open {
-        since: Time,
         served: bool,
         is_ending: bool,
     },
@@ -62,7 +61,8 @@ struct Member {
     /// The slot of its connection, while there is one.
     connection: u32,
     pipeline: Pipeline,
-    backoff: Backoff,
+    /// Failures that had counted when its connection was begun.
+    begun_after: u32,
     rest: Rest,
     /// Of the upstream's targets, the one that it connects to.
     target: usize,
@@ -77,18 +77,20 @@ pub(crate) type Failed = (RequestId, u64, Error);
 pub(crate) struct Service {
     pub(crate) options: Upstream,
     pub(crate) timeouts: Timeouts,
-    reconnect: Reconnect,
     members: Vec<Member>,
+    absent: Absent,
+    outage: Outage,
     balance: Balance,
     waiting: Waiting,
     retry: Retry,
     budget: Budget,
     kept: Kept,
-    /// A request could not even wait, and no connection was begun since, nor has room.
-    turned_away: bool,
+    /// A connection is wanted though nobody waits: a request could not even wait, or the program said so; and none was
+    /// begun since, nor has room.
+    is_asked_for: bool,
     pub(super) ids: Ids,
-    /// Members below this have been connected for the first time. Those below `connections.warm` are the warm ones.
-    warmed: u32,
+    /// Connections that are still to be begun because the upstream was added.
+    firsts_left: usize,
     keeping: Keeping,
     ejection: Ejection,
     /// A target that was just ejected.
@@ -111,24 +113,26 @@ impl Service {
         let pool = options.pool.unwrap_or(config.pool);
         let retry = options.retry.unwrap_or(config.retry);
         let member = |number| Member {
-            state: State::Absent { until: Time::ZERO },
+            state: State::Absent,
             connection: u32::MAX,
             pipeline: Pipeline::new(),
-            backoff: Backoff::default(),
+            begun_after: 0,
             rest: Rest::new(),
             target: number % (1 + options.others.len()),
             misses: 0,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
+            absent: Absent::all(options.connections.warm, options.connections.max),
+            outage: connecting::outage(&options, config),
             balance: Balance::new(options.connections.max, options.depth),
             waiting: Waiting::new(limits.waiting_requests_max, limits.waiting_bytes_max),
             retry,
             budget: Budget::new(&retry),
             kept: Kept::new(retry.kept_bytes_max),
-            turned_away: false,
+            is_asked_for: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
-            warmed: 0,
+            firsts_left: options.first(),
             changes: Changes::new(options.tells_state),
             circuit: Circuit::new(options.breaker.unwrap_or(config.breaker)),
             rate: options
@@ -141,7 +145,6 @@ impl Service {
             keeping: Keeping::new(pool, timeouts.idle, options.one_request),
             ejection: spreading::ejection(&options, &pool),
             ejected: None,
-            reconnect: config.reconnect,
             options,
         }
     }
@@ -149,22 +152,25 @@ impl Service {
     // What happened.
 
     pub(crate) fn handle_connecting(&mut self, member: u32, connection: u32) {
+        self.absent.take(member);
         let member = &mut self.members[member as usize];
         member.state = State::Connecting;
         member.connection = connection;
-        self.turned_away = false;
+        member.begun_after = self.outage.failures();
+        self.firsts_left = self.firsts_left.saturating_sub(1);
+        self.is_asked_for = false;
         self.stats.connecting += 1;
     }
 
     pub(crate) fn handle_connected(&mut self, now: Time, member: u32) {
         self.members[member as usize].state = State::Open {
-            since: now,
             served: false,
             is_ending: false,
         };
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.connects += 1;
+        self.outage.handle_connected(now);
         self.changes.put(Change::Up);
         self.heed_connected(now);
         self.heed_target_stands(member);
@@ -189,38 +195,37 @@ impl Service {
         error: Error,
         failed: &mut Vec<Failed>,
     ) {
-        self.balance.remove(member);
         let failed_before = failed.len();
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
         let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
-        let it = &mut self.members[member as usize];
-        let up_since = match it.state {
-            State::Open { since, .. } => {
+        let is_silent = self.awaits_heartbeat(member) && matches!(error.source, Source::Timeout(_));
+        let it = &self.members[member as usize];
+        let was_open = match it.state {
+            State::Open { .. } => {
                 self.stats.open -= 1;
                 self.stats.losses += 1;
-                Some(since)
+                true
             }
             State::Connecting => {
                 self.stats.connecting -= 1;
                 self.stats.connect_failures += 1;
-                None
+                false
             }
-            State::Absent { .. } => return,
+            State::Absent => return,
         };
-        let is_telling = up_since.is_none() || it.pipeline.len() > 0;
-        if is_telling {
+        if !was_open || it.pipeline.len() > 0 {
             self.heed_target_lost(now, member, random.rotate_left(16), &error);
         }
-        let is_for_another = up_since.is_none() && self.tries_another(member);
-        let it = &mut self.members[member as usize];
-        it.state = State::Absent {
-            until: match is_idle_end || is_for_another {
-                true => now,
-                false => it
-                    .backoff
-                    .after_loss(now, up_since, random, &self.reconnect),
-            },
+        let is_for_another = !was_open && self.tries_another(member);
+        // What we end for reasons of our own says nothing of the server.
+        let is_failure = match was_open {
+            true => (!is_idle_end || is_silent) && error.class != Class::Local,
+            false => !is_for_another,
         };
+        self.balance.remove(member);
+        self.absent.put(member, self.is_warm(member));
+        let it = &mut self.members[member as usize];
+        it.state = State::Absent;
         it.connection = u32::MAX;
         self.stats.in_flight -= it.pipeline.len();
         self.stats.last_error = Some(error);
@@ -233,32 +238,32 @@ impl Service {
             let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         });
-        let hopeless = self.stats.open == 0
-            && self.stats.connecting == 0
-            && !is_for_another
-            && self.warmed as usize == self.options.first();
-        if up_since.is_none()
-            && self.stats.open == 0
-            && let State::Absent { until } = it.state
-        {
-            let retry_at = until;
-            self.changes.put(Change::Down { error, retry_at });
+        if is_failure {
+            let failure = Failure {
+                begun_after: it.begun_after,
+                class: error.class,
+                others_stand: self.stats.open > 0,
+                random,
+            };
+            self.outage.handle_failure(now, failure);
         }
-        if up_since.is_none() && hopeless {
-            self.waiting.fail_all(|waiter| {
-                failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
-            });
+        if is_failure && !was_open && self.stats.open == 0 && self.stats.connecting == 0 {
+            self.go_down(error, failed);
         }
         // Other bits than those of the pause above.
         let random = random.rotate_left(32);
-        self.heed_loss(
-            now,
-            random,
-            up_since.is_some(),
-            error,
-            failed,
-            failed_before,
-        );
+        self.heed_loss(now, random, was_open, error, failed, failed_before);
+    }
+
+    /// An attempt has failed, and there is nothing else to hope for.
+    fn go_down(&mut self, error: Error, failed: &mut Vec<Failed>) {
+        // What was to be made because the upstream was added is made when it is needed.
+        self.firsts_left = 0;
+        let retry_at = self.outage.pause_until();
+        self.changes.put(Change::Down { error, retry_at });
+        self.waiting.fail_all(|waiter| {
+            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
+        });
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.
@@ -313,6 +318,6 @@ impl Service {
             }
             _ => self.balance.remove(member),
         }
-        self.turned_away &= self.balance.least().is_none();
+        self.is_asked_for &= self.balance.least().is_none();
     }
 }

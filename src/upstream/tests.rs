@@ -5,6 +5,7 @@ mod admission;
 mod again;
 mod by_id;
 mod heartbeats;
+mod outage;
 mod pipeline;
 mod resting;
 mod spreading;
@@ -12,7 +13,7 @@ mod waiting;
 
 use std::time::Duration;
 
-use super::{Again, InFlight, Progress, Service, Upstream, Which};
+use super::{Again, Change, InFlight, Progress, Service, Upstream, Which};
 use crate::config::{Config, Limits};
 use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;

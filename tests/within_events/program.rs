@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use taut::server::{Server, ServerConfig, Service, Stopper};
-use taut::{Client, Config, ConnectionId, Event, Frame, Peek, RequestId, Upstream, UpstreamId};
+use taut::{
+    Breaker, Client, Config, ConnectionId, Event, Frame, Peek, RequestId, Upstream, UpstreamId,
+};
 
 use super::peers::{Manners, Peers};
 use super::random::Random;
@@ -77,6 +79,8 @@ pub(super) struct Program<'a> {
 
 fn config(random: &mut Random) -> Config {
     let mut config = Config {
+        // What the library refuses by itself is not what is asked here.
+        breaker: Breaker::off(),
         half_close: random.once_in(2),
         peek: random.of(&[Peek::Always, Peek::Always, Peek::Never, Peek::Idle(ms(1))]),
         ..Config::default()

@@ -36,6 +36,9 @@ impl Run {
             first_pause_max: micros(100),
             pause_max: micros(1_000),
             stable_uptime: micros(2_000),
+            release_step: micros(input.below(3) * 100),
+            release_max: 1 + input.below(4) as u32,
+            growth_min: 1 + input.below(2),
         };
         let upstream = Upstream::new("peer:1").depth(depth);
         let pool = Pool {

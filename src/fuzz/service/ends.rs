@@ -89,8 +89,9 @@ impl Model {
 
     /// A connect failed: when no other connection stands or is being made, the waiting have none to hope for.
     pub(super) fn fail_hopeless(&mut self, error: Error, failed: &mut Vec<Failed>) {
-        let others = self.count(|state| !matches!(state, State::Absent { .. }));
-        if others == 0 && self.begun == self.first {
+        let others = self.count(|state| !matches!(state, State::Absent));
+        if others == 0 {
+            self.begun = self.first;
             failed.extend(self.waiting.drain(..).map(|it| it.failed(error)));
         }
     }

@@ -15,8 +15,12 @@ impl Line {
             reply_begun: false,
             rests_since: Time::ZERO,
             is_over: false,
-            losses: 0,
+            begun_after: 0,
         }
+    }
+
+    pub(super) fn has_served(&self) -> bool {
+        matches!(self.state, State::Open { served: true, .. })
     }
 
     /// Bytes of a reply come: only behind a request.

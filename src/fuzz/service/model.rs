@@ -1,16 +1,20 @@
 //! What a service should be: its connections with what is in flight on each, and who waits, in plain lists.
 //!
-//! A request is in one list at a time and leaves it when it ends; so it ends once. Pauses are known by their bounds
-//! alone, for the draw within them is the service's own.
+//! A request is in one list at a time and leaves it when it ends; so it ends once. When connections may be begun is in
+//! `connecting.rs` and `pace.rs`.
+
+mod connecting;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Config, Limits, Pool, Reconnect, Retry};
-use crate::error::{Error, Limit, Phase};
+use crate::config::{Config, Limits, Pool, Retry};
+use crate::error::{Class, Error, Limit, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
 use crate::upstream::{Asked, Budget, Failed, InFlight, Upstream, UpstreamStats};
+use pace::Pace;
 
 pub(super) struct Model {
     pub(super) lines: Vec<Line>,
@@ -21,14 +25,14 @@ pub(super) struct Model {
     /// Connections made when the upstream is added, and how many of those have been begun.
     pub(super) first: usize,
     pub(super) begun: usize,
-    /// A request could not even wait, and no connection was begun since, nor has room.
-    turned_away: bool,
+    /// A request could not even wait, or the program wants a connection; and none was begun since, nor has room.
+    is_asked_for: bool,
     pub(super) is_draining: bool,
     pub(super) limits: Limits,
     pub(super) wait: Duration,
     pub(super) idle: Duration,
     pub(super) one_request: bool,
-    reconnect: Reconnect,
+    pace: Pace,
     pub(super) pool: Pool,
     pub(super) stats: UpstreamStats,
     pub(super) retry: Retry,
@@ -39,16 +43,9 @@ pub(super) struct Model {
 
 #[derive(Clone, Copy)]
 pub(super) enum State {
-    /// Not to be made again before the first, and by the second if it is wanted.
-    Absent {
-        from: Time,
-        until: Time,
-    },
+    Absent,
     Connecting,
-    Open {
-        since: Time,
-        served: bool,
-    },
+    Open { since: Time, served: bool },
 }
 
 pub(super) struct Line {
@@ -62,7 +59,8 @@ pub(super) struct Line {
     pub(super) rests_since: Time,
     /// It takes no further request.
     pub(super) is_over: bool,
-    pub(super) losses: u32,
+    /// Failures that had counted when it was begun.
+    pub(super) begun_after: u32,
 }
 
 pub(super) struct Waiter {
@@ -75,8 +73,7 @@ pub(super) struct Waiter {
 
 impl Model {
     pub(super) fn new(upstream: &Upstream, config: &Config) -> Model {
-        let (from, until) = (Time::ZERO, Time::ZERO);
-        let line = |_| Line::new(State::Absent { from, until });
+        let line = |_| Line::new(State::Absent);
         Model {
             lines: (0..upstream.connections.max).map(line).collect(),
             waiting: Vec::new(),
@@ -85,12 +82,12 @@ impl Model {
             warm: upstream.connections.warm,
             first: upstream.first(),
             begun: 0,
-            turned_away: false,
+            is_asked_for: false,
             limits: config.limits,
             wait: config.timeouts.wait,
             idle: config.timeouts.idle,
             one_request: upstream.one_request,
-            reconnect: config.reconnect,
+            pace: Pace::new(upstream, config.reconnect),
             pool: config.pool,
             is_draining: false,
             stats: UpstreamStats::default(),
@@ -111,7 +108,7 @@ impl Model {
 
     pub(super) fn wait(&mut self, now: Time, asked: Asked, payload: Vec<u8>) -> Result<(), Error> {
         let may_wait = self.may_wait(payload.len());
-        self.turned_away |= may_wait.is_err();
+        self.is_asked_for |= may_wait.is_err();
         may_wait?;
         self.waiting.push(Waiter {
             asked,
@@ -134,59 +131,9 @@ impl Model {
         }
     }
 
-    /// The service connects this member: it must be one that is wanted, and not before its pause can be over.
-    pub(super) fn connects(&mut self, now: Time, member: u32) {
-        let member = member as usize;
-        if self.begun < self.first {
-            assert_eq!(member, self.begun, "the first ones come first");
-            self.begun += 1;
-        } else {
-            assert!(member < self.wanted(), "nobody needs it");
-        }
-        let State::Absent { from, .. } = self.lines[member].state else {
-            panic!("{member} has a connection");
-        };
-        assert!(from <= now);
-        self.lines[member].state = State::Connecting;
-        self.turned_away = false;
-    }
-
-    pub(super) fn connected(&mut self, now: Time, member: usize) {
-        let (since, served) = (now, false);
-        self.lines[member].state = State::Open { since, served };
-        self.lines[member].rests_since = now;
-        self.stats.connects += 1;
-        self.heed_room();
-    }
-
     /// Where there is room now, nobody needs a connection for who was turned away.
     pub(super) fn heed_room(&mut self) {
-        self.turned_away &= !self.lines.iter().any(|line| self.room(line).is_some());
-    }
-
-    /// Members below this may be connected now: the warm ones, or all when somebody waits whom nobody serves.
-    fn wanted(&self) -> usize {
-        let connecting = self.count(|state| matches!(state, State::Connecting));
-        let serves = |line: &Line| self.room(line).is_some();
-        let asking = self.waiting.len().max(usize::from(self.turned_away));
-        let is_needed = asking > connecting && !self.lines.iter().any(serves);
-        match is_needed {
-            _ if self.is_draining => 0,
-            true => self.lines.len(),
-            false => self.warm,
-        }
-    }
-
-    /// When the next member is connected at the latest.
-    pub(super) fn next_connect(&self) -> Time {
-        let wanted = self.lines[..self.wanted()].iter();
-        let ends = wanted.filter_map(|line| match line.state {
-            State::Absent { until, .. } => Some(until),
-            _ => None,
-        });
-        ends.min()
-            .filter(|_| self.begun == self.first)
-            .unwrap_or(Time::NEVER)
+        self.is_asked_for &= !self.lines.iter().any(|line| self.room(line).is_some());
     }
 
     /// The request that a frame answers: the oldest, or the one of its id; not before a byte of it was written.
@@ -208,8 +155,14 @@ impl Model {
         request
     }
 
-    /// The connection is gone: who fails with it, and how.
-    pub(super) fn closed(&mut self, now: Time, member: usize, error: Error) -> Vec<Failed> {
+    /// The connection is gone, of which a sign of life was asked or not: who fails with it, and how.
+    pub(super) fn closed(
+        &mut self,
+        now: Time,
+        member: usize,
+        error: Error,
+        is_asked: bool,
+    ) -> Vec<Failed> {
         let mut failed = Vec::new();
         let line = &mut self.lines[member];
         let is_oldest = |it: &InFlight| line.pipeline[0].request == it.request;
@@ -220,32 +173,28 @@ impl Model {
             let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         }
-        let (state, mut losses) = (line.state, line.losses);
-        if matches!(state, State::Open { served: true, .. }) && error.phase == Phase::Idle {
-            // How a healthy server ends what it has served: no pause.
-            *line = Line::new(State::Absent {
-                from: now,
-                until: now,
-            });
-            line.losses = losses;
-        } else {
-            if let State::Open { since, .. } = state
-                && now.since(since) >= self.reconnect.stable_uptime
-            {
-                losses = 0;
-            }
-            let doubled = self.reconnect.first_pause_max * 2u32.pow(losses.min(20));
-            let until = now.after(doubled.min(self.reconnect.pause_max));
-            *line = Line::new(State::Absent { from: now, until });
-            line.losses = losses + 1;
-        }
+        let (state, begun_after) = (line.state, line.begun_after);
+        *line = Line::new(State::Absent);
         self.stats.last_error = Some(error);
-        match state {
-            State::Connecting => {
-                self.stats.connect_failures += 1;
-                self.fail_hopeless(error, &mut failed);
+        let is_failure = match state {
+            State::Open { served, .. } => {
+                self.stats.losses += 1;
+                // How a healthy server ends what it has served, and what is ended here for reasons of our own.
+                let is_silent = is_asked && matches!(error.source, Source::Timeout(_));
+                let is_idle_end = served && error.phase == Phase::Idle && !is_silent;
+                !is_idle_end && error.class != Class::Local
             }
-            _ => self.stats.losses += 1,
+            _ => {
+                self.stats.connect_failures += 1;
+                true
+            }
+        };
+        let stands = self.count(|state| matches!(state, State::Open { .. })) > 0;
+        if is_failure {
+            self.pace.failed(now, begun_after, error.class, stands);
+        }
+        if matches!(state, State::Connecting) {
+            self.fail_hopeless(error, &mut failed);
         }
         failed
     }

@@ -8,7 +8,7 @@ use super::Run;
 use crate::config::{Expect, Heartbeat};
 use crate::error::{Error, Phase, Sent, Source};
 use crate::fuzz::input::Input;
-use crate::upstream::{Happened, Progress, Upstream, UpstreamStats, Verdict, Which};
+use crate::upstream::{Happened, InFlight, Progress, Upstream, UpstreamStats, Verdict, Which};
 
 const PONG: &[u8] = b"pong";
 const BEAT: &[u8] = b"beat";
@@ -60,6 +60,16 @@ impl Heartbeats {
 
     pub(super) fn lost(&mut self, member: usize) {
         self.lines[member] = Beat::default();
+    }
+
+    /// What was taken back before it moves it forward.
+    pub(super) fn moves(&mut self, member: usize, taken: &[(InFlight, Sent)]) {
+        if let Some(start) = &mut self.lines[member].start {
+            let unsent = taken.iter().filter(|(_, sent)| *sent == Sent::No);
+            let ranges = unsent.map(|(request, _)| request.range.clone());
+            let before = ranges.filter(|range| range.start < *start);
+            *start -= before.map(|range| range.end - range.start).sum::<u64>();
+        }
     }
 
     pub(super) fn awaits(&self, member: usize) -> bool {
@@ -202,13 +212,7 @@ impl Run {
         let expected = self.model.expire(self.now, member, which);
         assert_eq!(told.collect::<Vec<_>>(), expected);
         self.given_up(expected.iter().map(|(request, _)| *request));
-        // What was taken back before it moves it forward.
-        if let Some(start) = &mut self.heartbeats.lines[member].start {
-            let unsent = expired.iter().filter(|(_, sent)| *sent == Sent::No);
-            let ranges = unsent.map(|(request, _)| request.range.clone());
-            let before = ranges.filter(|range| range.start < *start);
-            *start -= before.map(|range| range.end - range.start).sum::<u64>();
-        }
+        self.heartbeats.moves(member, &expired);
         self.model.lines[member].rests_since = self.now;
         self.service.handle_heard(self.now, line);
         self.after_end(member);

@@ -75,11 +75,13 @@ impl Run {
         assert_eq!(found.map(|(member, _)| member as usize), member);
         let Some(member) = member else { return };
         let progress = self.model.lines[member].progress();
+        let progress = self.heartbeats.progress(member, progress);
         let mut cancelled = Vec::new();
         let line = member as u32;
         self.service
             .cancel(self.now, line, request, progress, &mut cancelled);
         let expected = self.model.take_back(member, |it, _| it.request == request);
+        self.heartbeats.moves(member, &cancelled);
         let told = cancelled.iter().map(|(it, sent)| (it.request, *sent));
         assert_eq!(told.collect::<Vec<_>>(), expected);
         self.given_up([request]);
@@ -132,6 +134,7 @@ impl Run {
         let (now, line) = (self.now, member as u32);
         let progress = self.model.lines[member].progress();
         let progress = self.heartbeats.progress(member, progress);
+        let is_asked = self.heartbeats.awaits(member);
         self.heartbeats.lost(member);
         let pipeline = &self.model.lines[member].pipeline;
         let payloads = &self.model.payloads;
@@ -144,7 +147,7 @@ impl Run {
         self.service
             .handle_closed(now, line, random, progress, error, &mut failed);
         let said = self.said_by(member, &error);
-        let expected = self.model.closed(now, member, error);
+        let expected = self.model.closed(now, member, error, is_asked);
         let random = random.rotate_left(32);
         assert_eq!(failed, self.with_refused(random, said, expected));
         self.connect_members();

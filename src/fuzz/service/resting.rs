@@ -30,9 +30,9 @@ impl Run {
         let is_spent = self.model.is_spent(member);
         assert_eq!(self.service.is_spent(member as u32), is_spent);
         if is_spent {
-            let lingers = self.service.handle_retired(self.now, member as u32);
+            let lingers = self.service.handle_retired(member as u32);
             assert!(lingers, "the one before has ended");
-            self.model.retired(self.now, member);
+            self.model.retired(member);
             self.heartbeats.lost(member);
             self.service.handle_parted();
             self.connect_members();
@@ -45,6 +45,7 @@ impl Model {
     pub(super) fn works(&mut self, now: Time, member: usize) {
         self.lines[member].rests_since = now;
         self.lines[member].is_over |= self.one_request;
+        self.heed_room();
     }
 
     /// The latest at which a member's rest ends, or its lifetime; it may be sooner.
@@ -78,7 +79,9 @@ impl Model {
                 false => self.idle,
             };
             assert!(now >= line.rests_since.after(rest_min), "too early");
-            // The limit is what it has learned.
+        }
+        if line.pipeline.is_empty() {
+            // The limit is what it has learned; near the end of a lifetime it may have been either.
             self.stats.last_error = last_error;
         }
     }
@@ -89,11 +92,8 @@ impl Model {
     }
 
     /// A member's connection is let go: another may be made at once.
-    pub(super) fn retired(&mut self, now: Time, member: usize) {
-        let (from, until) = (now, now);
-        let losses = self.lines[member].losses;
-        self.lines[member] = Line::new(State::Absent { from, until });
-        self.lines[member].losses = losses;
+    pub(super) fn retired(&mut self, member: usize) {
+        self.lines[member] = Line::new(State::Absent);
         self.stats.losses += 1;
         self.stats.retired += 1;
     }

@@ -11,6 +11,7 @@ mod heartbeats;
 mod links;
 mod names;
 mod no_longer_wanted;
+mod returning;
 mod stalls;
 mod storage;
 mod taken_for_another;

@@ -172,6 +172,12 @@ fn config(random: &mut Random) -> Config {
         config.lookups.stale_for = millis(random);
         config.lookups.names_max = pick(random, &[0, 1, 2]);
     }
+    if random.happens(Chance(300)) {
+        config.limits.connecting_max = pick(random, &[1, 2, 5]);
+        config.reconnect.growth_min = pick(random, &[1, 2, 4]);
+        config.reconnect.release_max = pick(random, &[1, 2, 8]) as u32;
+        config.reconnect.release_step = Duration::from_millis(pick(random, &[0, 5, 100]) as u64);
+    }
     config.peek = match random.within(0..=2) {
         0 => Peek::Always,
         1 => Peek::Idle(Duration::from_millis(random.within(0..=50))),

@@ -25,6 +25,13 @@ impl Service {
         assert_eq!(self.stats.open, count(is_open), "connections that stand");
         let connecting = count(|state| matches!(state, State::Connecting));
         assert_eq!(self.stats.connecting, connecting, "connections being made");
+        let mut absent: Vec<u32> = self.absent.members().collect();
+        absent.sort_unstable();
+        let is_absent = |it: &u32| matches!(self.members[*it as usize].state, State::Absent);
+        let all = (0..self.members.len() as u32).filter(is_absent);
+        assert_eq!(absent, all.collect::<Vec<_>>(), "members without one");
+        let is_trial = self.outage.is_trial();
+        assert!(!is_trial || self.stats.open == 0, "a trial, and one stands");
         let in_flight: usize = self.members.iter().map(|it| it.pipeline.len()).sum();
         assert_eq!(self.stats.in_flight, in_flight, "requests on their way");
         let max = self.members.len();

@@ -16,7 +16,7 @@ impl Service {
     /// Gives up those that wait, when no connection is left that could take them.
     pub(crate) fn fail_unserved(&mut self, failed: &mut Vec<Failed>) {
         let may_serve = |it: &Member| match it.state {
-            State::Absent { .. } => false,
+            State::Absent => false,
             State::Connecting => true,
             State::Open { is_ending, .. } => !is_ending && !it.rest.is_over,
         };

@@ -123,7 +123,7 @@ impl Service {
     pub(crate) fn queue(&mut self, now: Time, asked: Asked, payload: &[u8]) -> Result<(), Error> {
         let wait_until = now.after(self.timeouts.wait);
         let waits = self.waiting.push(asked, wait_until, payload);
-        self.turned_away |= waits.is_err();
+        self.is_asked_for |= waits.is_err();
         waits?;
         self.ids.put(asked.tag, Place::Waiting);
         Ok(())

@@ -125,14 +125,15 @@ impl Service {
     }
 
     /// A member's connection is let go. Whether it is to wait for its peer's end.
-    pub(crate) fn handle_retired(&mut self, now: Time, member: u32) -> bool {
+    pub(crate) fn handle_retired(&mut self, member: u32) -> bool {
         self.balance.remove(member);
         let it = &mut self.members[member as usize];
         debug_assert!(it.pipeline.len() == 0, "nobody fails with it");
-        it.state = State::Absent { until: now };
+        it.state = State::Absent;
         it.connection = u32::MAX;
         it.pipeline.take_heartbeat();
         it.rest = Rest::new();
+        self.absent.put(member, self.is_warm(member));
         self.stats.open -= 1;
         self.stats.losses += 1;
         self.stats.retired += 1;

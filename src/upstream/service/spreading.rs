@@ -75,7 +75,7 @@ impl Service {
             let others = self.members.iter().enumerate();
             let others = others.filter(|(n, it)| *n != member as usize && it.target == target);
             others
-                .filter(|(_, it)| !matches!(it.state, State::Absent { .. }))
+                .filter(|(_, it)| !matches!(it.state, State::Absent))
                 .count()
         };
         let admitted = (0..targets).filter(|target| self.ejection.admits(*target));

@@ -71,7 +71,7 @@ fn one_that_rests_too_long_is_let_go_and_made_again_without_a_pause() {
     assert!(!service.is_spent(0) && service.choose().is_some());
     service.handle_due(at(3_000), 0);
     assert!(service.is_spent(0) && service.choose().is_none());
-    assert!(service.handle_retired(at(3_000), 0), "it may linger");
+    assert!(service.handle_retired(0), "it may linger");
     let stats = service.stats();
     let idle = Error::new(Phase::Idle, Source::Timeout(ms(1_000)));
     assert_eq!(stats.last_error, Some(idle));
@@ -126,7 +126,7 @@ fn one_request_a_connection_is_made_on_demand_and_takes_no_second() {
         serve(&mut service, now, now, member);
         assert_eq!(service.choose(), None, "it takes no second");
         assert!(service.is_spent(member));
-        let lingers = service.handle_retired(now, member);
+        let lingers = service.handle_retired(member);
         assert_eq!(lingers, n < 2, "as many linger as may stand");
     }
     service.handle_parted();
@@ -148,7 +148,7 @@ fn a_warm_one_rests_for_ever_until_its_peers_are_known_to_be_impatient() {
     assert_eq!(service.retires_at(0), now.after(ms(400)), "0.8 of 500 ms");
     service.handle_due(now.after(ms(400)), 0);
     assert!(service.is_spent(0));
-    service.handle_retired(now.after(ms(400)), 0);
+    service.handle_retired(0);
     assert_eq!(service.poll_connect(now.after(ms(400))), Some(0), "renewed");
 }
 

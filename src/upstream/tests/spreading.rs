@@ -68,7 +68,7 @@ fn a_target_that_fails_again_and_again_is_left_alone_and_comes_back_by_one_trial
         (service.stats().ejected, service.poll_ejected()),
         (1, Some(0))
     );
-    assert_eq!(service.aim(at(499), 0), "b:1");
-    assert_eq!(service.aim(at(500), 0), "a:1", "half a second later");
+    assert_eq!(service.aim(at(499), 3), "b:1");
+    assert_eq!(service.aim(at(500), 3), "a:1", "half a second later");
     assert_eq!(service.aim(at(500), 2), "b:1", "one at a time");
 }
