@@ -96,7 +96,8 @@ impl Run {
     pub(super) fn said_by(&self, member: usize, error: &Error) -> Option<Happened> {
         let in_flight = &self.model.lines[member].pipeline;
         let is_awaited = in_flight.iter().any(|it| !it.is_tombstone);
-        let has_stalled = matches!(error.source, Source::Timeout(_)) && error.phase != Phase::Idle;
+        let has_stalled = matches!(error.source, Source::Timeout(_))
+            && matches!(error.phase, Phase::Read | Phase::Write);
         let stood = self.model.lines[member].is_open();
         match (error.class, stood) {
             (Class::Transient | Class::Protocol, false) => Some(Happened::ConnectFailed),

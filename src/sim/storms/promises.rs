@@ -138,7 +138,12 @@ impl Run {
             }
             Event::Draining { left } => assert!(left > 0, "then it has ended"),
             Event::Drained { .. } => self.is_drained = true,
-            _ if event.state_of().is_some() => {}
+            Event::Up { upstream } => {
+                assert_ne!(self.up.insert(upstream, true), Some(true), "it was up");
+            }
+            Event::Down { upstream, .. } => {
+                assert_ne!(self.up.insert(upstream, false), Some(false), "it was down");
+            }
             _ => self.told_of_stream(event),
         }
     }

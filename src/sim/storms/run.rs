@@ -48,6 +48,8 @@ pub(super) struct Run {
     pub(super) pushes: BTreeMap<ConnectionId, Vec<u64>>,
     /// As far as the program was told.
     pub(super) open_breakers: BTreeSet<UpstreamId>,
+    /// Of each upstream, what was told last: that it is up, or down.
+    pub(super) up: BTreeMap<UpstreamId, bool>,
     pub(super) streams: BTreeMap<ConnectionId, Stream>,
     pub(super) streams_made: u64,
     /// What was pulled in this turn, and the bytes it must have until the next.
@@ -123,6 +125,7 @@ impl Run {
             answered: BTreeMap::new(),
             pushes: BTreeMap::new(),
             open_breakers: BTreeSet::new(),
+            up: BTreeMap::new(),
             streams: BTreeMap::new(),
             streams_made: 0,
             held: Vec::new(),
@@ -275,6 +278,8 @@ impl Run {
             let stats = self.client.core.upstream_stats(*upstream).unwrap();
             lingering.push(stats.lingering);
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+            let was_told = self.up.get(upstream) == Some(&true);
+            assert!(was_told || stats.open == 0, "nobody was told: {stats:?}");
         }
         assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
         assert_eq!(self.client.borrowed_bytes(), 0, "storage is held");
