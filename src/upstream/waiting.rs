@@ -151,6 +151,8 @@ impl Waiting {
             self.bytes.len() - self.head,
             "bytes of those that wait"
         );
+        let made = self.queue.iter().map(|waiter| waiter.asked.request);
+        assert!(made.is_sorted(), "not in the order in which they were made");
         assert!(self.queue.len() <= self.requests_max, "too many wait");
         assert!(bytes <= self.bytes_max, "too many bytes wait");
     }

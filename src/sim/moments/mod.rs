@@ -2,6 +2,7 @@
 //! driven call by call.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod again;
 mod breaker;
 mod connecting;
 mod drained;
