@@ -7,6 +7,7 @@ mod breaker;
 mod connecting;
 mod drained;
 mod draining;
+mod fallback;
 mod heartbeats;
 mod links;
 mod names;
