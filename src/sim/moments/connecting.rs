@@ -205,3 +205,34 @@ fn without_descriptors_connects_fail_at_once_and_accepting_goes_on_by_timer() {
     let told = bench.events(ms(100));
     assert!(matches!(told[..], [Event::Connected { .. }]), "{told:?}");
 }
+
+/// The kernel says of it what it says of a connection whose peer has gone twice over (tcp_reset in CLOSE_WAIT), and the
+/// table of errors did not know that of a connect.
+#[test]
+fn a_peer_that_ended_and_reset_before_the_loop_looked_broke_the_pipe() {
+    let mut bench = Bench::new(Config::default());
+    let at = bench.at.to_string();
+    bench.engine.core.connect(&at, &Framing::line()).unwrap();
+    bench.engine.turn(Some(Duration::ZERO)).unwrap();
+    bench.stall(ms(1));
+    let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
+    bench.peer.shutdown(&socket).unwrap();
+    bench.stall(ms(1));
+    bench.peer.close(socket, true);
+    bench.stall(ms(1));
+    let told = bench.events(ms(1));
+    let [
+        Event::Closed {
+            error: Some(error), ..
+        },
+    ] = told[..]
+    else {
+        panic!("{told:?}")
+    };
+    let phase = crate::error::Phase::Connect;
+    assert_eq!(
+        (error.phase, error.source),
+        (phase, Source::Os(libc::EPIPE))
+    );
+    assert!(crate::error::table::is_listed(&error), "{error:?}");
+}
