@@ -14,6 +14,7 @@ mod returning;
 mod stalls;
 mod storage;
 mod taken_for_another;
+mod targets;
 mod waiting;
 
 use std::net::SocketAddr;
