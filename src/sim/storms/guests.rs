@@ -17,7 +17,7 @@ pub(super) fn upstream(party: &Party, target: String) -> Upstream {
     if let Some(heartbeat) = &party.heartbeat {
         upstream = upstream.heartbeat(heartbeat.clone());
     }
-    let mut upstream = upstream.tell_state();
+    let mut upstream = party.bounds.of(upstream.tell_state());
     if let Some(max) = party.in_flight_max {
         upstream = upstream.in_flight_max(max);
     }

@@ -98,7 +98,12 @@ impl Run {
 
     /// A write does not stall on a connection that had room when the loop was turned.
     pub(super) fn was_stalled(&self, error: &Error, roomy: &BTreeSet<u64>) {
-        let is_stall = error.phase == Phase::Write && matches!(error.source, Source::Timeout(_));
+        // What awaits a reply on the same connection may have timed out instead, and its error is told to all.
+        let timeouts = self.options.client.timeouts;
+        let others = [timeouts.first_byte, timeouts.read_stall];
+        let is_its_own = |after| after == timeouts.write_stall && !others.contains(&after);
+        let has_timed_out = matches!(error.source, Source::Timeout(after) if is_its_own(after));
+        let is_stall = error.phase == Phase::Write && has_timed_out;
         // A kernel that lacks memory takes nothing although there is room.
         let lacks = self.options.faults.chance(FaultKind::ShortWrite) != Chance(0);
         let Some(tap) = self.client.core.kernel.tap.as_ref() else {

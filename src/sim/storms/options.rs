@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::bounds::Bounds;
 use super::dialect::{Dialect, PAYLOAD_BYTES_MIN};
 use super::settings;
 use super::tape::Tape;
@@ -28,6 +29,8 @@ pub(super) struct Options {
     /// Between bursts of requests.
     pub(super) pause_nanos: RangeInclusive<u64>,
     pub(super) burst: RangeInclusive<u64>,
+    /// Nothing is asked at the end of the storm.
+    pub(super) lull: Duration,
     /// For each request: it comes through the mailbox, as from another thread.
     pub(super) by_mailbox: Chance,
     /// For each round: a request is taken back.
@@ -62,6 +65,7 @@ pub(super) struct Party {
     /// The bundled server, instead of a scripted one.
     pub(super) bundled: Option<ServerConfig>,
     pub(super) heartbeat: Option<Heartbeat>,
+    pub(super) bounds: Bounds,
 }
 
 /// How a scripted server goes about its work.
@@ -73,6 +77,8 @@ pub(super) struct Manner {
     /// For each answer: a push goes before it, where there are pushes.
     pub(super) pushes: Chance,
     pub(super) half_close: bool,
+    /// A connection ends so long after its last answer.
+    pub(super) idle_nanos: Option<u64>,
     /// Heartbeats get no answer.
     pub(super) ignores_heartbeats: bool,
     pub(super) reads_pause_above_bytes: usize,
@@ -150,6 +156,7 @@ impl Options {
             deadline_nanos,
             pause_nanos: 0..=slowest * random.within(0..=4),
             burst: 1..=random.within(1..=10),
+            lull: Duration::from_secs(pick(random, &[0, 0, 2]) as u64),
             by_mailbox: Chance(pick(random, &[0, 0, 300]) as u32),
             // Some are longer than any timeout.
             stall_nanos: 1..=slowest * pick(random, &[20, 20, 400]) as u64,
@@ -165,8 +172,12 @@ impl Options {
         };
         for party in &mut options.parties {
             party.watch(random, is_benign, Duration::from_nanos(40 * slowest));
+            party.bounds = Bounds::drawn(random, is_benign);
         }
-        options
+        match !is_benign && random.happens(Chance(350)) {
+            true => options.worn(random),
+            false => options,
+        }
     }
 
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
@@ -239,6 +250,7 @@ impl Party {
                 )
             }),
             heartbeat: None,
+            bounds: Bounds::default(),
         }
     }
 
@@ -298,6 +310,7 @@ impl Manner {
             parts_max: pick(random, &[1, 1, 4]) as u64,
             pushes: Chance(pick(random, &[0, 100, 500]) as u32),
             half_close: random.happens(Chance(500)),
+            idle_nanos: None,
             ignores_heartbeats: false,
             reads_pause_above_bytes: pick(random, &[1_000, usize::MAX]),
         }

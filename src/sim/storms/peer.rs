@@ -59,7 +59,7 @@ pub(super) struct Peer {
 struct Line {
     /// The client's.
     port: u16,
-    /// What came and is no whole line yet.
+    /// No whole line yet.
     unparsed: Vec<u8>,
     said_bytes: u64,
     pushes: u64,
@@ -77,7 +77,16 @@ enum Act {
     /// Says something; with the last of an answer, whose it is.
     Say(Vec<u8>, Option<u64>),
     Close,
+    /// The same, if it has said no more than this since, and nothing is to be answered.
+    CloseIdle(u64),
     Abort,
+}
+
+impl Line {
+    fn is_idle(&self, now: Time, said_bytes: u64) -> bool {
+        let owes = !self.unparsed.is_empty() || !self.withheld.is_empty() || self.busy_until > now;
+        !owes && self.said_bytes == said_bytes
+    }
 }
 
 impl Peer {
@@ -132,6 +141,7 @@ impl Peer {
 
     /// Does what is due.
     pub(super) fn act(&mut self, engine: &mut SimEngine, now: Time) {
+        let ends_idle = self.manner.idle_nanos.is_some();
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
             let (connection, act) = entry.remove();
             // It may have ended meanwhile.
@@ -144,11 +154,14 @@ impl Peer {
                         continue;
                     }
                     line.said_bytes += bytes.len() as u64;
+                    let said_bytes = line.said_bytes;
                     if let Some(tag) = answers {
-                        self.answered.insert(tag, (line.port, line.said_bytes));
+                        self.answered.insert(tag, (line.port, said_bytes));
+                        self.end_when_idle(now, connection, said_bytes);
                     }
                 }
-                Act::Close => _ = engine.core.close(connection),
+                Act::CloseIdle(said_bytes) if !ends_idle || !line.is_idle(now, said_bytes) => {}
+                Act::Close | Act::CloseIdle(_) => _ = engine.core.close(connection),
                 Act::Abort => _ = engine.core.abort(connection),
             }
         }
@@ -162,6 +175,7 @@ impl Peer {
     /// It no longer hangs: what was withheld is answered, late as it is.
     pub(super) fn heal(&mut self, now: Time) {
         self.manner.ignores_heartbeats = false;
+        self.manner.idle_nanos = None;
         let hanging: Vec<ConnectionId> = self.lines.keys().copied().collect();
         for connection in hanging {
             let Some(line) = self.lines.get_mut(&connection) else {
@@ -276,13 +290,8 @@ impl Peer {
         let beyond = all as u64 * 3 / 2;
         let part = self.weather.within(FaultKind::ServerEnds, 0..=beyond) as usize;
         let part = part.min(all);
-        self.say(
-            now,
-            connection,
-            &wire[..part],
-            (part == all).then_some(tag),
-            1,
-        );
+        let answers = (part == all).then_some(tag);
+        self.say(now, connection, &wire[..part], answers, 1);
         let at = self.lines[&connection].busy_until;
         match self.weather.happens(FaultKind::ServerResets) {
             true => {
@@ -291,6 +300,13 @@ impl Peer {
                 self.at(at, connection, Act::Abort);
             }
             false => self.at(at, connection, Act::Close),
+        }
+    }
+
+    fn end_when_idle(&mut self, now: Time, connection: ConnectionId, said_bytes: u64) {
+        if let Some(nanos) = self.manner.idle_nanos {
+            let at = now.after(Duration::from_nanos(nanos));
+            self.at(at, connection, Act::CloseIdle(said_bytes));
         }
     }
 

@@ -55,6 +55,7 @@ impl Run {
             Ok(request) => (request, None),
             Err(error) => {
                 assert!(error.is_full() || self.is_refused(party, &error), "{error}");
+                self.is_over_its_rate(party, &error);
                 (None, Some(Err(error)))
             }
         };
@@ -335,7 +336,11 @@ impl Run {
     /// A request whose whole answer lay in the kernel when the loop was turned has not timed out, and not been lost
     /// with what lay behind its answer.
     pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
+        // What comes in faster than it may is left in the kernel, whatever becomes of its request.
+        let party = &self.options.parties[self.asked[tag as usize].party];
+        let is_held_back = party.bounds.frames_per_second.is_some();
         let is_late = match error.source {
+            Source::Deadline | Source::ShuttingDown if is_held_back => false,
             Source::Deadline | Source::Eof | Source::ShuttingDown => true,
             Source::Timeout(_) => error.phase == Phase::Read,
             Source::Os(errno) => RESETS.contains(&errno),

@@ -37,7 +37,8 @@ impl Run {
         let streams = &self.streams;
         if let Some(tap) = &mut self.client.core.kernel.tap {
             let is_raw = |token| streams.keys().any(|id| id.token() == token);
-            self.wire.read(tap, is_raw);
+            let attempts_max = self.options.client.retry.attempts_max;
+            self.wire.read(tap, attempts_max, is_raw);
         }
         self.looked_before_writing();
         if !self.world.weather.happens(FaultKind::ClientLags) {
@@ -89,7 +90,9 @@ impl Run {
         may_lack_memory(self.client.turn(Some(Duration::ZERO)));
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
-                self.is_refused(self.asked[*tag as usize].party, error);
+                let party = self.asked[*tag as usize].party;
+                self.is_refused(party, error);
+                self.is_over_its_rate(party, error);
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);
                 self.was_stalled(error, &roomy);

@@ -195,6 +195,7 @@ impl Run {
             self.cancel_some();
             self.round(next_burst);
         }
+        self.pass(self.options.lull);
     }
 
     fn heal(&mut self) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dialect::{Dialect, HEARTBEAT, HEARTBEAT_LINE};
 use super::options::pick;
-use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Pool, Timeouts};
+use crate::config::{Breaker, Config, Expect, Heartbeat, Peek, Pool, Retry, Timeouts};
 use crate::server::ServerConfig;
 use crate::sim::random::{Chance, Random};
 
@@ -29,6 +29,7 @@ pub(super) fn client(
     config.limits.frame_bytes_max = payload_max.max(1_000) + AROUND_BYTES;
     config.half_close = random.happens(Chance(300));
     config.breaker = breaker(random);
+    config.retry = retry(random);
     let is_hasty = !is_benign && random.happens(Chance(300));
     if is_benign {
         config.timeouts = patient();
@@ -81,6 +82,21 @@ fn breaker(random: &mut Random) -> Breaker {
             pause_max: millis(random, &[100, 2_000]),
             lease: millis(random, &[1, 100]),
             ..usual
+        },
+    }
+}
+
+/// None, the usual one, or one that is soon spent or never.
+fn retry(random: &mut Random) -> Retry {
+    match random.within(0..=4) {
+        0 => Retry::off(),
+        1 | 2 => Retry::default(),
+        _ => Retry {
+            percent: pick(random, &[0, 20, 100]) as u32,
+            per_second: pick(random, &[0, 3]) as u32,
+            burst_max: pick(random, &[1, 5, 1_000]) as u32,
+            attempts_max: pick(random, &[1, 2, 8]) as u8,
+            kept_bytes_max: pick(random, &[0, 200, 8 << 20]),
         },
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use super::dialect::{HEARTBEAT_LINE, is_idempotent, payload, tag_of};
-use crate::config::Retry;
 use crate::engine::Waiting;
 use crate::sim::endpoint::{Endpoint, State};
 use crate::sim::network::Network;
@@ -44,8 +43,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Reads what the kernel was given since the last time; `is_raw` for connections without requests.
-    pub(super) fn read(&mut self, tap: &mut Tap, is_raw: impl Fn(u64) -> bool) {
-        let attempts_max = Retry::default().attempts_max;
+    pub(super) fn read(&mut self, tap: &mut Tap, attempts_max: u8, is_raw: impl Fn(u64) -> bool) {
         for token in std::mem::take(&mut tap.grown) {
             if is_raw(token) {
                 continue;

@@ -7,6 +7,7 @@ use super::host::Host;
 use super::promises::Asked;
 use super::run::Run;
 use crate::error::{Sent, Source};
+use crate::time::Time;
 
 impl Run {
     /// What was said not to have been sent must not turn up later either, and what went out on one
@@ -21,6 +22,8 @@ impl Run {
                 assert!(!self.hosts.iter().any(came), "{tag} came: {error}");
             }
         }
+        self.kept_the_rates();
+        self.kept_the_budgets();
         self.left_in_order();
         self.left_in_part();
     }
@@ -59,6 +62,21 @@ impl Run {
         let core = &self.client.core;
         let stats = self.upstreams.iter().map(|it| core.upstream_stats(*it));
         stats.flatten().map(|stats| stats.retries).sum()
+    }
+
+    /// No more was made again than was saved up at first, and came in with requests and with time.
+    fn kept_the_budgets(&self) {
+        let retry = self.options.client.retry;
+        let micros = self.world.now().since(Time::ZERO).as_micros() as u64;
+        for (number, upstream) in self.upstreams.iter().enumerate() {
+            let asked = self.asked.iter().filter(|it| it.party == number).count() as u64;
+            let from_time = micros * u64::from(retry.per_second) / 1_000_000;
+            let most =
+                u64::from(retry.burst_max) + asked * u64::from(retry.percent) / 100 + from_time + 1;
+            let stats = self.client.core.upstream_stats(*upstream);
+            let made = stats.map_or(0, |stats| stats.retries);
+            assert!(made <= most, "{made} were made again, of {most} at most");
+        }
     }
 
     /// Replies, a reply that was too long and skipped among them, and failures.
