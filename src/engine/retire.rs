@@ -31,7 +31,12 @@ impl<K: Kernel> Core<K> {
     /// A member's connection may have rested, or lived, as long as it may.
     pub(super) fn expire_rest(&mut self, index: u32) {
         if let Owner::Service { service, member } = self.slots[index as usize].owner {
-            self.services[service as usize].handle_due(self.now, member);
+            let it = &mut self.services[service as usize];
+            it.handle_due(self.now, member);
+            // Who waited for room on it waits for another one now.
+            if it.has_waiting() {
+                self.connect_members(service);
+            }
             self.retire_spent(index);
         }
     }

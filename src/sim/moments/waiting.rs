@@ -115,3 +115,26 @@ fn a_connection_whose_end_was_told_before_its_last_replies_takes_no_new_request(
     let (socket, _) = bench.peer.accept(&bench.listener).unwrap();
     assert_eq!(bench.peer.read(&socket, &mut [0; 8]).unwrap(), 5);
 }
+
+/// Its peer had gone, so nothing was written; the end could not be read before the next frame might come, and the loop
+/// looked again and again until then.
+#[test]
+fn a_request_on_a_connection_that_is_held_back_and_has_ended_does_not_spin() {
+    let mut bench = Bench::new(Config::default());
+    let upstream = Upstream::new(bench.at.to_string());
+    let upstream = upstream.depth(100).frames_per_second(20);
+    let (upstream, socket) = bench.standing(upstream);
+    for tag in 0..4 {
+        bench.ask(upstream, tag, ms(900));
+    }
+    assert_eq!(bench.events(ms(1)), []);
+    bench.peer.read(&socket, &mut [0; 64]).unwrap();
+    bench.peer.write(&socket, &b"pong\n".repeat(4)).unwrap();
+    assert_eq!(bench.events(ms(1)).len(), 2, "a tenth of a second's worth");
+    bench.ask(upstream, 4, ms(900));
+    bench.peer.shutdown(&socket).unwrap();
+    bench.stall(ms(1));
+    let turns = bench.world.rounds;
+    assert_eq!(bench.events(ms(40)), []);
+    assert!(bench.world.rounds < turns + 20, "it spins");
+}

@@ -174,7 +174,7 @@ impl Options {
             party.watch(random, is_benign, Duration::from_nanos(40 * slowest));
             party.bounds = Bounds::drawn(random, is_benign);
         }
-        match !is_benign && random.happens(Chance(150)) {
+        match !is_benign && random.happens(Chance(350)) {
             true => options.worn(random),
             false => options,
         }
