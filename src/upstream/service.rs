@@ -253,9 +253,11 @@ impl Service {
         if is_failure && !was_open && self.stats.open == 0 && self.stats.connecting == 0 {
             self.go_down(error, failed);
         }
-        // Other bits than those of the pause above.
-        let random = random.rotate_left(32);
-        self.heed_loss(now, random, was_open, error, failed, failed_before);
+        // One that has another target to try says nothing of the service yet. Other bits than those of the pause above.
+        if !is_for_another {
+            let random = random.rotate_left(32);
+            self.heed_loss(now, random, was_open, error, failed, failed_before);
+        }
     }
 
     /// An attempt has failed, and there is nothing else to hope for.
