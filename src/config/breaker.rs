@@ -25,7 +25,8 @@ pub struct Breaker {
     pub failed_percent: u32,
     /// Of fewer ended requests nothing is concluded. Default: 10.
     pub requests_min: u32,
-    /// It opens when so many attempts to connect in a row have failed, for the peer's sake. Default: 5.
+    /// It opens when so many attempts to connect in a row have failed, for the peer's sake; of several targets
+    /// ([`Upstream::and`](crate::Upstream::and)), at each of them. Default: 5.
     pub connect_failures: u32,
     /// It opens when so many connections in a row ended by a breach of the protocol, with no reply in between.
     /// Default: 3.

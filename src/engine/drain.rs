@@ -77,9 +77,10 @@ impl<K: Kernel> Core<K> {
             }
             return;
         }
-        // What other threads have put in by now was asked for before.
-        self.take_submissions();
+        // What other threads have put in by now was asked for before. Refused first: what came in between the two would
+        // be taken by nobody where the drain is over at once.
         self.remote.mailbox.refuse(refusal());
+        self.take_submissions();
         let timer = self.wheel.insert(TimerOwner::Drain);
         self.wheel.schedule(timer, tick_of(until, now));
         let slots = self.slots.iter();

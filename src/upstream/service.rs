@@ -69,6 +69,8 @@ struct Member {
     target: usize,
     /// Connects that failed in a row.
     misses: usize,
+    /// Its connection was lost with requests of which something was sent, and that are made again.
+    lost_sent: bool,
 }
 
 /// A request that failed.
@@ -122,6 +124,7 @@ impl Service {
             rest: Rest::new(),
             target: number % (1 + options.others.len()),
             misses: 0,
+            lost_sent: false,
         };
         Service {
             members: (0..options.connections.max).map(member).collect(),
@@ -216,7 +219,7 @@ impl Service {
             }
             State::Absent => return,
         };
-        if !was_open || it.pipeline.len() > 0 {
+        if !was_open || self.has_lost_requests(member) {
             self.heed_target_lost(now, member, random.rotate_left(16), &error);
         }
         let is_for_another = !was_open && self.tries_another(member);
@@ -253,9 +256,11 @@ impl Service {
         if is_failure && !was_open && self.stats.open == 0 && self.stats.connecting == 0 {
             self.go_down(error, failed);
         }
-        // Other bits than those of the pause above.
-        let random = random.rotate_left(32);
-        self.heed_loss(now, random, was_open, error, failed, failed_before);
+        // One that has another target to try says nothing of the service yet. Other bits than those of the pause above.
+        if !is_for_another {
+            let random = random.rotate_left(32);
+            self.heed_loss(now, random, was_open, error, failed, failed_before);
+        }
     }
 
     /// An attempt has failed, and there is nothing else to hope for.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Service;
+use super::{Member, Service};
 use crate::error::{Class, Error, Sent};
 use crate::time::Time;
 use crate::upstream::asked::Asked;
@@ -36,7 +36,11 @@ impl Service {
         let attempts_max = self.retry.attempts_max;
         let (waiting, kept, budget) = (&mut self.waiting, &mut self.kept, &mut self.budget);
         let (ids, stats) = (&mut self.ids, &mut self.stats);
-        let pipeline = &mut self.members[member as usize].pipeline;
+        let Member {
+            pipeline,
+            lost_sent,
+            ..
+        } = &mut self.members[member as usize];
         pipeline.take_out(progress, |request, sent| {
             let mut asked = request.asked();
             let again = &mut asked.again;
@@ -61,6 +65,7 @@ impl Service {
                 stats.retries_refused += 1;
                 return false;
             }
+            *lost_sent |= sent != Sent::No;
             waiting.put_back(asked, wait_until);
             ids.put(asked.tag, Place::Waiting);
             stats.in_flight -= 1;

@@ -37,6 +37,12 @@ impl Service {
         }
     }
 
+    /// Whether a member's connection is lost with requests. Those that are made again were lost all the same.
+    pub(super) fn has_lost_requests(&mut self, member: u32) -> bool {
+        let it = &mut self.members[member as usize];
+        std::mem::take(&mut it.lost_sent) || it.pipeline.len() > 0
+    }
+
     /// A member's connection was lost with requests, or was never made: `None`, or what it says of its target.
     pub(super) fn heed_target_lost(&mut self, now: Time, member: u32, random: u64, error: &Error) {
         let target = self.members[member as usize].target;

@@ -232,3 +232,24 @@ fn nothing_is_kept_of_what_has_ended() {
     service.handle_timeout(at(10_000), 0, &mut Vec::new());
     service.check();
 }
+
+/// Nothing was left of what it was lost with, so a target that failed whatever it was asked was asked on and on.
+#[test]
+fn a_target_that_loses_what_is_made_again_is_left_alone_all_the_same() {
+    let upstream = Upstream::new("a:1").and("b:1").connections(10);
+    let mut service = Service::new(upstream, &Config::default());
+    while let Some(member) = service.poll_connect(Time::ZERO) {
+        service.aim(Time::ZERO, member);
+        service.handle_connecting(member, member);
+        service.handle_connected(Time::ZERO, member);
+    }
+    let of_one: Vec<u32> = (0..10).filter(|it| service.target_of(*it) == 0).collect();
+    for (n, &member) in (1..).zip(&of_one) {
+        put(&mut service, member, &[n], true);
+        assert_eq!(
+            lose(&mut service, member, &[n], progress(10, false), LOST),
+            []
+        );
+    }
+    assert_eq!((service.stats().retries, service.stats().ejected), (5, 1));
+}

@@ -2,7 +2,7 @@
 
 use super::{REFUSED, at, progress};
 use crate::config::{Config, Pool};
-use crate::upstream::{Service, Upstream};
+use crate::upstream::{BreakerState, Service, Upstream};
 
 fn service(connections: usize) -> Service {
     let upstream = Upstream::new("a:1").and("b:1").connections(connections);
@@ -71,4 +71,32 @@ fn a_target_that_fails_again_and_again_is_left_alone_and_comes_back_by_one_trial
     assert_eq!(service.aim(at(499), 3), "b:1");
     assert_eq!(service.aim(at(500), 3), "a:1", "half a second later");
     assert_eq!(service.aim(at(500), 2), "b:1", "one at a time");
+}
+
+/// Five refusals in a row, each of which had another target to try, were five reasons for the breaker to open, and who
+/// waited failed by it though the other target was about to serve.
+#[test]
+fn a_target_that_refuses_does_not_open_the_breaker_while_there_is_another_to_try() {
+    let mut service = service(10);
+    let request = crate::event::RequestId(1);
+    service.wait(at(0), request, 1, at(60_000), b"a").unwrap();
+    let begun: Vec<_> = std::iter::from_fn(|| begin(&mut service, 0)).collect();
+    let of_one = begun.iter().filter(|(_, target)| target == "a:1");
+    of_one.for_each(|(member, _)| refuse(&mut service, 1, *member));
+    assert_eq!(service.stats().connect_failures, 5);
+    assert_eq!(service.stats().breaker, BreakerState::Closed);
+    assert!(service.has_waiting(), "the other target serves it");
+    // When all have failed them, it is the service.
+    while let Some((member, _)) = begin(&mut service, 1) {
+        refuse(&mut service, 1, member);
+    }
+    let of_other = begun.iter().filter(|(_, target)| target == "b:1");
+    of_other.for_each(|(member, _)| refuse(&mut service, 2, *member));
+    for now in (3..).step_by(20_000).take(20) {
+        while let Some((member, _)) = begin(&mut service, now) {
+            refuse(&mut service, now, member);
+        }
+        service.retry_now();
+    }
+    assert_eq!(service.stats().breaker, BreakerState::Open);
 }
