@@ -9,28 +9,28 @@ use crate::frame::Framing;
 use crate::kernel::TcpInfo;
 
 impl Client {
-    /// Starts to connect to `host:port` or `[v6]:port`. [`Event::Connected`] or [`Event::Closed`] tells the outcome;
+    /// Starts to connect to `host:port` or `[v6]:port`. [`Event::Connected`](crate::Event::Connected) or [`Event::Closed`](crate::Event::Closed) tells the outcome;
     /// bytes may be queued before that.
     ///
     /// # Errors
     /// A target or framing that cannot be; `Full` at [`Limits::connections_max`](crate::Limits::connections_max), where
-    /// a connection counts until the turn after its [`Event::Closed`] was pulled.
+    /// a connection counts until the turn after its [`Event::Closed`](crate::Event::Closed) was pulled.
     pub fn connect(&mut self, target: &str, framing: Framing) -> Result<ConnectionId, Error> {
         self.engine.core.connect(target, &framing)
     }
 
-    /// Queues bytes, all or none; they leave in the next turn or [`Client::flush`].
+    /// Queues bytes, all or none; they leave in the next turn or [`Client::flush`](crate::Client::flush).
     ///
     /// # Errors
     /// `Full` beyond [`Limits::send_queue_bytes_max`](crate::Limits::send_queue_bytes_max), and then
-    /// [`Event::Writable`] tells when to go on; `Invalid` when the bytes alone are more than that bound; `NotOpen` when
+    /// [`Event::Writable`](crate::Event::Writable) tells when to go on; `Invalid` when the bytes alone are more than that bound; `NotOpen` when
     /// it is closed or closing.
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Result<(), Error> {
         self.engine.core.send(connection, bytes)
     }
 
     /// Sends what is queued, then a FIN, and waits at most [`Timeouts::linger`](crate::Timeouts::linger) for the
-    /// peer's; frames that still come are told, and [`Event::Closed`] at the end. A connection that does not stand yet
+    /// peer's; frames that still come are told, and [`Event::Closed`](crate::Event::Closed) at the end. A connection that does not stand yet
     /// ends at once, and what was queued is not sent.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Client {
         self.engine.core.close(connection)
     }
 
-    /// Ends the connection at once: what is queued is dropped, the peer gets a reset, [`Event::Closed`] is told.
+    /// Ends the connection at once: what is queued is dropped, the peer gets a reset, [`Event::Closed`](crate::Event::Closed) is told.
     ///
     /// # Errors
     /// `NotOpen` when it is closed already.
@@ -47,7 +47,7 @@ impl Client {
         self.engine.core.abort(connection)
     }
 
-    /// Asks for one [`Event::Writable`] as soon as at most half of the queue's bound is queued.
+    /// Asks for one [`Event::Writable`](crate::Event::Writable) as soon as at most half of the queue's bound is queued.
     ///
     /// # Errors
     /// `NotOpen` when it is closed already.

@@ -25,7 +25,7 @@ pub struct Timeouts {
     pub read_stall: Duration,
     /// Between two writes while bytes are queued. Default: 5 s.
     pub write_stall: Duration,
-    /// A whole request, where its own [`Deadline`] says nothing else. Default: 10 s.
+    /// A whole request, where its own [`Deadline`](crate::Deadline) says nothing else. Default: 10 s.
     pub request: Duration,
     /// A request's wait for a connection that can take it. Default: 1 s.
     pub wait: Duration,

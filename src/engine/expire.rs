@@ -150,7 +150,7 @@ impl<K: Kernel> Core<K> {
         let mut failed = self.take_failed();
         let random = self.kernel.random();
         self.services[service as usize].handle_timeout(self.now, random, &mut failed);
-        self.tell_failed(failed);
+        self.end_failed(service, failed);
         self.tell_changes(service);
         self.connect_members(service);
     }

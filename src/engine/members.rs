@@ -56,6 +56,13 @@ impl<K: Kernel> Core<K> {
     pub(crate) fn add(&mut self, upstream: Upstream) -> Result<UpstreamId, Error> {
         self.admits_work()?;
         upstream.validate()?;
+        // So no request comes back to an upstream that has handed it over.
+        if let Some(UpstreamId(fallback)) = upstream.fallback
+            && fallback as usize >= self.services.len()
+        {
+            let why = "a fallback that is no upstream of this client; add it first";
+            return Err(Error::new(Phase::Connect, Source::Invalid(why)));
+        }
         if let Some(timeouts) = &upstream.timeouts {
             self.config.validate_kernels(timeouts)?;
         }

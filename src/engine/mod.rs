@@ -12,6 +12,7 @@ mod counts;
 mod dial;
 mod drain;
 mod expire;
+mod fallback;
 mod flush;
 mod getters;
 mod heartbeat;

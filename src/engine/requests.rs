@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::core::Core;
+use super::fallback::is_breakers;
 use super::slot::Slot;
 use crate::error::{Error, Limit, Phase, Source};
 use crate::event::{RequestId, UpstreamId};
@@ -64,7 +65,10 @@ impl<K: Kernel> Core<K> {
             .ok_or_else(|| Error::new(Phase::Write, Source::NotOpen))?;
         let Terms { tag, is_idempotent } = terms;
         it.admit(tag)?;
-        it.admit_now(now)?;
+        let admitted = it.admit_now(now);
+        if it.fallback().is_none() || !admitted.is_err_and(|error| is_breakers(&error)) {
+            admitted?;
+        }
         let request = RequestId(self.requests_made + 1);
         let asked = Asked {
             request,
@@ -75,16 +79,33 @@ impl<K: Kernel> Core<K> {
         if asked.deadline <= now {
             return Err(Error::new(Phase::Write, Source::Deadline));
         }
-        it.handle_made(now, request);
         self.watch.handle_made(now, request, upstream);
-        let placed = self.place(upstream.0, asked, payload);
-        if placed.is_err() {
+        let begun = match admitted {
+            Ok(()) => self.begin(upstream.0, asked, payload),
+            Err(error) => self.hand_over(upstream.0, asked, payload, error),
+        };
+        if begun.is_err() {
             self.watch.handle_not_made(request);
-            self.services[upstream.0 as usize].handle_not_made(now, request);
         }
-        placed?;
+        begun?;
         self.requests_made += 1;
         Ok(request)
+    }
+
+    /// Makes a request that its upstream has admitted.
+    pub(super) fn begin(
+        &mut self,
+        service: u32,
+        asked: Asked,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        let now = self.now;
+        self.services[service as usize].handle_made(now, asked.request);
+        let placed = self.place(service, asked, payload);
+        if placed.is_err() {
+            self.services[service as usize].handle_not_made(now, asked.request);
+        }
+        placed
     }
 
     /// Queues a request on a connection, or where it waits for one.

@@ -136,7 +136,7 @@ impl<K: Kernel> Core<K> {
                     error,
                     &mut failed,
                 );
-                self.tell_failed(failed);
+                self.end_failed(service, failed);
                 self.tell_changes(service);
                 self.heed_outage(service, member, &error, quiet_since);
                 self.connect_members(service);

@@ -159,7 +159,8 @@ impl Circuit {
             }
             (State::Open { .. }, _) => return false,
             (State::HalfOpen { first, .. }, Happened::Made { request }) => {
-                self.trial(now, first.unwrap_or(request), request)
+                // One that another upstream has handed over may be older.
+                self.trial(now, first.map_or(request, |it| it.min(request)), request)
             }
             (State::HalfOpen { first, lease }, Happened::Ended { request, end })
                 if first.is_some_and(|first| request >= first) =>

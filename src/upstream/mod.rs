@@ -11,6 +11,7 @@ mod breaker;
 mod budget;
 mod changes;
 mod ejection;
+mod handover;
 mod idle;
 mod ids;
 mod kept;

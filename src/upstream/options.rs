@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use super::target::split_target;
 use crate::config::{Breaker, Heartbeat, Pool, Rate, Reconnect, Retry, Timeouts, refuse};
 use crate::error::Error;
+use crate::event::UpstreamId;
 use crate::frame::Framing;
 
 /// A service that requests are made of: its address, how its replies are framed, and how many connections serve it.
@@ -35,6 +36,7 @@ pub struct Upstream {
     pub(crate) rate: Option<Rate>,
     pub(crate) frames_per_second: Option<u32>,
     pub(crate) in_flight_max: Option<usize>,
+    pub(crate) fallback: Option<UpstreamId>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -88,6 +90,7 @@ impl Upstream {
             rate: None,
             frames_per_second: None,
             in_flight_max: None,
+            fallback: None,
         }
     }
 
@@ -134,7 +137,7 @@ impl Upstream {
     /// A request's id is its tag ([`Client::request_tagged`](crate::Client::request_tagged)): the program writes it into
     /// the payload, in whatever form the protocol has for it. (`request` and `call` have the tag 0.) An id is in use from the request until its reply, also
     /// when it has timed out meanwhile; a second request with it is refused. A reply with an id that no request on its
-    /// connection has is [`Source::Unsolicited`] and ends the connection; a frame without an id is told as
+    /// connection has is [`Source::Unsolicited`](crate::Source::Unsolicited) and ends the connection; a frame without an id is told as
     /// [`Event::Push`](crate::Event::Push).
     ///
     /// A connection on which a request timed out stays in use, and the late reply is swallowed. It is given up when
@@ -256,6 +259,33 @@ impl Upstream {
     /// it says.
     pub fn in_flight_max(mut self, n: usize) -> Upstream {
         self.in_flight_max = Some(n);
+        self
+    }
+
+    /// Another upstream, added before, that serves what this one cannot: requests that its open breaker refuses, and
+    /// those that wait and fail because no connection can be made, because they waited for [`Timeouts::wait`] or because
+    /// the breaker opened. Each goes there once, with its deadline, its tag and all that was said of it, as if it had
+    /// been made of that one, whose own fallback may take it next. Default: none.
+    ///
+    /// The payload goes as it is, and the reply is cut by the framing of the upstream that serves it: both must speak the
+    /// same protocol. When the fallback cannot take a request (it has no room, its rate is used up, the tag is an id in
+    /// use there), that ends as it would have without one. What was in flight when its connection was lost is not handed
+    /// over, nor is anything while draining. This upstream goes on trying to connect as long as requests come, and gets
+    /// them again when it stands. [`UpstreamStats::handed_over`](crate::UpstreamStats::handed_over) counts them.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), taut::Error> {
+    /// # let mut client = taut::Client::new(taut::Config::default())?;
+    /// use taut::Upstream;
+    ///
+    /// let replica = client.add(Upstream::new("127.0.0.1:6380"))?;
+    /// let cache = client.add(Upstream::new("127.0.0.1:6379").fallback(replica))?;
+    /// # let _ = cache;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fallback(mut self, upstream: UpstreamId) -> Upstream {
+        self.fallback = Some(upstream);
         self
     }
 

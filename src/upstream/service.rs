@@ -17,6 +17,7 @@ mod again;
 mod check;
 mod connecting;
 mod draining;
+mod falling_back;
 mod heartbeats;
 mod requests;
 mod resting;
@@ -28,6 +29,7 @@ use super::breaker::Circuit;
 use super::budget::Budget;
 use super::changes::{Change, Changes};
 use super::ejection::Ejection;
+use super::handover::Outbox;
 use super::ids::Ids;
 use super::kept::Kept;
 use super::outage::{Failure, Outage};
@@ -39,7 +41,6 @@ use crate::config::{Config, Retry, Timeouts};
 use crate::error::{Class, Error, Phase, Source};
 use crate::event::RequestId;
 use crate::time::Time;
-use again::fail_waiter;
 use connecting::Absent;
 pub(crate) use heartbeats::Verdict;
 use resting::{Keeping, Rest};
@@ -85,8 +86,9 @@ pub(crate) struct Service {
     retry: Retry,
     budget: Budget,
     kept: Kept,
-    /// A connection is wanted though nobody waits: a request could not even wait, or the program said so; and none was
-    /// begun since, nor has room.
+    outbox: Outbox,
+    /// A connection is wanted though nobody waits: a request could not even wait or went to the fallback, or the program
+    /// said so; and none was begun since, nor has room.
     is_asked_for: bool,
     pub(super) ids: Ids,
     /// Connections that are still to be begun because the upstream was added.
@@ -130,6 +132,7 @@ impl Service {
             retry,
             budget: Budget::new(&retry),
             kept: Kept::new(retry.kept_bytes_max),
+            outbox: Outbox::default(),
             is_asked_for: false,
             ids: Ids::new(options.framing.id_of().filter(|_| options.matched_by_id)),
             firsts_left: options.first(),
@@ -261,9 +264,8 @@ impl Service {
         self.firsts_left = 0;
         let retry_at = self.outage.pause_until();
         self.changes.put(Change::Down { error, retry_at });
-        self.waiting.fail_all(|waiter| {
-            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
-        });
+        let (waiting, mut leaving) = self.leaving();
+        waiting.fail_all(|waiter, payload| failed.push(leaving.fail(waiter, payload, error)));
     }
 
     /// The program has pulled what it was told last: of the breaker, or of the connections.

@@ -32,6 +32,8 @@ pub struct UpstreamStats {
     /// Those that might have been made again, but that the budget did not pay for, or that found no room to be kept or
     /// to wait.
     pub retries_refused: u64,
+    /// Requests that its fallback took so far, since this one could not serve them.
+    pub handed_over: u64,
     /// Heartbeats sent so far.
     pub heartbeats: u64,
     /// Connections given up so far because a heartbeat brought no sign of life.

@@ -4,6 +4,7 @@
 mod admission;
 mod again;
 mod by_id;
+mod fallback;
 mod heartbeats;
 mod outage;
 mod pipeline;

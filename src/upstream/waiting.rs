@@ -151,6 +151,8 @@ impl Waiting {
             self.bytes.len() - self.head,
             "bytes of those that wait"
         );
+        let made = self.queue.iter().map(|waiter| waiter.asked.request);
+        assert!(made.is_sorted(), "not in the order in which they were made");
         assert!(self.queue.len() <= self.requests_max, "too many wait");
         assert!(bytes <= self.bytes_max, "too many bytes wait");
     }
@@ -173,14 +175,20 @@ impl Waiting {
     }
 
     /// Gives up those whose time has passed.
-    pub(super) fn expire(&mut self, now: Time, mut fail: impl FnMut(Waiter)) {
+    pub(super) fn expire(&mut self, now: Time, mut fail: impl FnMut(Waiter, &[u8])) {
         let mut earliest = Time::NEVER;
-        for waiter in self.queue.iter_mut().filter(|waiter| !waiter.gave_up) {
+        let mut from = self.head;
+        for waiter in &mut self.queue {
+            let payload = &self.bytes[from..from + waiter.payload_bytes];
+            from += payload.len();
+            if waiter.gave_up {
+                continue;
+            }
             let end = waiter.end();
             if end <= now {
                 waiter.gave_up = true;
                 self.live -= 1;
-                fail(*waiter);
+                fail(*waiter, payload);
             } else {
                 earliest = earliest.min(end);
             }
@@ -195,6 +203,12 @@ impl Waiting {
             self.compact();
         }
         self.queue.len() < self.requests_max
+    }
+
+    /// Whether all that wait were made before this one.
+    pub(super) fn is_newest(&self, request: RequestId) -> bool {
+        let newest = self.queue.back().map(|waiter| waiter.asked.request);
+        newest.is_none_or(|newest| newest < request)
     }
 
     /// One that has been served waits again, in front of all that were made later, where there is room for it. Its
@@ -229,12 +243,13 @@ impl Waiting {
     }
 
     /// Gives up all.
-    pub(super) fn fail_all(&mut self, mut fail: impl FnMut(Waiter)) {
+    pub(super) fn fail_all(&mut self, mut fail: impl FnMut(Waiter, &[u8])) {
         while let Some(waiter) = self.queue.front().copied() {
-            self.pop();
             if !waiter.gave_up {
-                fail(waiter);
+                let end = self.head + waiter.payload_bytes;
+                fail(waiter, &self.bytes[self.head..end]);
             }
+            self.pop();
         }
     }
 }

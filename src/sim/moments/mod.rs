@@ -2,10 +2,12 @@
 //! driven call by call.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod again;
 mod breaker;
 mod connecting;
 mod drained;
 mod draining;
+mod fallback;
 mod heartbeats;
 mod links;
 mod names;

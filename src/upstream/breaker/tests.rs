@@ -175,6 +175,18 @@ fn a_trial_that_is_taken_back_makes_room_for_the_next_at_once() {
     assert!(circuit.admit(until).is_err(), "the lease of another");
 }
 
+/// It comes from another upstream, where it has waited.
+#[test]
+fn a_trial_that_was_made_before_the_first_one_is_heard_too() {
+    let (mut circuit, until) = opened(0);
+    circuit.handle(until, 0, made(20));
+    circuit.handle(until, 0, ended(20, End::Unjudged));
+    circuit.handle(until, 0, made(15));
+    assert!(circuit.admit(until).is_err());
+    assert!(circuit.handle(until, 0, ended(15, End::Answered)));
+    assert_eq!(circuit.state(), BreakerState::Closed);
+}
+
 #[test]
 fn each_trial_that_fails_doubles_the_longest_pause_up_to_its_bound() {
     for (random, share) in [(0, 1), (u64::MAX, 2)] {

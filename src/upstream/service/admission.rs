@@ -4,7 +4,6 @@
 //! Whoever makes a request asks [`Service::admit_now`], and says so when it is made ([`Service::handle_made`]). Each end of
 //! one is heeded here, where it comes about: so a trial's lease ends with the trial.
 
-use super::again::fail_waiter;
 use super::{Failed, Service};
 use crate::error::{Class, Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
@@ -141,9 +140,8 @@ impl Service {
         self.changes.put(Change::BreakerOpen { until });
         let retry_after = until.since(now);
         let error = Error::new(Phase::Connect, Source::BreakerOpen { retry_after });
-        self.waiting.fail_all(|waiter| {
-            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
-        });
+        let (waiting, mut leaving) = self.leaving();
+        waiting.fail_all(|waiter, payload| failed.push(leaving.fail(waiter, payload, error)));
     }
 }
 

@@ -6,14 +6,12 @@
 
 use std::ops::Range;
 
-use super::{Failed, Service};
+use super::Service;
 use crate::error::{Class, Error, Sent};
 use crate::time::Time;
 use crate::upstream::asked::Asked;
-use crate::upstream::ids::{Ids, Place};
-use crate::upstream::kept::Kept;
+use crate::upstream::ids::Place;
 use crate::upstream::pipeline::Progress;
-use crate::upstream::waiting::Waiter;
 
 impl Service {
     /// The member's connection is lost: takes those of its requests back that are made again. `unsent` finds the bytes
@@ -92,17 +90,4 @@ impl Service {
         self.waiting.pop();
         Some(asked)
     }
-}
-
-/// A request that waited has failed.
-pub(super) fn fail_waiter(ids: &mut Ids, kept: &mut Kept, waiter: Waiter, why: Error) -> Failed {
-    let Asked {
-        request,
-        tag,
-        again,
-        ..
-    } = waiter.asked;
-    ids.forget(tag);
-    kept.drop(again.kept);
-    (request, tag, why.of_request(why.phase, again.sent))
 }

@@ -59,6 +59,7 @@ impl Service {
                 "member {member} is offered"
             );
         }
+        assert!(self.outbox.is_empty(), "on their way to the fallback");
         self.waiting.check();
         let pipelines = self.members.iter().flat_map(|it| it.pipeline.in_order());
         let of_pipelines = pipelines.filter(|it| it.again.kept.is_some()).count();

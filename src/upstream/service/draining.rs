@@ -3,7 +3,6 @@
 //! Nobody waits for a connection that nobody makes: who waits is served by those that stand or are being made, or fails.
 //! Always: while one waits, such a connection is there.
 
-use super::again::fail_waiter;
 use super::{Failed, Member, Service, State};
 use crate::error::{Error, Phase, Source};
 
@@ -28,9 +27,8 @@ impl Service {
     /// Gives up all that wait: the time of the drain is over.
     pub(crate) fn fail_waiting(&mut self, failed: &mut Vec<Failed>) {
         let error = Error::new(Phase::Connect, Source::ShuttingDown);
-        self.waiting.fail_all(|waiter| {
-            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
-        });
+        let (waiting, mut leaving) = self.leaving();
+        waiting.fail_all(|waiter, payload| failed.push(leaving.fail(waiter, payload, error)));
     }
 
     /// The connections, when the last that waited has just been served or has given up: some may be of no more use.

@@ -4,9 +4,8 @@
 //! A request is in one place at a time, waiting or in the pipeline of one member, and leaves it when it ends: so it
 //! ends once.
 
-use super::again::fail_waiter;
 use super::{Failed, Member, Service, State};
-use crate::error::{Error, Phase, Sent, Source};
+use crate::error::{Error, Limit, Phase, Sent, Source};
 use crate::event::RequestId;
 use crate::frame::IdOf;
 use crate::time::Time;
@@ -50,13 +49,14 @@ impl Service {
     pub(crate) fn handle_timeout(&mut self, now: Time, random: u64, failed: &mut Vec<Failed>) {
         let failed_before = failed.len();
         let wait = self.timeouts.wait;
-        self.waiting.expire(now, |waiter| {
+        let (waiting, mut leaving) = self.leaving();
+        waiting.expire(now, |waiter, payload| {
             let source = match waiter.asked.deadline <= waiter.wait_until {
                 true => Source::Deadline,
                 false => Source::Timeout(wait),
             };
             let error = Error::new(Phase::Connect, source);
-            failed.push(fail_waiter(&mut self.ids, &mut self.kept, waiter, error));
+            failed.push(leaving.fail(waiter, payload, error));
         });
         self.heed_failed(now, random, failed, failed_before);
     }
@@ -122,10 +122,32 @@ impl Service {
     /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
     pub(crate) fn queue(&mut self, now: Time, asked: Asked, payload: &[u8]) -> Result<(), Error> {
         let wait_until = now.after(self.timeouts.wait);
-        let waits = self.waiting.push(asked, wait_until, payload);
+        let waits = match self.waiting.is_newest(asked.request) {
+            true => self.waiting.push(asked, wait_until, payload),
+            false => self.queue_older(asked, wait_until, payload),
+        };
         self.is_asked_for |= waits.is_err();
         waits?;
         self.ids.put(asked.tag, Place::Waiting);
+        Ok(())
+    }
+
+    /// It was made before others that wait here, of an upstream that has handed it over: in front of those, its bytes
+    /// are kept apart.
+    fn queue_older(
+        &mut self,
+        mut asked: Asked,
+        wait_until: Time,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        if !self.waiting.has_room() {
+            return Err(Error::full(Limit::WaitingRequests));
+        }
+        asked.again.kept = self.kept.put(payload);
+        if asked.again.kept.is_none() {
+            return Err(Error::full(Limit::WaitingBytes));
+        }
+        self.waiting.put_back(asked, wait_until);
         Ok(())
     }
 

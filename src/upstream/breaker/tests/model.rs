@@ -52,8 +52,7 @@ impl Model {
                 match self.state {
                     Closed => return Closed,
                     Open => self.first = request.0,
-                    HalfOpen if self.first == u64::MAX => self.first = request.0,
-                    HalfOpen => {}
+                    HalfOpen => self.first = self.first.min(request.0),
                 }
                 self.lease = Some((request.0, now.after(self.rules.lease)));
                 return HalfOpen;
