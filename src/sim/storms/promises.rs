@@ -54,7 +54,8 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                assert!(error.is_full() || self.is_refused(party, &error), "{error}");
+                let is_refused = self.is_refused(party, &error, false);
+                assert!(error.is_full() || is_refused, "{error}");
                 self.is_over_its_rate(party, &error);
                 (None, Some(Err(error)))
             }
@@ -71,16 +72,17 @@ impl Run {
         });
     }
 
-    /// Whether it is an open breaker that fails a request; it must be open then.
-    pub(super) fn is_refused(&self, party: usize, error: &Error) -> bool {
+    /// Whether it is an open breaker that fails a request; it must be open then, or have been before this turn.
+    pub(super) fn is_refused(&self, party: usize, error: &Error, was_open: bool) -> bool {
         let is_refused = matches!(error.source, Source::BreakerOpen { .. });
-        let stats = self.client.core.upstream_stats(self.upstreams[party]);
-        let state = stats.map(|stats| stats.breaker);
-        assert!(
-            !is_refused || state != Some(BreakerState::Closed),
-            "{error}"
-        );
+        let is_open = was_open || self.is_breaker_open(party);
+        assert!(!is_refused || is_open, "{error}");
         is_refused
+    }
+
+    pub(super) fn is_breaker_open(&self, party: usize) -> bool {
+        let stats = self.client.core.upstream_stats(self.upstreams[party]);
+        stats.map(|stats| stats.breaker) != Some(BreakerState::Closed)
     }
 
     fn submit(

@@ -84,6 +84,8 @@ impl Run {
         let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
         let missed = self.heartbeats().1;
+        let parties = 0..self.upstreams.len();
+        let were_open: Vec<bool> = parties.map(|it| self.is_breaker_open(it)).collect();
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
         }
@@ -91,7 +93,8 @@ impl Run {
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
                 let party = self.asked[*tag as usize].party;
-                self.is_refused(party, error);
+                // A trial's reply may have closed it behind those whom it refused.
+                self.is_refused(party, error, were_open[party]);
                 self.is_over_its_rate(party, error);
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);

@@ -96,8 +96,11 @@ impl Wire {
         if self.places.contains_key(&tag) {
             return Left::Some;
         }
-        let fits =
-            |tag: u64, tail: &[u8]| !self.places.contains_key(&tag) && is_part(tail, tag, bytes_of);
+        // One that may be made twice may have left in part before it left whole elsewhere.
+        let fits = |tag: u64, tail: &[u8]| {
+            let is_free = !self.places.contains_key(&tag) || is_idempotent(tag);
+            is_free && is_part(tail, tag, bytes_of)
+        };
         let Some(tail) = self.tails.values().find(|tail| fits(tag, tail)) else {
             return Left::Nothing;
         };
