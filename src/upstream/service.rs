@@ -226,7 +226,7 @@ impl Service {
         // What we end for reasons of our own says nothing of the server.
         let is_failure = match was_open {
             true => (!is_idle_end || is_silent) && error.class != Class::Local,
-            false => !is_for_another,
+            false => !is_for_another && error.source != Source::ShuttingDown,
         };
         self.balance.remove(member);
         self.absent.put(member, self.is_warm(member));
