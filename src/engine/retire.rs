@@ -33,9 +33,10 @@ impl<K: Kernel> Core<K> {
         if let Owner::Service { service, member } = self.slots[index as usize].owner {
             let it = &mut self.services[service as usize];
             it.handle_due(self.now, member);
-            // Who waited for room on it waits for another one now.
+            // Who waited for room on it is served by another that has room, or waits for one that is made.
             if it.has_waiting() {
                 self.connect_members(service);
+                self.serve_waiting(service);
             }
             self.retire_spent(index);
         }
