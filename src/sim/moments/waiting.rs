@@ -51,6 +51,32 @@ fn who_waits_for_room_is_served_elsewhere_when_that_connection_is_lost() {
     }
 }
 
+/// The same, where that connection's lifetime ended: it is let go only when it has been answered.
+#[test]
+fn who_waits_for_room_is_served_elsewhere_when_that_connections_lifetime_ends() {
+    let is_served = |kept: usize| {
+        let mut config = Config::default();
+        config.limits.send_queue_bytes_max = 11;
+        config.pool.lifetime = ms(200);
+        config.pool.lifetime_jitter_percent = 90;
+        let mut bench = Bench::new(config);
+        bench.world.network.borrow_mut().buffer_bytes = 4;
+        let upstream = Upstream::new(bench.at.to_string()).connections(2).depth(8);
+        let upstream = bench.engine.core.add(upstream).unwrap();
+        for tag in 0..8 {
+            bench.ask(upstream, tag, ms(900));
+        }
+        bench.events(ms(1));
+        let accept = |_| bench.peer.accept(&bench.listener).unwrap().0;
+        let sockets: Vec<SimSocket> = [0, 1].map(accept).into();
+        let waited = waiting(&bench, upstream);
+        (0..6).for_each(|_| only_read(&mut bench, &sockets[kept]));
+        waited > 0 && waiting(&bench, upstream) == 0
+    };
+    // Which of the two lives longer is drawn.
+    assert!((0..2).any(is_served), "the other has room");
+}
+
 /// The next request was put on it all the same, and failed with it.
 #[test]
 fn a_connection_whose_end_was_found_by_a_flush_takes_no_new_request() {
