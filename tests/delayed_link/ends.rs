@@ -11,10 +11,11 @@ use crate::delayed_link::Link;
 use crate::support::*;
 
 /// A client at the near end of a link, and its peer at the far one; the thread is at the near end.
+/// What a request meets on its first connection is told: none is made again.
 pub(crate) fn scene(work: impl FnOnce(&Link, Client, Peer)) {
     let link = Link::new(ms(5));
     let peer = link.far(|| Peer::at((Link::FAR, 0)));
-    link.near(|| work(&link, client(), peer));
+    link.near(|| work(&link, client_without_retries(), peer));
 }
 
 pub(crate) fn standing_upstream(
