@@ -103,6 +103,7 @@ fn a_request_that_a_black_hole_swallows_in_part_is_given_up_by_the_write_stall()
     let mut client = patient_client(|it| {
         it.timeouts.write_stall = ms(250);
         it.limits.send_queue_bytes_max = 32 << 20;
+        it.retry = taut::Retry::off();
     });
     let mut ledger = Ledger::default();
     let (peer, upstream, _stream) = one_connection(&mut client, &link, 2);
