@@ -19,7 +19,7 @@ impl Client {
         self.engine.core.connect(target, &framing)
     }
 
-    /// Queues bytes, all or none; they leave in the next turn or [`Client::flush`](crate::Client::flush).
+    /// Queues bytes, all or none; they leave in the next turn or [`Client::flush`].
     ///
     /// # Errors
     /// `Full` beyond [`Limits::send_queue_bytes_max`](crate::Limits::send_queue_bytes_max), and then

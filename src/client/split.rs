@@ -22,14 +22,14 @@ impl Client {
     }
 }
 
-/// The received side of a client; see [`Client::split`](crate::Client::split).
+/// The received side of a client; see [`Client::split`].
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     inbox: &'a Inbox,
 }
 
 impl<'a> Received<'a> {
-    /// As [`Client::bytes`](crate::Client::bytes).
+    /// As [`Client::bytes`].
     ///
     /// # Panics
     /// When the frame was given up.
@@ -38,33 +38,33 @@ impl<'a> Received<'a> {
     }
 }
 
-/// The sending side of a client; see [`Client::split`](crate::Client::split).
+/// The sending side of a client; see [`Client::split`].
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     core: &'a mut Core<Net>,
 }
 
 impl Outgoing<'_> {
-    /// As [`Client::send`](crate::Client::send).
+    /// As [`Client::send`].
     ///
     /// # Errors
-    /// As for [`Client::send`](crate::Client::send).
+    /// As for [`Client::send`].
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Result<(), Error> {
         self.core.send(connection, bytes)
     }
 
-    /// As [`Client::close`](crate::Client::close).
+    /// As [`Client::close`].
     ///
     /// # Errors
-    /// As for [`Client::close`](crate::Client::close).
+    /// As for [`Client::close`].
     pub fn close(&mut self, connection: ConnectionId) -> Result<(), Error> {
         self.core.close(connection)
     }
 
-    /// As [`Client::request_tagged`](crate::Client::request_tagged).
+    /// As [`Client::request_tagged`].
     ///
     /// # Errors
-    /// As for [`Client::request`](crate::Client::request).
+    /// As for [`Client::request`].
     pub fn request(
         &mut self,
         upstream: UpstreamId,
@@ -76,10 +76,10 @@ impl Outgoing<'_> {
         self.request_with(upstream, payload, options)
     }
 
-    /// As [`Client::request_with`](crate::Client::request_with).
+    /// As [`Client::request_with`].
     ///
     /// # Errors
-    /// As for [`Client::request`](crate::Client::request).
+    /// As for [`Client::request`].
     pub fn request_with(
         &mut self,
         upstream: UpstreamId,
@@ -89,7 +89,7 @@ impl Outgoing<'_> {
         request(self.core, upstream, payload, options)
     }
 
-    /// As [`Client::cancel`](crate::Client::cancel).
+    /// As [`Client::cancel`].
     pub fn cancel(&mut self, request: RequestId) -> bool {
         self.core.cancel(request)
     }

@@ -38,7 +38,7 @@ impl Client {
     /// The same, with a tag of the program's own that comes back with the event.
     ///
     /// # Errors
-    /// As for [`Client::request`](crate::Client::request).
+    /// As for [`Client::request`].
     pub fn request_tagged(
         &mut self,
         upstream: UpstreamId,
@@ -53,7 +53,7 @@ impl Client {
     /// The same, with all that can be said of a request.
     ///
     /// # Errors
-    /// As for [`Client::request`](crate::Client::request).
+    /// As for [`Client::request`].
     pub fn request_with(
         &mut self,
         upstream: UpstreamId,
@@ -78,10 +78,10 @@ impl Client {
     }
 
     /// Makes a request and turns the loop until it has ended: the blocking convenience. Other events wait meanwhile.
-    /// The reply's bytes are valid until the next turn, as after [`Client::next_event`](crate::Client::next_event).
+    /// The reply's bytes are valid until the next turn, as after [`Client::next_event`].
     ///
     /// # Errors
-    /// As for [`Client::request`](crate::Client::request), and however the request ended. `Full` naming
+    /// As for [`Client::request`], and however the request ended. `Full` naming
     /// [`Limits::events_max`](crate::Limits::events_max) when so many other events wait; the request then goes on, and
     /// ends as an event. When the frames that were not pulled hold its connection back
     /// ([`Limits::unpulled_bytes_max`](crate::Limits::unpulled_bytes_max)) it ends by its deadline.
@@ -97,7 +97,7 @@ impl Client {
     /// The same, with all that can be said of a request.
     ///
     /// # Errors
-    /// As for [`Client::call`](crate::Client::call).
+    /// As for [`Client::call`].
     pub fn call_with(
         &mut self,
         upstream: UpstreamId,

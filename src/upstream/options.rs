@@ -137,8 +137,8 @@ impl Upstream {
     /// A request's id is its tag ([`Client::request_tagged`](crate::Client::request_tagged)): the program writes it into
     /// the payload, in whatever form the protocol has for it. (`request` and `call` have the tag 0.) An id is in use from the request until its reply, also
     /// when it has timed out meanwhile; a second request with it is refused. A reply with an id that no request on its
-    /// connection has is [`Source::Unsolicited`](crate::Source::Unsolicited) and ends the connection; a frame without an id is told as
-    /// [`Event::Push`](crate::Event::Push).
+    /// connection has is [`Source::Unsolicited`](crate::Source::Unsolicited) and ends the connection; a frame without an id is
+    /// told as [`Event::Push`](crate::Event::Push).
     ///
     /// A connection on which a request timed out stays in use, and the late reply is swallowed. It is given up when
     /// requests that timed out take up all of its depth.
