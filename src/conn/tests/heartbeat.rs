@@ -95,9 +95,8 @@ fn any_byte_is_a_sign_of_life_and_the_rest_of_it_is_a_matter_of_the_read_stall()
     assert!(!bench.conn.has_missed_heartbeat());
 }
 
-/// It is not asked twice: what is out is the question of the next silence, too.
-#[test]
-fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
+/// Replies come in order, and a peer that was asked has said something else.
+fn spoken_instead() -> Bench {
     let mut bench = watched(false);
     bench.wait(AFTER);
     bench.ask();
@@ -105,6 +104,13 @@ fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
     bench.receive(b"push\n");
     assert_eq!(bench.frames(), [b"push"]);
     bench.conn.handle_push(bench.now);
+    bench
+}
+
+/// It is not asked twice: what is out is the question of the next silence, too.
+#[test]
+fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
+    let mut bench = spoken_instead();
     let judged_at = bench.now.after(AFTER + TIMEOUT);
     assert_eq!(bench.conn.poll_timeout(), judged_at);
     bench.now = judged_at;
@@ -116,13 +122,7 @@ fn bytes_that_are_no_answer_put_the_judgement_off_by_one_silence() {
 /// It has spoken, and owes an answer and a reply: the reply's own timeout judges.
 #[test]
 fn in_order_a_peer_that_spoke_instead_of_answering_is_judged_by_the_request_behind() {
-    let mut bench = watched(false);
-    bench.wait(AFTER);
-    bench.ask();
-    bench.wait(secs(2));
-    bench.receive(b"push\n");
-    assert_eq!(bench.frames(), [b"push"]);
-    bench.conn.handle_push(bench.now);
+    let mut bench = spoken_instead();
     bench.request();
     assert_eq!(bench.conn.poll_timeout(), bench.now.after(secs(60)));
 }

@@ -107,6 +107,17 @@ pub(super) struct Streams {
     pub(super) manner: Manner,
 }
 
+/// How long requests are given: hardly a trip, some, or seconds; where nothing goes wrong, longer than anything takes.
+fn deadlines(random: &mut Random, is_benign: bool, slowest: u64) -> RangeInclusive<u64> {
+    let long = 600_000_000_000;
+    match random.within(0..=2) {
+        _ if is_benign => long..=long,
+        0 => 1..=slowest * 8,
+        1 => slowest * 3..=slowest * 300,
+        _ => 1_000_000_000..=3_000_000_000,
+    }
+}
+
 impl Options {
     pub(super) fn drawn(random: &mut Random) -> Options {
         let is_benign = random.happens(Chance(300));
@@ -115,13 +126,7 @@ impl Options {
             faults = faults.benign();
         }
         let slowest = *faults.latency_nanos.end();
-        let long = 600_000_000_000;
-        let deadline_nanos = match random.within(0..=2) {
-            _ if is_benign => long..=long,
-            0 => 1..=slowest * 8,
-            1 => slowest * 3..=slowest * 300,
-            _ => 1_000_000_000..=3_000_000_000,
-        };
+        let deadline_nanos = deadlines(random, is_benign, slowest);
         let buffer_bytes = pick(random, &[16, 300, 4_096, 65_536]);
         let payload_bytes = PAYLOAD_BYTES_MIN..=pick(random, &[10, 100, 2_000]) as u64;
         // A timeout is at least as long as a request takes when nothing goes wrong.

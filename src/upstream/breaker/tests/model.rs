@@ -20,6 +20,20 @@ struct Model {
 }
 
 impl Model {
+    fn new(rules: Breaker) -> Model {
+        Model {
+            rules,
+            state: BreakerState::Closed,
+            ends: Vec::new(),
+            connects: 0,
+            breaches: 0,
+            until: Time::ZERO,
+            for_connects: false,
+            first: u64::MAX,
+            lease: None,
+        }
+    }
+
     fn bucket(&self, now: Time) -> u128 {
         now.since(Time::ZERO).as_nanos() / (self.rules.window.as_nanos() / 10)
     }
@@ -134,17 +148,7 @@ proptest! {
             ..Breaker::default()
         };
         let mut circuit = Circuit::new(rules);
-        let mut model = Model {
-            rules,
-            state: Closed,
-            ends: Vec::new(),
-            connects: 0,
-            breaches: 0,
-            until: Time::ZERO,
-            for_connects: false,
-            first: u64::MAX,
-            lease: None,
-        };
+        let mut model = Model::new(rules);
         let (mut now, mut requests, mut leases) = (Time::ZERO, 0, Vec::<(u64, Time)>::new());
         for (what, which, pause) in steps {
             now = now.after(Duration::from_millis(pause));
