@@ -57,6 +57,7 @@ mod names;
 mod net;
 mod observer;
 pub mod server;
+pub mod ship;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod socket_options;

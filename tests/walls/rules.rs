@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["upstream"],
     &["engine"],
     &["handle"],
-    &["client", "server"],
+    &["client", "server", "ship"],
     &["sim", "fuzz"],
 ];
 
@@ -91,6 +91,7 @@ const STD_OF: &[(&str, &[&str])] = &[
             "time::Instant",
         ],
     ),
+    ("ship", &["net::SocketAddr"]),
     ("socket_options", &["net::SocketAddr"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),

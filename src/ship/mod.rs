@@ -1,0 +1,11 @@
+//! Shipping: a stream of lines to a TCP sink, with the fate of each one told.
+//!
+//! `send()` succeeding means that the local kernel took the bytes. What a peer's TCP acknowledged, what its program has
+//! read, and what a break leaves in doubt are three more questions; the rung that is asked for ([`Ack`]) says which of
+//! them a line must have answered before it counts as delivered. `docs/guarantees.md` has them side by side.
+
+mod config;
+mod event;
+
+pub use config::{Ack, OnUncertain, ShipConfig, Wire};
+pub use event::{Refusal, ShipCounts, ShipEvent};
