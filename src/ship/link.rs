@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) stage: Stage,
     pub(super) epoch: Epoch,
     pub(super) session: Option<Session>,
-    /// The witness that stood when it was sealed, or ended.
+    /// The last witness that stood while it was open.
     pub(super) witness: Option<ConnectionId>,
     /// When its first line was queued.
     pub(super) first_at: Time,

@@ -15,7 +15,6 @@ use crate::time::Time;
 impl<K: Kernel> Driver<K> {
     /// Begins a connection where one is wanted and a sink may be tried.
     pub(super) fn connect_wanted(&mut self, now: Time) {
-        self.keep_witnesses(now);
         if !self.wants_connection(now) {
             return;
         }
@@ -69,17 +68,17 @@ impl<K: Kernel> Driver<K> {
         link.peer = Some(peer);
         self.lines.counts.connections += 1;
         self.sinks.handle_connected(sink, now);
-        self.told.push_back(ShipEvent::Connected { sink, peer });
         match self.config.ack {
             Ack::Relp => self.begin_session(at, now),
             _ => link.stage = Stage::Open,
         }
+        self.tell(ShipEvent::Connected { sink, peer });
     }
 
     /// A connection to a sink could not be made, or was lost.
     pub(super) fn failed(&mut self, sink: usize, now: Time, error: Error) {
         let random = self.engine.core.kernel.random();
         self.sinks.handle_failed(sink, now, error.class, random);
-        self.told.push_back(ShipEvent::Lost { sink, error });
+        self.tell(ShipEvent::Lost { sink, error });
     }
 }

@@ -9,6 +9,10 @@ use crate::ship::link::{Link, Stage};
 use crate::ship::verdict::{End, Verdict, Witnessed};
 use crate::time::Time;
 
+/// Epochs in a row that ended without a witness, after which such lines are not sent again: more than one server's
+/// deaths in a row, and what a sink does that closes idle connections soon.
+const UNWITNESSED_MAX: u32 = 3;
+
 impl<K: Kernel> Driver<K> {
     /// What is proven of a link that stands.
     pub(super) fn settle_standing(&mut self, at: usize, written: u64) {
@@ -60,9 +64,6 @@ impl<K: Kernel> Driver<K> {
             let link = self.links.remove(at);
             return self.judge(link, end, Witnessed::NotAsked, error);
         }
-        if matches!(link.stage, Stage::Open) {
-            link.witness = self.witnesses.of(link.peer);
-        }
         link.stage = Stage::Ended {
             end,
             error,
@@ -94,22 +95,22 @@ impl<K: Kernel> Driver<K> {
         let had_lines = !link.epoch.is_empty();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
         let confirmed = self.lines.counts.confirmed;
-        let on_uncertain = match witness {
-            // Where no witness can be held at all, sending again would go on for ever.
-            Witnessed::Missing if self.unwitnessed > 0 => OnUncertain::Report,
-            _ => self.config.on_uncertain,
-        };
         match witness {
-            Witnessed::Missing => self.unwitnessed += 1,
+            Witnessed::Missing | Witnessed::Dead => self.unwitnessed += 1,
             Witnessed::Alive => self.unwitnessed = 0,
-            Witnessed::Dead | Witnessed::NotAsked => {}
+            Witnessed::NotAsked => {}
         }
+        // Where no witness can be held, sending again would go on for ever.
+        let on_uncertain = match self.unwitnessed > UNWITNESSED_MAX {
+            true => OnUncertain::Report,
+            false => self.config.on_uncertain,
+        };
         self.apply(&mut link, verdict, on_uncertain);
         if self.lines.counts.confirmed > confirmed {
             self.sinks.handle_progress(link.sink, now);
         }
         let is_fine = end.is_commit && verdict.read == end.written;
-        let is_idle_end = !had_lines && end.fin_first;
+        let is_idle_end = !had_lines && end.fin_first && self.lines.backlog.is_empty();
         if !is_fine && !is_idle_end {
             let error = error.unwrap_or(Error::new(Phase::Drain, Source::Eof));
             self.failed(link.sink, now, error);

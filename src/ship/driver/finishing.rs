@@ -85,7 +85,9 @@ impl<K: Kernel> Driver<K> {
             if matches!(self.links[at].stage, Stage::Open) {
                 match self.config.ack {
                     Ack::Relp => self.end_session(at, now),
-                    Ack::Commit if self.links.iter().any(Link::is_unconfirmed) => {}
+                    Ack::Commit
+                        if self.links.iter().any(Link::is_unconfirmed)
+                            || self.awaits_witness(&self.links[at]) => {}
                     _ => self.seal(at, now),
                 }
             }

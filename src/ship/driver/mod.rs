@@ -121,6 +121,7 @@ impl<K: Kernel> Driver<K> {
         self.ask_for_acks(now);
         self.judge_ended(now);
         self.give_up_overdue(now);
+        self.keep_witnesses(now);
         self.seal_due(now);
         self.connect_wanted(now);
         self.write(now);
@@ -185,7 +186,21 @@ impl<K: Kernel> Driver<K> {
     }
 
     pub(crate) fn counts(&self) -> ShipCounts {
-        self.lines.counts
+        let mut counts = self.lines.counts;
+        let is_over = |link: &Link| matches!(link.stage, Stage::Ended { .. });
+        for link in self.links.iter().filter(|link| !is_over(link)) {
+            let transferred = self.engine.core.transferred(link.id);
+            counts.bytes_written += transferred.map_or(0, |(written, _)| written);
+            counts.bytes_acked += link.poll.acked;
+        }
+        counts
+    }
+
+    /// Tells what became of a connection; a program that pulls nothing misses some of that.
+    fn tell(&mut self, event: ShipEvent) {
+        if self.told.len() < self.config.client.limits.events_max {
+            self.told.push_back(event);
+        }
     }
 
     pub(super) fn config(&self) -> &ShipConfig {

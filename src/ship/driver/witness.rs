@@ -11,6 +11,7 @@ use crate::event::ConnectionId;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
 use crate::ship::config::Ack;
+use crate::ship::link::Link;
 use crate::time::Time;
 
 /// From one attempt at a witness to the next.
@@ -58,9 +59,9 @@ impl Witnesses {
     }
 
     /// The one of a peer that stands.
-    pub(super) fn of(&self, peer: Option<SocketAddr>) -> Option<ConnectionId> {
+    fn of(&self, peer: SocketAddr) -> Option<ConnectionId> {
         self.all.iter().find_map(|it| match it.state {
-            State::Standing(id) if Some(it.peer) == peer => Some(id),
+            State::Standing(id) if it.peer == peer => Some(id),
             _ => None,
         })
     }
@@ -70,8 +71,8 @@ impl Witnesses {
         self.all.iter().any(is_it)
     }
 
-    /// Whether one of a peer is being made: until it stands or has failed no epoch is begun there.
-    pub(super) fn is_awaited(&self, peer: Option<SocketAddr>) -> bool {
+    /// Whether one of a peer is being made.
+    fn is_awaited(&self, peer: Option<SocketAddr>) -> bool {
         let is_it =
             |it: &Witness| Some(it.peer) == peer && matches!(it.state, State::Connecting(_));
         self.all.iter().any(is_it)
@@ -105,10 +106,14 @@ impl<K: Kernel> Driver<K> {
             return;
         }
         self.let_witnesses_go();
-        for link in &self.links {
+        for link in &mut self.links {
             let Some(peer) = link.peer else {
                 continue;
             };
+            if link.is_open() {
+                // One that its sink has closed for being idle may be followed by another, until the seal.
+                link.witness = self.witnesses.of(peer).or(link.witness);
+            }
             let place = self.witnesses.all.iter().position(|it| it.peer == peer);
             let is_due = |at: usize| matches!(self.witnesses.all[at].state, State::Gone { again_at } if again_at <= now);
             if place.is_some_and(|at| !is_due(at)) {
@@ -127,6 +132,11 @@ impl<K: Kernel> Driver<K> {
                 None => self.witnesses.all.push(witness),
             }
         }
+    }
+
+    /// Its witness is being made: until it stands or has failed no epoch is begun there, and none is sealed.
+    pub(super) fn awaits_witness(&self, link: &Link) -> bool {
+        self.config.witness && self.witnesses.is_awaited(link.peer)
     }
 
     /// Those of peers to which nothing stands any more; but the last one that stands is kept, for the next epoch most

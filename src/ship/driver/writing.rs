@@ -43,7 +43,7 @@ impl<K: Kernel> Driver<K> {
             Ack::Commit if waits && (self.config.ordered || link.is_due(now, &self.config, 1)) => {
                 false
             }
-            Ack::Commit if self.config.witness => !self.witnesses.is_awaited(link.peer),
+            Ack::Commit => !self.awaits_witness(link),
             Ack::Relp => link.session.as_ref().is_some_and(|session| {
                 link.epoch.lines() < self.config.window && !session.is_used_up()
             }),
@@ -173,7 +173,7 @@ impl<K: Kernel> Driver<K> {
 
     fn is_to_be_sealed(&self, link: &Link, now: Time) -> bool {
         match self.config.ack {
-            Ack::Commit => link.is_due(now, &self.config, 1),
+            Ack::Commit => link.is_due(now, &self.config, 1) && !self.awaits_witness(link),
             // Lines that nothing can prove while no more are taken are proven by an end.
             Ack::Kernel => {
                 self.lines.wants_room() && self.lines.backlog.is_empty() && !link.epoch.is_empty()
@@ -184,11 +184,14 @@ impl<K: Kernel> Driver<K> {
 
     /// Sends our FIN behind the last line, and awaits the peer's.
     pub(super) fn seal(&mut self, at: usize, now: Time) {
-        let witness = self.witnesses.of(self.links[at].peer);
+        // Where the kernel's word is enough there is nothing to wait for but that it has all.
+        let timeout = match self.config.ack {
+            Ack::None | Ack::Peek => self.config.client.timeouts.linger,
+            Ack::Kernel | Ack::Commit | Ack::Relp => self.config.commit_timeout,
+        };
         let link = &mut self.links[at];
-        link.witness = witness;
         link.stage = Stage::Sealed {
-            until: now.after(self.config.commit_timeout),
+            until: now.after(timeout),
         };
         let _ = self.engine.core.close(link.id);
     }
