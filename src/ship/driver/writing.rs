@@ -9,6 +9,9 @@ use crate::time::Time;
 /// Bytes of lines that are handed to a connection's queue at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 
+/// Epochs that are not confirmed: what a break makes doubtful, at most.
+const EPOCHS_MAX: usize = 2;
+
 impl<K: Kernel> Driver<K> {
     /// Writes what the links take.
     pub(super) fn write(&mut self, now: Time) {
@@ -37,6 +40,7 @@ impl<K: Kernel> Driver<K> {
         }
         let waits = self.links.iter().any(Link::is_unconfirmed);
         match self.config.ack {
+            Ack::Commit if link.epoch.is_empty() && self.unconfirmed() >= EPOCHS_MAX => false,
             // The next connection is not there yet: the stream goes on for a while.
             Ack::Commit if link.epoch.end() >= self.config.commit_bytes.saturating_mul(2) => false,
             // Its seal waits for that of the epoch before; or nothing is written at all until that is confirmed.
@@ -49,6 +53,12 @@ impl<K: Kernel> Driver<K> {
             }),
             _ => true,
         }
+    }
+
+    /// Epochs that have lines and are not confirmed, sealed or not.
+    fn unconfirmed(&self) -> usize {
+        let begun = self.links.iter().filter(|it| !it.epoch.is_empty());
+        begun.count()
     }
 
     /// Queues as many lines as a chunk, the queue and the epoch have room for; whether another may follow.
