@@ -35,7 +35,7 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     };
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 12] = [
+    let streams: [(Framing, Stream<'_>); 10] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
         (Framing::delimiter(b"--X"), &delimited),
