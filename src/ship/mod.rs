@@ -6,6 +6,10 @@
 
 mod config;
 mod event;
+#[allow(dead_code, reason = "the driver is about to use it")]
+mod relp;
+#[allow(dead_code, reason = "the driver is about to use it")]
+mod wire;
 
 pub use config::{Ack, OnUncertain, ShipConfig, Wire};
 pub use event::{Refusal, ShipCounts, ShipEvent};
