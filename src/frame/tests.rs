@@ -2,6 +2,7 @@
 //! byte, errors stick. The rules of each framing are tested beside its codec.
 
 mod limits;
+mod relp;
 mod resp;
 mod resp3;
 
