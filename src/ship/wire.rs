@@ -86,3 +86,6 @@ pub(super) fn put_number(number: u64, into: &mut Vec<u8>) {
     }
     into.extend_from_slice(&digits[start..]);
 }
+
+#[cfg(test)]
+mod tests;
