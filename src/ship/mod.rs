@@ -4,12 +4,21 @@
 //! read, and what a break leaves in doubt are three more questions; the rung that is asked for ([`Ack`]) says which of
 //! them a line must have answered before it counts as delivered. `docs/guarantees.md` has them side by side.
 
+mod backlog;
 mod config;
+mod driver;
+mod epoch;
 mod event;
-#[allow(dead_code, reason = "the driver is about to use it")]
+mod fates;
+mod journal;
+mod lines;
+mod link;
 mod relp;
-#[allow(dead_code, reason = "the driver is about to use it")]
+mod shipper;
+mod sinks;
+mod verdict;
 mod wire;
 
 pub use config::{Ack, OnUncertain, ShipConfig, Wire};
 pub use event::{Refusal, ShipCounts, ShipEvent};
+pub use shipper::{ShipWaker, Shipper};

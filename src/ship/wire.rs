@@ -57,7 +57,19 @@ impl Wire {
             Wire::Relp => relp::put_frame(txnr, b"syslog", line, into),
         }
     }
+
+    /// Bytes that a line of so many may take on the wire.
+    pub(crate) fn bytes_max(&self, line_bytes: usize) -> usize {
+        let escaped = match self {
+            Wire::Lf { escapes: true } => line_bytes.saturating_mul(4),
+            Wire::Lf { escapes: false } | Wire::Octet | Wire::Relp => line_bytes,
+        };
+        escaped.saturating_add(AROUND_BYTES_MAX)
+    }
 }
+
+/// What goes around a line: two numbers of at most 20 digits, a word of RELP, spaces and a LF.
+const AROUND_BYTES_MAX: usize = 64;
 
 /// The line with `#012` for each LF, as rsyslog writes a control character: `#` and three octal digits.
 fn put_escaped(line: &[u8], into: &mut Vec<u8>) {

@@ -34,13 +34,18 @@ impl Answers {
 
     /// The next number, which is to be answered; `None` when only the last is left.
     pub(super) fn ask(&mut self) -> Option<u32> {
-        if self.next >= TXNR_MAX {
+        if self.is_used_up() {
             return None;
         }
         let txnr = self.next;
         self.next += 1;
         self.unanswered += 1;
         Some(txnr)
+    }
+
+    /// Whether only the last number is left.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.next >= TXNR_MAX
     }
 
     /// The number behind all that were asked: for what is the last.
