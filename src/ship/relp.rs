@@ -132,8 +132,7 @@ impl Session {
     /// The number for the next `syslog` frame, which has to go out before any other; from 2, one after the other, as
     /// the server demands.
     ///
-    /// `None` when no line may go on this connection: not yet, or not any more. Of a session that [is ready](Self::is_ready)
-    /// it says that the numbers are used up: time to leave and to connect anew.
+    /// `None` when no line may go on this connection: not yet, or not any more.
     pub(crate) fn next_txnr(&mut self) -> Option<u32> {
         match self.state {
             State::Ready => self.answers.ask(),
