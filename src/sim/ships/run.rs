@@ -192,9 +192,7 @@ impl Trial {
         let now = self.world.now();
         let network = self.world.network.borrow();
         let kernel = &self.driver.engine.core.kernel;
-        if network.is_ready(kernel.host())
-            || self.sinks.iter().any(|it| network.is_ready(it.host()))
-        {
+        if network.is_ready(kernel.host()) {
             return;
         }
         let of_driver = self

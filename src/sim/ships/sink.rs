@@ -91,10 +91,6 @@ impl Sink {
         }
     }
 
-    pub(super) fn host(&self) -> usize {
-        self.kernel.host()
-    }
-
     /// One step: true when it did anything.
     pub(super) fn step(&mut self, now: Time) -> bool {
         if self.asleep_until > now {
