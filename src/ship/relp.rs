@@ -163,6 +163,7 @@ impl Session {
     }
 
     /// Lines that were numbered and are not answered.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn unanswered(&self) -> u32 {
         self.answers.unanswered()
     }
@@ -300,7 +301,7 @@ fn check_offers(offers: &[u8]) -> Result<(), RelpError> {
 
 /// Appends `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. Numbers have no leading zeros: logstash-input-relp takes a 0 that
 /// leads for all of DATALEN.
-pub(super) fn put_frame(txnr: u32, command: &[u8], data: &[u8], into: &mut Vec<u8>) {
+pub(crate) fn put_frame(txnr: u32, command: &[u8], data: &[u8], into: &mut Vec<u8>) {
     // Two numbers of 9 digits, three SP and a LF.
     into.reserve(command.len() + data.len() + 22);
     put_number(u64::from(txnr), into);

@@ -53,6 +53,7 @@ impl Answers {
         self.next
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(super) fn unanswered(&self) -> u32 {
         self.unanswered
     }

@@ -81,6 +81,23 @@ fn a_session_that_is_not_ready_has_nothing_to_leave() {
 }
 
 #[test]
+fn a_session_is_left_when_its_numbers_are_used_up() {
+    let mut session = ready();
+    session.answers = Answers::from(999_999_998);
+    assert!(!session.is_used_up());
+    assert_eq!(session.next_txnr(), Some(999_999_998));
+    assert!(session.is_used_up() && session.is_ready());
+    assert_eq!(session.next_txnr(), None);
+    let mut sent = Vec::new();
+    assert!(session.close(&mut sent) && !session.is_used_up());
+    assert_eq!(sent, b"999999999 close 0\n");
+    let frame = b"999999998 rsp 6 200 OK";
+    assert_eq!(session.handle_frame(frame), answered(999_999_998, 200));
+    let frame = b"999999999 rsp 0";
+    assert_eq!(session.handle_frame(frame), Ok(Heard::CloseAnswered));
+}
+
+#[test]
 fn a_server_that_closes_ends_the_lines_and_not_the_answers() {
     let mut session = ready();
     session.next_txnr();

@@ -12,7 +12,9 @@ const ESCAPED: Wire = Wire::Lf { escapes: true };
 fn put(wire: Wire, lines: &[Vec<u8>]) -> Vec<u8> {
     let mut stream = Vec::new();
     for (line, txnr) in lines.iter().zip(2..) {
+        let before = stream.len();
         wire.put(line, txnr, &mut stream);
+        assert!(stream.len() - before <= wire.bytes_max(line.len()));
     }
     stream
 }
@@ -135,6 +137,9 @@ fn what_goes_on_the_wire_is_written_here_once() {
     assert_eq!(put(ESCAPED, b"\na\n\nb#012"), b"#012a#012#012b#012\n");
     assert_eq!(put(Wire::Relp, b"a\nb"), b"17 syslog 3 a\nb\n");
     assert_eq!(put(Wire::Relp, b""), b"17 syslog 0\n");
+    let (line_feeds, mut stream) = (vec![b'\n'; 1000], Vec::new());
+    ESCAPED.put(&line_feeds, 0, &mut stream);
+    assert!(stream.len() == 4001 && stream.len() <= ESCAPED.bytes_max(1000));
 }
 
 #[test]
