@@ -199,12 +199,11 @@ fn run_to_a_sink(place: &Place, cell: Cell, rung: Rung) -> Outcome {
     sink.let_go();
     until_served(place, target, sink.address());
     assert_eq!(sink.others(), Vec::<Vec<u8>>::new());
-    let epochs_max = if promises { 2 } else { usize::MAX };
-    let busy = sink.busy_max();
-    assert!(
-        busy <= epochs_max,
-        "{cell:?}, {rung:?}: {busy} epochs at a time"
-    );
+    let what = format!("{cell:?} {place}, {rung:?}");
+    let (late, busy) = (sink.late(), sink.busy_max());
+    assert_eq!(sink.out_of_order(), 0, "{what}");
+    assert!(late == 0 || rung != Rung::CommitOrdered, "{what}: {late}");
+    assert!(busy <= 2 || !promises, "{what}: {busy} epochs at a time");
     Outcome::of(&shipped.fates, |number| sink.times_read(number))
 }
 

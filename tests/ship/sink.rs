@@ -67,6 +67,11 @@ struct Notes {
     /// Lines that are no numbered ones.
     others: Vec<Vec<u8>>,
     total: u64,
+    /// The newest line so far, and lines that were read for the first time behind a newer one.
+    newest: u64,
+    late: u64,
+    /// Lines that came behind a newer one, or themselves, on the same connection.
+    out_of_order: u64,
     /// Breaks that a connection has taken upon itself, and those that are done.
     taken: usize,
     broken: usize,
@@ -140,6 +145,16 @@ impl Sink {
         self.lock().busy_max
     }
 
+    /// Lines that came behind a newer one on the same connection.
+    pub(crate) fn out_of_order(&self) -> u64 {
+        self.lock().out_of_order
+    }
+
+    /// Lines that were new and came behind a newer one on whatever connection.
+    pub(crate) fn late(&self) -> u64 {
+        self.lock().late
+    }
+
     /// Lines that are no numbered ones, as they came.
     pub(crate) fn others(&self) -> Vec<Vec<u8>> {
         self.lock().others.clone()
@@ -173,17 +188,22 @@ impl Notes {
         self.times_read.get(number as usize).copied().unwrap_or(0)
     }
 
-    fn note(&mut self, line: &[u8]) {
+    /// Notes a line that came on a connection behind another; its number, where it has one.
+    fn note(&mut self, line: &[u8], behind: u64) -> u64 {
         self.total += 1;
         let Some(number) = number_in(line) else {
             self.others.push(line.to_vec());
-            return;
+            return behind;
         };
         let at = number as usize;
+        self.out_of_order += u64::from(number <= behind);
+        self.late += u64::from(number < self.newest && self.times_read(number) == 0);
+        self.newest = self.newest.max(number);
         if self.times_read.len() <= at {
             self.times_read.resize(at + 1, 0);
         }
         self.times_read[at] += 1;
+        number
     }
 }
 
@@ -195,6 +215,8 @@ struct Reader {
     /// Of a line that has not come whole.
     pending: Vec<u8>,
     is_busy: bool,
+    /// The number of its last line.
+    last: u64,
 }
 
 impl Reader {
@@ -212,6 +234,7 @@ impl Reader {
             manner,
             pending: Vec::new(),
             is_busy: false,
+            last: 0,
         }
     }
 
@@ -243,7 +266,7 @@ impl Reader {
         }
         let mut taken = 0;
         while let Some((line, bytes)) = self.manner.framed.first(&self.pending[taken..]) {
-            notes.note(line);
+            self.last = notes.note(line, self.last);
             taken += bytes;
         }
         drop(notes);
