@@ -185,7 +185,7 @@ fn run_to_a_sink(place: &Place, cell: Cell, rung: Rung) -> Outcome {
     let proxy = place.proxy(sink.address());
     let target = proxy.as_ref().map_or(sink.address(), |it| it.address());
     let promises =
-        rung.tells_only_what_was_read() && !place.is_proxied() && cell != Cell::HalfClosedAndDeaf;
+        rung.tells_only_what_was_read() && !place.is_proxied() && !cell.seems_to_have_read();
     let shipped = place.near(|| {
         let watch = |told: RangeInclusive<u64>| {
             let is_so = !promises || sink.has(told.clone());

@@ -1,10 +1,8 @@
 //! Every cell on loopback, on every rung.
 
 use crate::cells::{Cell, run};
-use crate::mortal::{Dies, Mortal};
 use crate::place::Place;
 use crate::rungs::Rung;
-use crate::shipping::{Fate, Sender, Shipping};
 
 /// Runs all cells of a place, so many times.
 #[track_caller]
@@ -65,16 +63,4 @@ fn commit_in_small_epochs_loses_nothing() {
 #[test]
 fn commit_without_a_witness_loses_nothing_of_a_sink_that_lives() {
     every_cell(&Place::Loopback, Rung::CommitBlind);
-}
-
-/// A sink that dies as soon as it has a witness: the next process has another, and its commits count.
-#[test]
-fn a_sink_that_is_started_again_within_a_second_is_witnessed_again() {
-    let sink = Mortal::start(Place::Loopback.address(), Dies::AfterLines(422));
-    let config = Rung::CommitSmall.config(sink.address());
-    let mut shipping = Box::new(Shipping::new(config, &|_| {}));
-    (1..=5_000).for_each(|number| shipping.offer(number));
-    let fates = shipping.finish().fates;
-    assert_eq!(sink.died(), 1);
-    assert_eq!(fates.count(Fate::Delivered), 5_000);
 }
