@@ -91,7 +91,7 @@ const STD_OF: &[(&str, &[&str])] = &[
             "time::Instant",
         ],
     ),
-    ("ship", &["net::SocketAddr"]),
+    ("ship", &["net::SocketAddr", "os::fd"]),
     ("socket_options", &["net::SocketAddr"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),
@@ -120,6 +120,7 @@ const CRATES_OF: &[(&str, &[&str])] = &[
     ("names", &["slab"]),
     ("net", &["libc", "log", "mio", "socket2"]),
     ("server", &["log"]),
+    ("ship", &["log"]),
     ("sim", &["libc"]),
     ("upstream", &["slab"]),
 ];
@@ -146,6 +147,7 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
+    ("ship", &["debug"]),
     // The version of this crate, which RELP tells.
     ("ship", &["concat", "env"]),
 ];
