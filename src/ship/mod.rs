@@ -6,6 +6,8 @@
 
 mod config;
 mod event;
+#[cfg(feature = "spool")]
+pub mod spool;
 
 pub use config::{Ack, OnUncertain, ShipConfig, Wire};
 pub use event::{Refusal, ShipCounts, ShipEvent};
