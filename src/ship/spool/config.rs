@@ -12,7 +12,8 @@ pub enum Sync {
     /// Never: the kernel writes when it likes (after some 30 s, by Linux's defaults). What it had not written is lost
     /// with the power, and what it wrote out of order may need [`Damaged::Skip`] afterwards.
     Never,
-    /// By [`Spool::tick`](super::Spool::tick), so long after it first saw something that is not on the disk.
+    /// By [`Spool::tick`](super::Spool::tick), so long after it first saw something that is not on the disk; and at the
+    /// end of each segment.
     Interval(Duration),
     /// By each [`Spool::flush`](super::Spool::flush), before it returns.
     Each,

@@ -202,8 +202,8 @@ impl Spool {
     /// does: milliseconds, and seconds of a busy one.
     ///
     /// # Errors
-    /// [`Io`](SpoolError::Io). When the disk itself failed, every later call fails likewise, for the kernel forgets:
-    /// what the disk should hold may not be there after a loss of power. Open the spool anew for another try.
+    /// [`Io`](SpoolError::Io). When the disk itself failed, every later call fails likewise, for the kernel forgets what
+    /// it could not write. The lines survive `kill -9` still; a loss of power only in a new spool, on a disk that works.
     pub fn sync(&mut self) -> Result<(), SpoolError> {
         if let Some(active) = &mut self.active {
             active.flush()?;
@@ -219,7 +219,7 @@ impl Spool {
     }
 
     /// Gives the spool the time: it syncs what is due by [`Sync::Interval`], and returns when it wants to be called
-    /// again. Without a call there is no sync.
+    /// again, where something waits for that. Without calls there is no sync but at the end of a segment.
     ///
     /// # Errors
     /// As of [`Spool::sync`].
@@ -231,12 +231,11 @@ impl Spool {
             self.unsynced_since = None;
             return Ok(None);
         }
-        let due = *self.unsynced_since.get_or_insert(now) + interval;
-        if now < due {
-            return Ok(Some(due));
+        let since = *self.unsynced_since.get_or_insert(now);
+        match since.checked_add(interval) {
+            Some(due) if due <= now => self.sync().map(|()| None),
+            due => Ok(due),
         }
-        self.sync()?;
-        Ok(None)
     }
 
     /// Lines that were left by an earlier program, unconfirmed, when the spool was opened.
