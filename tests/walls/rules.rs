@@ -10,7 +10,7 @@ use super::Source;
 const FLOORS: &[&[&str]] = &[
     &["errno", "time", "socket_options"],
     &["error"],
-    &["wheel", "frame", "event", "kernel"],
+    &["wheel", "frame", "event", "kernel", "parting"],
     &["config", "buffer", "stats", "observer"],
     &["net", "conn", "names"],
     &["upstream"],
@@ -159,6 +159,8 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
+    // The version of this crate, which RELP tells.
+    ("ship", &["concat", "env"]),
     ("ship::spool", &["warn"]),
 ];
 
