@@ -92,6 +92,18 @@ const STD_OF: &[(&str, &[&str])] = &[
         ],
     ),
     ("ship", &["net::SocketAddr", "os::fd"]),
+    // The journal on disk: the one room besides `net` that touches files.
+    (
+        "ship::spool",
+        &[
+            "fs",
+            "io",
+            "os::unix::fs",
+            "path",
+            "process::id",
+            "time::Instant",
+        ],
+    ),
     ("socket_options", &["net::SocketAddr"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),
@@ -121,6 +133,7 @@ const CRATES_OF: &[(&str, &[&str])] = &[
     ("net", &["libc", "log", "mio", "socket2"]),
     ("server", &["log"]),
     ("ship", &["log"]),
+    ("ship::spool", &["crc32fast"]),
     ("sim", &["libc"]),
     ("upstream", &["slab"]),
 ];
@@ -150,6 +163,7 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("ship", &["debug"]),
     // The version of this crate, which RELP tells.
     ("ship", &["concat", "env"]),
+    ("ship::spool", &["warn"]),
 ];
 
 /// Words that no source says: they bring in what `use` and `mod` lines do not tell of.
