@@ -324,18 +324,7 @@ impl Kernel for SimKernel {
             let network = self.network.borrow();
             (*network.latency_nanos.start(), network.now)
         };
-        let rtt = Duration::from_nanos(2 * latency);
-        self.with(socket, |end| {
-            let (bytes_acked, bytes_received, fin_received) = end.counts(now);
-            TcpInfo {
-                rtt,
-                rtt_min: rtt,
-                bytes_acked,
-                bytes_received,
-                fin_received,
-                ..TcpInfo::default()
-            }
-        })
+        self.with(socket, |end| end.info(now, 2 * latency))
     }
 
     fn local_addr(&self, socket: &SimSocket) -> io::Result<SocketAddr> {
