@@ -154,8 +154,7 @@ impl Cell {
                 ];
                 return Vec::from(each.map(|(after, ends)| Break { after, ends }));
             }
-            Cell::FinOnItsWay | Cell::FinsCross => Ends::WhenTold,
-            Cell::PacedAndClean | Cell::CleanClose => Ends::Between,
+            _ if self.ends_with_a_fin() => Ends::WhenTold,
             Cell::Reset => Ends::Reset,
             Cell::HalfClosed => Ends::HalfClosed,
             Cell::HalfClosedAndDeaf => Ends::HalfClosedAndDeaf,
@@ -243,8 +242,9 @@ fn bring(place: &Place, cell: Cell, sink: &Sink, sender: &mut dyn Sender) {
     }
 }
 
-/// Its FIN is there, too.
+/// The sink closes while the sender stands still; its FIN is there, too.
 fn until_closed(place: &Place, sink: &Sink) {
+    sink.let_go();
     eventually("the close", || sink.broken() == 1);
     place.far(|| shipping::until_its_fins_arrived(sink.address()));
 }
