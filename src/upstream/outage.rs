@@ -114,8 +114,14 @@ impl Outage {
 
     // Commands.
 
-    pub(super) fn forget_pause(&mut self) {
+    /// There is no pause: a release that has not begun begins now.
+    pub(super) fn forget_pause(&mut self, now: Time) {
         self.backoff.forget_pause();
+        if let State::Release(release) = &mut self.state
+            && release.left == self.others
+        {
+            release.begin(now);
+        }
     }
 
     // Getters.
@@ -176,6 +182,12 @@ impl Release {
         };
         release.draw(seed, rules);
         (left > 0).then_some(release)
+    }
+
+    /// None of its moments was used: the first one is now, unless it has passed.
+    fn begin(&mut self, now: Time) {
+        self.step_at = self.step_at.min(now);
+        self.next = self.next.min(now);
     }
 
     /// The moment is used: the next one is that of the first part that has not begun. False when there is none left.

@@ -29,8 +29,8 @@ impl Model {
         self.is_asked_for = false;
     }
 
-    pub(in crate::fuzz::service) fn retry_now(&mut self) {
-        self.pace.forget_pause();
+    pub(in crate::fuzz::service) fn retry_now(&mut self, now: Time) {
+        self.pace.forget_pause(now);
         let none_stands = self.count(|state| matches!(state, State::Open { .. })) == 0;
         self.is_asked_for |= none_stands;
     }

@@ -149,7 +149,17 @@ impl Pace {
         (now, now.after(ceiling))
     }
 
-    pub(super) fn forget_pause(&mut self) {
+    pub(super) fn forget_pause(&mut self, now: Time) {
         self.pause = (Time::ZERO, Time::ZERO);
+        // Of a release that has not begun the first moment is now, and the others follow in their steps.
+        if let State::Release(moments) = &mut self.state
+            && moments.len() == self.others
+        {
+            let begins_late = moments[0].1.since(now.after(self.rules.release_step));
+            for (from, until) in moments.iter_mut() {
+                *until = from.after(until.since(*from) - begins_late);
+            }
+            moments[0].1 = moments[0].1.min(now);
+        }
     }
 }
