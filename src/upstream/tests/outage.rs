@@ -136,16 +136,38 @@ fn a_failure_in_the_release_is_an_outage_anew_when_none_stands_and_a_pause_when_
     end(&mut service, at(1_101), second[0], u64::MAX, REFUSED);
     let again = service.poll_timeout();
     assert!(
-        again > at(1_299) && again < at(1_401),
-        "after the second pause, in its first step: {again:?}"
+        again > at(1_199) && again < at(1_301),
+        "after the first pause of a miss, in its first step: {again:?}"
     );
     assert_eq!(begin(&mut service, again).len(), 1);
     assert!(
-        service.poll_timeout() > at(1_400),
+        service.poll_timeout() > at(1_300),
         "the schedule begins anew"
     );
     end(&mut service, at(1_402), trial[0], 0, RESET);
     assert_eq!(begin(&mut service, at(9_000)), [], "one at a time");
+}
+
+/// It takes and ends them, and refuses some between: misses made each loss look like one of before.
+#[test]
+fn losses_are_counted_whatever_is_refused_meanwhile_and_so_pauses_grow() {
+    let mut service = warm(3);
+    let (mut now, mut standing) = (at(1_000), vec![0, 1, 2]);
+    for ceiling_ms in [100, 200, 400, 800] {
+        for member in std::mem::take(&mut standing) {
+            end(&mut service, now, member, u64::MAX, RESET);
+        }
+        let trial_at = service.poll_timeout();
+        let pause = trial_at.since(now);
+        let ceiling = Duration::from_millis(ceiling_ms);
+        assert!(pause < ceiling && pause > ceiling * 9 / 10, "{pause:?}");
+        let trial = begin(&mut service, trial_at);
+        service.handle_connected(trial_at, trial[0]);
+        let second_at = service.poll_timeout();
+        let second = begin(&mut service, second_at);
+        end(&mut service, second_at, second[0], 0, REFUSED);
+        (now, standing) = (second_at, trial);
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Model {
             "{member} has a connection"
         );
         line.state = State::Connecting;
-        line.begun_after = self.pace.failures;
+        line.begun_after = self.pace.counted;
         self.pace.begun(now);
         self.begun = self.first.min(self.begun + 1);
         self.is_asked_for = false;
