@@ -109,6 +109,7 @@ impl Model {
     pub(super) fn wait(&mut self, now: Time, asked: Asked, payload: Vec<u8>) -> Result<(), Error> {
         let may_wait = self.may_wait(payload.len());
         self.is_asked_for |= may_wait.is_err();
+        self.heed_room();
         may_wait?;
         self.waiting.push(Waiter {
             asked,
