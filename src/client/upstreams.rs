@@ -119,8 +119,9 @@ impl Client {
     }
 
     /// Has an upstream that is down tried at once: the pause before the next attempt is forgotten. It is one attempt, as
-    /// after the pause, and made also when nobody waits. For a program that knows more than its server tells, such as that
-    /// the network is back. [`Reconnect`](crate::Reconnect) has the pauses.
+    /// after the pause, and made also when nobody waits. While others stand, what is wanted comes as after the pause too:
+    /// the first now, the next ones spread in time. For a program that knows more than its server tells, such as that the
+    /// network is back. [`Reconnect`](crate::Reconnect) has the pauses.
     ///
     /// # Errors
     /// `NotOpen` for an unknown upstream.
