@@ -161,6 +161,17 @@ impl<K: Kernel> Core<K> {
         self.file_service(service);
     }
 
+    /// A request has left its place: it is free for who waits, or for the connection that was wanted when as many were in
+    /// flight as may be.
+    pub(super) fn heed_room(&mut self, service: u32) {
+        let it = &self.services[service as usize];
+        if it.has_waiting() {
+            self.serve_waiting(service);
+        } else if it.is_asked_for() {
+            self.connect_members(service);
+        }
+    }
+
     /// A connection of an upstream is lost: what may be made again of its requests waits for another. Returns how it
     /// ended for who fails with it.
     pub(super) fn make_again(

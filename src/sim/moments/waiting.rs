@@ -164,3 +164,26 @@ fn a_request_on_a_connection_that_is_held_back_and_has_ended_does_not_spin() {
     assert_eq!(bench.events(ms(40)), []);
     assert!(bench.world.rounds < turns + 20, "it spins");
 }
+
+/// As many were in flight as may be when it was refused, so no connection was made for the next ones; and none was when
+/// there was room again.
+#[test]
+fn who_was_refused_has_a_connection_made_as_soon_as_another_request_may_be_in_flight() {
+    let mut config = Config::default();
+    config.limits.waiting_requests_max = 0;
+    config.pool.lifetime = ms(5);
+    let mut bench = Bench::new(config);
+    let upstream = Upstream::new(bench.at.to_string()).connections(1..=2);
+    let (upstream, socket) = bench.standing(upstream.depth(3).in_flight_max(2));
+    bench.ask(upstream, 1, ms(900));
+    bench.ask(upstream, 2, ms(900));
+    // It takes no further request.
+    assert_eq!(bench.events(ms(10)), []);
+    let core = &mut bench.engine.core;
+    let refused = core.request(upstream, b"ping\n", 3, |now, _, _| now.after(ms(900)));
+    assert!(refused.is_err_and(|error| error.is_full()));
+    bench.peer.write(&socket, b"one\n").unwrap();
+    assert_eq!(bench.events(ms(1)).len(), 1);
+    let stats = bench.engine.core.upstream_stats(upstream).unwrap();
+    assert_eq!((stats.open, stats.in_flight), (2, 1));
+}
