@@ -7,6 +7,8 @@ use crate::config::{Config, Peek, Retry};
 use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
+use crate::sim::world::STEP;
+use crate::time::Time;
 use crate::upstream::Upstream;
 
 fn waiting(bench: &Bench, upstream: UpstreamId) -> usize {
@@ -186,4 +188,23 @@ fn who_was_refused_has_a_connection_made_as_soon_as_another_request_may_be_in_fl
     assert_eq!(bench.events(ms(1)).len(), 1);
     let stats = bench.engine.core.upstream_stats(upstream).unwrap();
     assert_eq!((stats.open, stats.in_flight), (2, 1));
+}
+
+/// The one before it had been taken back, and of that the flush was still to come: nothing was filed for the bytes that
+/// were there now, and that the peer took none of them was found when something else was due.
+#[test]
+fn a_write_is_known_to_stall_in_time_although_the_request_before_it_was_taken_back() {
+    let mut config = Config::default();
+    config.timeouts.write_stall = ms(50);
+    let mut bench = Bench::new(config);
+    let (upstream, _socket) = bench.upstream(3);
+    bench.ask(upstream, 1, ms(300));
+    assert_eq!(bench.events(ms(1)), []);
+    let core = &mut bench.engine.core;
+    let until = |now: Time, _: &_, _: &_| now.after(ms(900));
+    let second = core.request(upstream, b"ping\n", 2, until).unwrap();
+    assert!(core.cancel(second));
+    bench.ask(upstream, 3, ms(900));
+    bench.engine.check();
+    assert_eq!(bench.events(STEP).len(), 1, "the second was taken back");
 }
