@@ -8,6 +8,7 @@ use super::slot::{Owner, Slot};
 use crate::buffer::ReceiveBuffer;
 use crate::event::Event;
 use crate::kernel::Kernel;
+use crate::time::Time;
 
 /// A connection that has a socket.
 #[derive(Debug)]
@@ -254,6 +255,27 @@ impl<K: Kernel> Engine<K> {
         (slot.id.token() == token).then_some(match slot.owner {
             Owner::Service { service, .. } | Owner::Parted { service } => Some(service as usize),
             Owner::Program => None,
+        })
+    }
+
+    /// Connections of upstreams: their tokens, whose they are, and the target that each leads to.
+    pub(crate) fn aims(&self) -> impl Iterator<Item = (u64, usize, usize)> {
+        let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        slots.filter_map(|slot| match slot.owner {
+            Owner::Service { service, member } => {
+                let it = &self.core.services[service as usize];
+                Some((slot.id.token(), service as usize, it.target_of(member)))
+            }
+            Owner::Program | Owner::Parted { .. } => None,
+        })
+    }
+
+    /// Targets of upstreams that are left alone, and until when.
+    pub(crate) fn left_alone(&self) -> impl Iterator<Item = (usize, usize, Time)> {
+        let services = self.core.services.iter().enumerate();
+        services.flat_map(|(number, it)| {
+            let targets = it.left_alone();
+            targets.map(move |(target, until)| (number, target, until))
         })
     }
 

@@ -139,11 +139,7 @@ impl<K: Kernel> Core<K> {
         }
         self.services[service as usize].handle_heard(self.now, member);
         self.retire_spent(index);
-        let it = &self.services[service as usize];
-        if it.has_waiting() {
-            // What was taken back has made room.
-            self.serve_waiting(service);
-        }
+        self.heed_room(service);
     }
 
     fn expire_service(&mut self, service: u32) {

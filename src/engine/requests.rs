@@ -116,8 +116,10 @@ impl<K: Kernel> Core<K> {
         match chosen {
             Some((member, index)) => {
                 let slot = &mut self.slots[index as usize];
-                // Behind others that wait for the same flush it changes nothing but the nearest deadline.
-                let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
+                // Behind others that wait for the same flush it changes nothing but the nearest deadline; they may have
+                // been taken back.
+                let is_first = !slot.in_dirty || slot.conn.queued() == 0;
+                let changes = is_first || asked.deadline < it.next_deadline(member);
                 let range = slot.conn.send(now, payload, &mut self.send_pool);
                 let range = range.ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
                 it.keep(&mut asked, payload);
@@ -159,6 +161,17 @@ impl<K: Kernel> Core<K> {
             self.settle(index);
         }
         self.file_service(service);
+    }
+
+    /// A request has left its place: it is free for who waits, or for the connection that was wanted when as many were in
+    /// flight as may be.
+    pub(super) fn heed_room(&mut self, service: u32) {
+        let it = &self.services[service as usize];
+        if it.has_waiting() {
+            self.serve_waiting(service);
+        } else if it.is_asked_for() {
+            self.connect_members(service);
+        }
     }
 
     /// A connection of an upstream is lost: what may be made again of its requests waits for another. Returns how it

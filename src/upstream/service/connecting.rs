@@ -109,6 +109,11 @@ impl Service {
         self.is_asked_for |= self.stats.open == 0;
     }
 
+    /// Whether a connection is wanted though nobody waits.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.is_asked_for
+    }
+
     /// Warm ones are wanted always, and any when nobody can take what is asked.
     fn is_any_wanted(&self) -> bool {
         if !self.absent.warm.is_empty() {
