@@ -105,3 +105,30 @@ fn in_a_call_a_request_behind_what_is_not_read_waits_without_spinning() {
     let (mut bench, _, _, request) = held_back();
     fails(&mut bench, request);
 }
+
+/// It was let go with its only request, whose time was over; but it ended only when the program pulled at last.
+#[test]
+fn a_connection_that_is_let_go_within_a_call_ends_though_nothing_is_pulled() {
+    let (mut bench, upstream, socket, first) = held_back();
+    let lingering = |bench: &Bench| {
+        bench
+            .engine
+            .core
+            .upstream_stats(upstream)
+            .unwrap()
+            .lingering
+    };
+    fails(&mut bench, first);
+    assert_eq!(lingering(&bench), 1);
+    let second = request(&mut bench, upstream, ms(50));
+    fails(&mut bench, second);
+    let end = bench.peer.read(&socket, &mut [0; 8]);
+    assert!(matches!(end, Ok(0)), "the peer is told: {end:?}");
+    let third = request(&mut bench, upstream, Timeouts::default().linger);
+    fails(&mut bench, third);
+    assert_eq!(lingering(&bench), 0, "no longer than it may");
+    let told = bench.events(ms(1));
+    assert!(matches!(told[..], [Event::Push { .. }]), "{told:?}");
+    assert_eq!(bench.events(STEP), []);
+    assert_eq!(bench.engine.core.connections(), 0);
+}
