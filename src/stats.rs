@@ -32,6 +32,8 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that the loop refused as they were made: a bound was met, the breaker is open, or the like.
     pub refusals: u64,
+    /// Requests made again so far, after their connection was lost.
+    pub retries: u64,
     /// Connections made so far, raw ones too.
     pub connects: u64,
     /// Connects that failed, by how they did.
@@ -47,7 +49,8 @@ pub struct Stats {
     /// Connections at present, those being made and those being closed included;
     /// [`Limits::connections_max`](crate::Limits::connections_max).
     pub connections: Gauge,
-    /// Connections being made; the same bound.
+    /// Connections being made; [`Limits::connecting_max`](crate::Limits::connecting_max), which does not hold back the
+    /// program's own.
     pub connecting: Gauge,
     /// Requests on their way; the sum of what each upstream may have in flight.
     pub in_flight: Gauge,

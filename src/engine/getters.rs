@@ -7,11 +7,18 @@ use super::slot::{Owner, Slot};
 use crate::error::{Error, Phase, Source};
 use crate::event::{ConnectionId, UpstreamId};
 use crate::kernel::{Kernel, Peeked, TcpInfo};
-use crate::upstream::{Service, UpstreamStats};
+use crate::upstream::{Service, TargetStats, UpstreamStats};
 
 impl<K: Kernel> Core<K> {
     pub(crate) fn upstream_stats(&self, upstream: UpstreamId) -> Option<UpstreamStats> {
         self.services.get(upstream.0 as usize).map(Service::stats)
+    }
+
+    /// How each target of an upstream stands; none, of one that there is not.
+    pub(crate) fn targets_of(&self, upstream: UpstreamId) -> impl Iterator<Item = TargetStats<'_>> {
+        let (now, it) = (self.kernel.now(), self.services.get(upstream.0 as usize));
+        it.into_iter()
+            .flat_map(move |it| it.targets(now, |time| self.kernel.instant(time)))
     }
 
     /// Bytes queued on a connection.

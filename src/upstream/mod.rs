@@ -37,5 +37,5 @@ pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
 pub(crate) use rate::Bucket;
 pub(crate) use service::{Failed, Service, Verdict};
-pub use stats::UpstreamStats;
+pub use stats::{TargetStats, UpstreamStats};
 pub(crate) use target::{no_address, split_target};

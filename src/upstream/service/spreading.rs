@@ -3,12 +3,14 @@
 //!
 //! A target that comes back gets its share as connections are made anew. Of a single target nothing is counted.
 
+use std::time::Instant;
+
 use super::{Service, State};
 use crate::config::Pool;
 use crate::error::{Class, Error};
 use crate::time::Time;
-use crate::upstream::Upstream;
 use crate::upstream::ejection::{Ejection, Rules};
+use crate::upstream::{TargetStats, Upstream};
 
 pub(super) fn ejection(options: &Upstream, pool: &Pool) -> Ejection {
     let rules = Rules {
@@ -107,6 +109,35 @@ impl Service {
     /// The target that a member is connected to, by its place among all.
     pub(crate) fn target_of(&self, member: u32) -> usize {
         self.members[member as usize].target
+    }
+
+    /// How each target stands. `instant` says when a time is.
+    pub(crate) fn targets<'a>(
+        &'a self,
+        now: Time,
+        instant: impl Fn(Time) -> Instant + 'a,
+    ) -> impl Iterator<Item = TargetStats<'a>> {
+        (0..1 + self.options.others.len()).map(move |target| {
+            let until = self.ejection.ejected_until(target);
+            let mut stats = TargetStats {
+                target: self.target_at(target),
+                open: 0,
+                connecting: 0,
+                in_flight: 0,
+                ejected_until: until.filter(|until| *until > now).map(&instant),
+            };
+            for member in self.members.iter().filter(|it| it.target == target) {
+                match member.state {
+                    State::Absent => {}
+                    State::Connecting => stats.connecting += 1,
+                    State::Open { .. } => {
+                        stats.open += 1;
+                        stats.in_flight += member.pipeline.len();
+                    }
+                }
+            }
+            stats
+        })
     }
 
     fn target_at(&self, target: usize) -> &str {
