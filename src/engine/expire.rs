@@ -24,6 +24,7 @@ impl<K: Kernel> Core<K> {
                 TimerOwner::Drain => self.force_drain(),
             }
         }
+        self.carry_out_outages();
     }
 
     fn expire_connection(&mut self, index: u32) {

@@ -35,6 +35,7 @@ impl<K: Kernel> Core<K> {
             }
         }
         self.return_dirty(dirty);
+        self.carry_out_outages();
     }
 
     fn flush_one(&mut self, index: u32) {

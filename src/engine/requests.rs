@@ -137,6 +137,10 @@ impl<K: Kernel> Core<K> {
 
     /// Puts waiting requests on connections that can take them.
     pub(super) fn serve_waiting(&mut self, service: u32) {
+        if self.outages.has(service) {
+            // Not on one that may be gone: when those are.
+            return;
+        }
         let now = self.now;
         loop {
             let it = &mut self.services[service as usize];
