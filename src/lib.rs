@@ -78,8 +78,8 @@ pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Ended, Lost, Observer, Retried, State};
 pub use socket_options::{Keepalive, SocketOptions};
-pub use stats::{Breakers, Failures, Gauge, Stats};
-pub use upstream::{BreakerState, Connections, TargetStats, Upstream, UpstreamStats};
+pub use stats::{Breakers, Failures, Gauge, Stats, TargetStats};
+pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@
 //! a name, a lock. Always: what was made has been replied to, has failed, was cancelled, or is in flight or waiting.
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::error::{Class, Error, Phase, Sent};
 
@@ -85,6 +86,23 @@ pub struct Gauge {
     pub now: usize,
     /// The bound.
     pub max: usize,
+}
+
+/// How one target of an upstream stands; see [`Client::targets_of`](crate::Client::targets_of).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetStats<'a> {
+    /// As the program named it, at `host:port`.
+    pub target: &'a str,
+    /// Connections to it that stand.
+    pub open: usize,
+    /// Connections to it that are being made.
+    pub connecting: usize,
+    /// Requests on their way to it, those that timed out and whose replies are still swallowed included.
+    pub in_flight: usize,
+    /// Until when no connection to it is begun, since it fails: [`Pool::ejection_failures`](crate::Pool). `None`: it is
+    /// one of the others, or is back on trial with one attempt.
+    pub ejected_until: Option<Instant>,
 }
 
 const CLASSES: [Class; 5] = [

@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::event::{ConnectionId, Frame, RequestId, UpstreamId};
 use crate::handle::Handle;
 use crate::net::Net;
+use crate::stats::TargetStats;
 use crate::time::Time;
-use crate::upstream::{Service, TargetStats, Upstream, UpstreamStats};
+use crate::upstream::{Service, Upstream, UpstreamStats};
 
 impl Client {
     /// Adds a managed service; its connections are started now.

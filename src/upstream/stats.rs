@@ -1,9 +1,8 @@
 //! What an upstream says of itself to the program. Counted by the service, and by nobody else.
 
-use std::time::Instant;
-
 use super::breaker::BreakerState;
 use crate::error::Error;
+use crate::time::Time;
 
 /// Figures of one upstream, for the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,19 +45,12 @@ pub struct UpstreamStats {
     pub last_error: Option<Error>,
 }
 
-/// How one target of an upstream stands; see [`Client::targets_of`](crate::Client::targets_of).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TargetStats<'a> {
-    /// As the program named it, at `host:port`.
-    pub target: &'a str,
-    /// Connections to it that stand.
-    pub open: usize,
-    /// Connections to it that are being made.
-    pub connecting: usize,
-    /// Requests on their way to it, those that timed out and whose replies are still swallowed included.
-    pub in_flight: usize,
-    /// Until when no connection to it is begun, since it fails: [`Pool::ejection_failures`](crate::Pool). `None`: it is
-    /// one of the others, or is back on trial with one attempt.
-    pub ejected_until: Option<Instant>,
+/// How one of its targets stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targeted<'a> {
+    pub(crate) target: &'a str,
+    pub(crate) open: usize,
+    pub(crate) connecting: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) ejected_until: Option<Time>,
 }

@@ -3,14 +3,12 @@
 //!
 //! A target that comes back gets its share as connections are made anew. Of a single target nothing is counted.
 
-use std::time::Instant;
-
 use super::{Service, State};
 use crate::config::Pool;
 use crate::error::{Class, Error};
 use crate::time::Time;
 use crate::upstream::ejection::{Ejection, Rules};
-use crate::upstream::{TargetStats, Upstream};
+use crate::upstream::{Targeted, Upstream};
 
 pub(super) fn ejection(options: &Upstream, pool: &Pool) -> Ejection {
     let rules = Rules {
@@ -111,20 +109,16 @@ impl Service {
         self.members[member as usize].target
     }
 
-    /// How each target stands. `instant` says when a time is.
-    pub(crate) fn targets<'a>(
-        &'a self,
-        now: Time,
-        instant: impl Fn(Time) -> Instant + 'a,
-    ) -> impl Iterator<Item = TargetStats<'a>> {
+    /// How each target stands.
+    pub(crate) fn targets(&self, now: Time) -> impl Iterator<Item = Targeted<'_>> {
         (0..1 + self.options.others.len()).map(move |target| {
             let until = self.ejection.ejected_until(target);
-            let mut stats = TargetStats {
+            let mut stats = Targeted {
                 target: self.target_at(target),
                 open: 0,
                 connecting: 0,
                 in_flight: 0,
-                ejected_until: until.filter(|until| *until > now).map(&instant),
+                ejected_until: until.filter(|until| *until > now),
             };
             for member in self.members.iter().filter(|it| it.target == target) {
                 match member.state {
