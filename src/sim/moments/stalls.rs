@@ -65,8 +65,10 @@ fn after_a_stall_of_five_seconds_nothing_whose_answer_is_here_has_timed_out() {
 /// A connection for one request, whose peer has spoken first and said more than the program has pulled: what it said
 /// last is not read, and so the request is not written. It has 50 ms.
 fn held_back() -> (Bench, UpstreamId, SimSocket, RequestId) {
-    let mut config = Config::default();
-    config.peek = Peek::Always;
+    let mut config = Config {
+        peek: Peek::Always,
+        ..Config::default()
+    };
     let text = "what is new?".repeat(5).split_off(7);
     let news = format!(">1\r\n$53\r\n{text}\r\n");
     let limits = &mut config.limits;
