@@ -38,8 +38,16 @@ fn every_seed_of_every_target_keeps_every_promise() {
     }
 }
 
+/// So many, unless `PROPTEST_CASES` says how many: `with_cases` alone is deaf to it.
+fn cases(count: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(count),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(cases(2_000))]
 
     /// The rules of connecting depend on long histories, which no seed of few bytes has.
     #[test]
