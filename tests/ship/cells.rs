@@ -252,7 +252,10 @@ fn until_closed(place: &Place, sink: &Sink) {
 /// The sink has read all so far, and closes while the others are on their way.
 fn cross(link: &Link, cell: Cell, sink: &Sink, sender: &mut dyn Sender, lines: u64) {
     offer(sender, 1..=WHOLE);
-    sender.until("all so far read", &mut || sink.total() == WHOLE);
+    // What is of an epoch before must not wait behind what is held.
+    sender.until("all so far read, and one epoch open", &mut || {
+        sink.total() == WHOLE && sink.busy() == 1
+    });
     link.hold(Out, |packet| packet.payload > 0);
     let before = link.counts(Out).entered;
     offer(sender, WHOLE + 1..=lines);

@@ -2,8 +2,8 @@
 //! and as far as it can through a proxy.
 //!
 //! `cargo test --test ship` runs what needs nothing; `-- --ignored` the cells over the link (root) and through haproxy.
-//! The table of `docs/guarantees.md` is printed by `cargo test --release --test ship -- --ignored --nocapture table`;
-//! `TAUT_SHIP_RUNS` says how many runs its medians are of.
+//! The tables of `docs/guarantees.md` are printed by `cargo test --release --test ship -- --ignored --nocapture
+//! --test-threads=1 table`; `TAUT_SHIP_RUNS` says how many runs their medians are of.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

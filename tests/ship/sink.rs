@@ -140,6 +140,11 @@ impl Sink {
         self.lock().broken
     }
 
+    /// Connections with lines that are open here.
+    pub(crate) fn busy(&self) -> usize {
+        self.lock().busy
+    }
+
     /// The most connections with lines that were open here at a time.
     pub(crate) fn busy_max(&self) -> usize {
         self.lock().busy_max

@@ -13,12 +13,32 @@ use crate::shipping::Outcome;
 const RUNS: usize = 5;
 
 #[test]
-#[ignore = "takes minutes; needs root, and haproxy: prints the tables"]
-fn table_of_what_each_rung_loses_and_doubles() {
+#[ignore = "takes minutes: prints a table"]
+fn table_on_loopback() {
     print_table(&Place::Loopback);
-    for delay_us in [500, 5_000, 20_000] {
-        print_table(&Place::link(Duration::from_micros(delay_us)));
-    }
+}
+
+#[test]
+#[ignore = "takes minutes, needs root: prints a table"]
+fn table_over_a_link_of_half_a_millisecond() {
+    print_table(&Place::link(Duration::from_micros(500)));
+}
+
+#[test]
+#[ignore = "takes minutes, needs root: prints a table"]
+fn table_over_a_link_of_5_ms() {
+    print_table(&Place::link(Duration::from_millis(5)));
+}
+
+#[test]
+#[ignore = "takes minutes, needs root: prints a table"]
+fn table_over_a_link_of_20_ms() {
+    print_table(&Place::link(Duration::from_millis(20)));
+}
+
+#[test]
+#[ignore = "takes minutes, needs haproxy: prints a table"]
+fn table_through_a_proxy() {
     print_table(&Place::Proxied);
 }
 
