@@ -10,7 +10,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{self, Exit};
-use crate::peer::{PeerArgs, cpu};
+use crate::link::cpu;
+use crate::peer::PeerArgs;
 use crate::report::OutputArgs;
 use crate::target::Target;
 use crate::units;

@@ -6,6 +6,7 @@
 mod cli;
 mod exit;
 mod histogram;
+mod link;
 mod load;
 mod payload;
 mod peer;
