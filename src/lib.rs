@@ -56,6 +56,7 @@ mod kernel;
 mod names;
 mod net;
 mod observer;
+mod parting;
 pub mod server;
 pub mod ship;
 #[cfg(any(test, feature = "sim"))]
@@ -78,6 +79,7 @@ pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Ended, Lost, Observer, State};
+pub use parting::Parting;
 pub use socket_options::{Keepalive, SocketOptions};
 pub use stats::{Breakers, Failures, Gauge, Stats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};

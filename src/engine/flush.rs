@@ -109,7 +109,10 @@ impl<K: Kernel> Core<K> {
             return;
         };
         match self.kernel.shutdown(socket) {
-            Ok(()) => slot.conn.handle_shut(now),
+            Ok(()) => {
+                slot.ends.fin_sent = true;
+                slot.conn.handle_shut(now);
+            }
             Err(error) => slot.conn.handle_error(Source::of(&error)),
         }
         // The peer may have ended its half before: its FIN is then still to be read.

@@ -20,6 +20,7 @@ mod inbox;
 mod lines;
 mod listen;
 mod members;
+mod parting;
 mod pump;
 mod remote;
 mod requests;

@@ -4,8 +4,21 @@
 //! read, and what a break leaves in doubt are three more questions; the rung that is asked for ([`Ack`]) says which of
 //! them a line must have answered before it counts as delivered. `docs/guarantees.md` has them side by side.
 
+mod backlog;
 mod config;
+mod driver;
+mod epoch;
 mod event;
+mod fates;
+mod journal;
+mod lines;
+mod link;
+mod relp;
+mod shipper;
+mod sinks;
+mod verdict;
+mod wire;
 
 pub use config::{Ack, OnUncertain, ShipConfig, Wire};
 pub use event::{Refusal, ShipCounts, ShipEvent};
+pub use shipper::{ShipWaker, Shipper};

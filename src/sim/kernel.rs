@@ -327,6 +327,7 @@ impl Kernel for SimKernel {
             rtt_min: rtt,
             bytes_acked: 1 + end.acked_bytes + u64::from(end.fin_acked),
             bytes_received: end.received_bytes + u64::from(end.fin_received),
+            fin_received: end.fin_received && end.state == State::Established,
             ..TcpInfo::default()
         })
     }

@@ -11,7 +11,7 @@ use crate::error::Class;
 use crate::time::Time;
 
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// Failures since the last stable uptime.
     failures: u32,
     /// Since when a connection has stood and nothing has failed.
@@ -21,7 +21,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new() -> Backoff {
+    pub(crate) fn new() -> Backoff {
         Backoff {
             failures: 0,
             fine_since: None,
@@ -30,12 +30,12 @@ impl Backoff {
     }
 
     /// A connection stands.
-    pub(super) fn handle_connected(&mut self, now: Time) {
+    pub(crate) fn handle_connected(&mut self, now: Time) {
         self.fine_since.get_or_insert(now);
     }
 
     /// A failure that counts; others stand still, or none.
-    pub(super) fn count(&mut self, now: Time, class: Class, stands: bool, rules: &Reconnect) {
+    pub(crate) fn count(&mut self, now: Time, class: Class, stands: bool, rules: &Reconnect) {
         // What this machine lacks says nothing of the server.
         if class == Class::Resource {
             return;
@@ -49,7 +49,7 @@ impl Backoff {
     }
 
     /// Draws the pause after a failure.
-    pub(super) fn pause(&mut self, now: Time, class: Class, random: u64, rules: &Reconnect) {
+    pub(crate) fn pause(&mut self, now: Time, class: Class, random: u64, rules: &Reconnect) {
         let ceiling = match class {
             Class::Resource => rules.first_pause_max,
             Class::Persistent => rules.pause_max,
@@ -62,12 +62,12 @@ impl Backoff {
         self.until = now.after(part_of(ceiling.min(rules.pause_max), random));
     }
 
-    pub(super) fn forget_pause(&mut self) {
+    pub(crate) fn forget_pause(&mut self) {
         self.until = Time::ZERO;
     }
 
     /// When the pause is over.
-    pub(super) fn until(&self) -> Time {
+    pub(crate) fn until(&self) -> Time {
         self.until
     }
 }

@@ -27,6 +27,7 @@ mod tests;
 mod waiting;
 
 pub(crate) use asked::{Again, Asked};
+pub(crate) use backoff::Backoff;
 pub use breaker::BreakerState;
 #[cfg(any(test, fuzzing))]
 pub(crate) use breaker::{Circuit, End, Happened};

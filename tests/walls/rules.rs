@@ -10,7 +10,7 @@ use super::Source;
 const FLOORS: &[&[&str]] = &[
     &["errno", "time", "socket_options"],
     &["error"],
-    &["wheel", "frame", "event", "kernel"],
+    &["wheel", "frame", "event", "kernel", "parting"],
     &["config", "buffer", "stats", "observer"],
     &["net", "conn", "names"],
     &["upstream"],

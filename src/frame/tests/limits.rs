@@ -27,9 +27,15 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
     let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
+    let relp = |n: usize| [b"12 rsp 90 ".to_vec(), vec![b'x'; n - 10], b"\n".to_vec()].concat();
+    let relp = |n: usize| {
+        let frame = relp(n);
+        let digits = (n - 10).to_string();
+        [&frame[..7], digits.as_bytes(), &frame[7 + digits.len()..]].concat()
+    };
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 10] = [
+    let streams: [(Framing, Stream<'_>); 12] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
         (Framing::delimiter(b"--X"), &delimited),
@@ -98,6 +104,7 @@ fn names_and_errors_say_what_is_meant() {
         Framing::fixed(1),
         Framing::resp(),
         Framing::resp3(),
+        Framing::relp(),
         Framing::raw(),
         len8(),
     ];
@@ -112,6 +119,7 @@ fn names_and_errors_say_what_is_meant() {
             "fixed",
             "resp",
             "resp3",
+            "relp",
             "raw",
             "custom"
         ]
