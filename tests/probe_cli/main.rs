@@ -8,5 +8,8 @@ mod ping;
 mod ping_many;
 mod running;
 mod serve;
+mod ship;
+mod ship_faults;
+mod shipping;
 mod support;
 mod usage;

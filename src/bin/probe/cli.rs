@@ -13,6 +13,7 @@ use crate::exit::{self, Exit};
 use crate::link::cpu;
 use crate::peer::PeerArgs;
 use crate::report::OutputArgs;
+use crate::ship::ShipArgs;
 use crate::target::Target;
 use crate::units;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Drive a request-response server and report its latency.
     #[command(after_help = [units::HELP, exit::HELP_OF_LOAD].join("\n"))]
     Load(LoadArgs),
+    /// Deliver lines from stdin or a file to a TCP sink, and say of each whether it arrived.
+    #[command(after_help = [units::HELP, exit::HELP_OF_SHIP].join("\n"))]
+    Ship(Box<ShipArgs>),
 }
 
 /// `probe serve`.
@@ -169,7 +173,7 @@ fn one_line(error: &clap::Error) -> String {
     let message = match error.kind() {
         // clap would print the whole help here.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a subcommand is missing: serve, ping or load".to_owned()
+            "a subcommand is missing: serve, ping, load or ship".to_owned()
         }
         _ => error.render().to_string(),
     };

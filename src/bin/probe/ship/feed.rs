@@ -1,0 +1,154 @@
+//! From the input to the shipper: line after line, wrapped if that is asked for, as long as there is room.
+//!
+//! Nothing is allocated for a line. A piece behind the last LF is a line when the input has come to its end, and none
+//! when it failed or was stopped: it may be half of one.
+
+use std::io;
+
+use taut::ship::Shipper;
+use taut::{Error, Source};
+
+use super::input::{Input, Line, Lines, Next};
+use super::syslog::Wrapping;
+use super::uncertain::Fates;
+
+/// What is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// There may be more at once.
+    More,
+    /// When the loop is woken, or when there is room.
+    Later,
+    /// The input has ended.
+    End,
+}
+
+#[derive(Debug)]
+pub(super) struct Feeder {
+    input: Input,
+    lines: Lines,
+    wrapping: Option<Wrapping>,
+    has_room: bool,
+    is_stopped: bool,
+    /// Why the input ended before its end.
+    error: Option<io::Error>,
+}
+
+impl Feeder {
+    pub(super) fn new(input: Input, wrapping: Option<Wrapping>, line_bytes_max: usize) -> Feeder {
+        Feeder {
+            input,
+            lines: Lines::new(line_bytes_max),
+            wrapping,
+            has_room: true,
+            is_stopped: false,
+            error: None,
+        }
+    }
+
+    /// The shipper has room again.
+    pub(super) fn room(&mut self) {
+        self.has_room = true;
+    }
+
+    /// Nothing more is read; what was read ahead may still be offered.
+    pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
+        self.input.stop();
+    }
+
+    /// Why the input ended before its end, if it did.
+    pub(super) fn error(self) -> Option<io::Error> {
+        self.error
+    }
+
+    /// Offers the lines of one block, or what is left of it.
+    pub(super) fn feed(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Error> {
+        if !self.has_room {
+            return Ok(Fed::Later);
+        }
+        if !self.lines.has_block() {
+            match self.input.next() {
+                Next::Block(block) => self.enter(block),
+                Next::Later => return Ok(Fed::Later),
+                Next::Failed(error) => {
+                    self.error = Some(error);
+                    self.leave_rest();
+                    return Ok(Fed::End);
+                }
+                Next::End if self.is_stopped => return Ok(Fed::End),
+                Next::End => return self.feed_last(shipper, fates),
+            }
+        }
+        while let Some(line) = self.lines.line() {
+            if !offer(shipper, self.wrapping.as_mut(), fates, line)? {
+                self.has_room = false;
+                return Ok(Fed::Later);
+            }
+            self.lines.taken();
+        }
+        if let Some(block) = self.lines.leave() {
+            self.input.give_back(block);
+        }
+        Ok(Fed::More)
+    }
+
+    fn enter(&mut self, block: super::input::Block) {
+        if let Some(wrapping) = &mut self.wrapping {
+            wrapping.stamp(block.read_at);
+        }
+        self.lines.enter(block);
+    }
+
+    /// What has no LF is a line, too.
+    fn feed_last(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Error> {
+        if let Some(line) = self.lines.last() {
+            if !offer(shipper, self.wrapping.as_mut(), fates, line)? {
+                self.has_room = false;
+                return Ok(Fed::Later);
+            }
+            self.lines.taken();
+        }
+        Ok(Fed::End)
+    }
+
+    /// Says what was read and is not offered any more.
+    pub(super) fn leave_rest(&mut self) {
+        if self.lines.has_block() {
+            log::warn!("there was no room for what had been read behind the last line that counts");
+        } else if let Some(line) = self.lines.last() {
+            log::warn!(
+                "the input was cut off within a line: its first {} bytes are not shipped",
+                line.length
+            );
+            self.lines.taken();
+        }
+    }
+}
+
+/// False when there is no room for it.
+fn offer(
+    shipper: &mut Shipper,
+    wrapping: Option<&mut Wrapping>,
+    fates: &mut Fates,
+    line: Line<'_>,
+) -> Result<bool, Error> {
+    let header_bytes = wrapping.as_ref().map_or(0, |it| it.header_bytes());
+    let message = match wrapping {
+        Some(wrapping) => wrapping.wrap(line.bytes),
+        None => line.bytes,
+    };
+    match shipper.offer(message) {
+        Ok(number) => {
+            if line.length > line.bytes.len() {
+                fates.is_longer(number, header_bytes + line.length);
+            }
+            Ok(true)
+        }
+        Err(Error {
+            source: Source::Full { .. },
+            ..
+        }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
