@@ -41,6 +41,25 @@ fn a_sink_has_each_line_and_the_document_says_so() {
 }
 
 #[test]
+fn the_bundled_sink_reads_what_is_shipped_without_a_flag_but_its_own() {
+    let dump = scratch("counted");
+    let flags = [
+        "sink",
+        "--framing",
+        "octet",
+        "--dump",
+        dump.to_str().unwrap(),
+    ];
+    let serving = Serving::start(&flags);
+    let lines = "with a return\r\n\0 and a blank\nh\u{e9}".repeat(1_000);
+    let ended = ship_json(&[&serving.address], lines.as_bytes());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(serving.terminate().code, 0);
+    assert_eq!(std::fs::read_to_string(&dump).unwrap(), lines + "\n");
+    std::fs::remove_file(&dump).unwrap();
+}
+
+#[test]
 fn every_rung_without_relp_carries_every_byte() {
     let long = [&[b'x'; 1 << 20][..], b"\n"].concat();
     let text = [

@@ -46,6 +46,7 @@ fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
         ("serve", "<SERVICE>"),
         ("serve loud", "shout"),
         ("serve shout --listen 7000", "IP:PORT"),
+        ("serve shout --framing octet", "serve sink"),
         ("serve shout --dump /tmp/x", "serve sink"),
         ("serve sink --dump /nonexistent/f", "/nonexistent/f"),
     ] {

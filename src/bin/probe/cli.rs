@@ -71,6 +71,9 @@ pub(crate) struct ServeArgs {
     /// How long connections may finish after SIGTERM before they are reset.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) drain: Duration,
+    /// What a sink reads: lines, or octet-counted messages, LEN SP MSG (RFC 6587).
+    #[arg(long, value_enum, value_name = "FRAMING", default_value = "lf")]
+    pub(crate) framing: SinkFraming,
     /// Keep the lines in this file (sink).
     #[arg(long, value_name = "FILE")]
     pub(crate) dump: Option<PathBuf>,
@@ -90,6 +93,14 @@ pub(crate) enum ServiceName {
     Echo,
     /// Read and count lines.
     Sink,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SinkFraming {
+    /// Ended by LF or CR LF.
+    Lf,
+    /// Counted: any byte may be in one.
+    Octet,
 }
 
 /// `probe ping`.
