@@ -5,8 +5,10 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use support::*;
@@ -295,7 +297,7 @@ fn of_a_connection_that_never_stood_nothing_is_known() {
 /// All that comes until the client's FIN; a reset is a failure.
 fn to_the_fin(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    std::io::Read::read_to_end(stream, &mut all).unwrap();
+    stream.read_to_end(&mut all).unwrap();
     all
 }
 
@@ -320,4 +322,104 @@ fn a_peer_that_ends_its_half_first_and_reads_on_is_no_commit() {
     assert_eq!(read_to_the_end(&mut stream), b"the epoch");
     assert!(parting.fin_first && !parting.fin_acked, "{parting:?}");
     assert!(!parting.is_commit());
+}
+
+/// What no sender can tell: our FIN lies acknowledged in the kernel of a peer that had ended its own half before, and
+/// reads nothing more (docs/guarantees.md).
+#[test]
+fn a_peer_that_ends_its_half_early_and_stops_reading_looks_like_a_commit() {
+    let mut client = client_with(|it| it.peek = Peek::Never);
+    let peer = Peer::new();
+    let (connection, stream) = connected(&mut client, &peer, Framing::raw());
+    stream.shutdown(Shutdown::Write).unwrap();
+    until_in_kernel(&client, connection, 1);
+    client.send(connection, b"the epoch").unwrap();
+    client.close(connection).unwrap();
+    until_acked(&mut client, connection, 10);
+    assert!(parting(&mut client, connection).is_commit());
+}
+
+/// The write is told of the reset, and the read behind it says what it says at a FIN.
+#[test]
+fn the_read_behind_a_write_that_met_a_reset_finds_no_fin() {
+    let mut client = client_with(|it| it.peek = Peek::Never);
+    let peer = Peer::new();
+    let (connection, stream) = connected(&mut client, &peer, Framing::raw());
+    deliver(&mut client, connection, b"unread");
+    let ends = both_ends(&stream);
+    drop(stream);
+    until_reset_arrived(ends);
+    client.send(connection, b"more").unwrap();
+    client.flush();
+    let parting = parting(&mut client, connection);
+    assert_eq!(facts(&parting), (6, false, false, false));
+    assert_eq!(errno(parting.error), Some(libc::ECONNRESET));
+}
+
+/// A process that has the stream for its standard input, and alone.
+fn process(program: &str, argument: &str, stream: TcpStream) -> Child {
+    Command::new(program)
+        .arg(argument)
+        .stdin(OwnedFd::from(stream))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Its kernel closes for it, as it would have. So an end alone does not tell a peer that closed from one that died with
+/// what it had read.
+#[test]
+fn a_process_killed_with_everything_read_ends_by_a_fin_and_may_look_like_a_commit() {
+    for is_closing in [false, true] {
+        let (mut client, peer) = (client(), Peer::new());
+        let (connection, stream) = connected(&mut client, &peer, Framing::raw());
+        let mut reader = process("cat", "-", stream);
+        deliver(&mut client, connection, b"read and lost");
+        let mut read = [0; 13];
+        let output = reader.stdout.as_mut().unwrap();
+        output.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"read and lost");
+        if is_closing {
+            // It reads nothing more, and so does not find our FIN.
+            stop(&reader);
+            client.close(connection).unwrap();
+            until_acked(&mut client, connection, 14);
+        }
+        kill(reader);
+        let parting = parting(&mut client, connection);
+        assert_eq!(facts(&parting), (13, is_closing, true, is_closing));
+        assert_eq!(parting.is_commit(), is_closing);
+    }
+}
+
+fn stop(child: &Child) {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let status = format!("/proc/{pid}/stat");
+    eventually("the process stands still", || {
+        std::fs::read_to_string(&status).unwrap().contains(") T ")
+    });
+}
+
+#[test]
+fn a_process_killed_with_bytes_unread_ends_by_a_reset() {
+    for is_closing in [false, true] {
+        let (mut client, peer) = (client(), Peer::new());
+        let (connection, stream) = connected(&mut client, &peer, Framing::raw());
+        let sleeper = process("sleep", "60", stream);
+        deliver(&mut client, connection, b"unread");
+        if is_closing {
+            client.close(connection).unwrap();
+            until_acked(&mut client, connection, 7);
+        }
+        kill(sleeper);
+        let parting = parting(&mut client, connection);
+        assert_eq!(facts(&parting), (6, is_closing, false, false));
+        assert_eq!(errno(parting.error), Some(libc::ECONNRESET));
+    }
 }

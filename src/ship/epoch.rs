@@ -26,6 +26,8 @@ pub(super) struct Epoch {
     acked: usize,
     /// Bytes queued in the connection's life.
     end: u64,
+    /// The last line that was queued.
+    last: u64,
 }
 
 impl Epoch {
@@ -37,6 +39,7 @@ impl Epoch {
     /// A line of so many bytes was queued.
     pub(super) fn put(&mut self, line: u64, bytes: usize, txnr: u32, in_doubt: bool) {
         self.end += bytes as u64;
+        self.last = line;
         let end = self.end;
         self.entries.push_back(Entry {
             line,
@@ -98,6 +101,11 @@ impl Epoch {
         self.written -= usize::from(place < self.written);
         self.acked -= usize::from(place < self.acked);
         self.entries.remove(place).map(|entry| entry.line)
+    }
+
+    /// Whether a line comes after all that were queued: within an epoch they keep their order.
+    pub(super) fn precedes(&self, line: u64) -> bool {
+        self.last < line
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -20,5 +20,7 @@ mod verdict;
 mod wire;
 
 pub use config::{Ack, OnUncertain, ShipConfig, Wire};
+#[cfg(test)]
+pub(crate) use driver::Driver;
 pub use event::{Refusal, ShipCounts, ShipEvent};
 pub use shipper::{ShipWaker, Shipper};

@@ -132,8 +132,7 @@ impl Session {
     /// The number for the next `syslog` frame, which has to go out before any other; from 2, one after the other, as
     /// the server demands.
     ///
-    /// `None` when no line may go on this connection: not yet, or not any more. Of a session that [is ready](Self::is_ready)
-    /// it says that the numbers are used up: time to leave and to connect anew.
+    /// `None` when no line may go on this connection: not yet, or not any more.
     pub(crate) fn next_txnr(&mut self) -> Option<u32> {
         match self.state {
             State::Ready => self.answers.ask(),
@@ -164,6 +163,7 @@ impl Session {
     }
 
     /// Lines that were numbered and are not answered.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn unanswered(&self) -> u32 {
         self.answers.unanswered()
     }
@@ -301,7 +301,7 @@ fn check_offers(offers: &[u8]) -> Result<(), RelpError> {
 
 /// Appends `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. Numbers have no leading zeros: logstash-input-relp takes a 0 that
 /// leads for all of DATALEN.
-pub(super) fn put_frame(txnr: u32, command: &[u8], data: &[u8], into: &mut Vec<u8>) {
+pub(crate) fn put_frame(txnr: u32, command: &[u8], data: &[u8], into: &mut Vec<u8>) {
     // Two numbers of 9 digits, three SP and a LF.
     into.reserve(command.len() + data.len() + 22);
     put_number(u64::from(txnr), into);

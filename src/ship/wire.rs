@@ -57,14 +57,12 @@ impl Wire {
             Wire::Relp => relp::put_frame(txnr, b"syslog", line, into),
         }
     }
-}
 
-impl Wire {
     /// Bytes that a line of so many may take on the wire.
     pub(crate) fn bytes_max(&self, line_bytes: usize) -> usize {
         let escaped = match self {
             Wire::Lf { escapes: true } => line_bytes.saturating_mul(4),
-            _ => line_bytes,
+            Wire::Lf { escapes: false } | Wire::Octet | Wire::Relp => line_bytes,
         };
         escaped.saturating_add(AROUND_BYTES_MAX)
     }
@@ -100,3 +98,6 @@ pub(super) fn put_number(number: u64, into: &mut Vec<u8>) {
     }
     into.extend_from_slice(&digits[start..]);
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,12 @@ pub(super) struct Endpoint {
     /// When something last came from the peer; while connecting, when that began.
     pub(super) heard_at: Time,
     pub(super) sent_bytes: u64,
+    /// Our SYN was acknowledged, and counts as one byte. An accepting end counts none.
+    pub(super) syn_acked: bool,
     pub(super) acked_bytes: u64,
+    /// What of that is known here: the last that has arrived, and those on their way, each with its time, the bytes, and
+    /// whether our FIN is in it.
+    heard: VecDeque<(Time, u64, bool)>,
     pub(super) received_bytes: u64,
     pub(super) user_timeout: Option<Duration>,
     pub(super) keepalive: Option<Keepalive>,
@@ -131,7 +136,9 @@ impl Endpoint {
             last_arrival: Time::ZERO,
             heard_at: Time::ZERO,
             sent_bytes: 0,
+            syn_acked: false,
             acked_bytes: 0,
+            heard: VecDeque::new(),
             received_bytes: 0,
             user_timeout: None,
             keepalive: None,
@@ -248,6 +255,25 @@ impl Endpoint {
         self.in_flight -= n;
         self.acked_bytes += n as u64;
         self.makes_room()
+    }
+
+    /// The word of what was acknowledged by now arrives then.
+    pub(super) fn handle_told(&mut self, now: Time, at: Time) {
+        while self.heard.get(1).is_some_and(|(at, ..)| *at <= now) {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((at, self.acked_bytes, self.fin_acked));
+    }
+
+    /// What TCP_INFO says of acknowledged and received bytes, and of the peer's FIN.
+    pub(super) fn counts(&self, now: Time) -> (u64, u64, bool) {
+        let known = self.heard.iter().rev().find(|(at, ..)| *at <= now);
+        let (bytes, fin) = known.map_or((0, false), |(_, bytes, fin)| (*bytes, *fin));
+        (
+            u64::from(self.syn_acked) + bytes + u64::from(fin),
+            self.received_bytes + u64::from(self.fin_received),
+            self.fin_received && self.state == State::Established,
+        )
     }
 
     /// Whether a waiting writer is to be told that there is room (sk_stream_write_space).

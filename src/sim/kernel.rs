@@ -320,15 +320,21 @@ impl Kernel for SimKernel {
     }
 
     fn info(&self, socket: &SimSocket) -> io::Result<TcpInfo> {
-        let latency = *self.network.borrow().latency_nanos.start();
+        let (latency, now) = {
+            let network = self.network.borrow();
+            (*network.latency_nanos.start(), network.now)
+        };
         let rtt = Duration::from_nanos(2 * latency);
-        self.with(socket, |end| TcpInfo {
-            rtt,
-            rtt_min: rtt,
-            bytes_acked: 1 + end.acked_bytes + u64::from(end.fin_acked),
-            bytes_received: end.received_bytes + u64::from(end.fin_received),
-            fin_received: end.fin_received && end.state == State::Established,
-            ..TcpInfo::default()
+        self.with(socket, |end| {
+            let (bytes_acked, bytes_received, fin_received) = end.counts(now);
+            TcpInfo {
+                rtt,
+                rtt_min: rtt,
+                bytes_acked,
+                bytes_received,
+                fin_received,
+                ..TcpInfo::default()
+            }
         })
     }
 

@@ -143,7 +143,9 @@ impl Network {
         self.await_acknowledgement(key);
     }
 
+    /// Each segment says what was received before it.
     fn send_over(&mut self, from: EndpointKey, segment: Segment) {
+        self.tell_owed(from);
         let Some(to) = self.ends.get(&from).and_then(|end| end.peer) else {
             return;
         };
@@ -169,18 +171,33 @@ impl Network {
             return self.await_acknowledgement(sender);
         }
         let (mut bytes, mut fin) = (0, false);
+        // The windows it opens are known at once; what TCP_INFO says of it comes in its turn, as fast as anything may.
+        let mut told_at = self
+            .now
+            .after(Duration::from_nanos(*self.latency_nanos.start()));
         if let Some(end) = self.ends.get_mut(&receiver) {
             bytes = std::mem::take(&mut end.path.bytes_owed);
             fin = std::mem::take(&mut end.path.fin_owed);
+            told_at = told_at.max(end.last_arrival);
         }
         if let Some(end) = self.ends.get_mut(&sender) {
             end.heard_at = self.now;
             end.fin_acked |= fin && end.fin_sent;
-            if end.handle_acked(bytes) {
+            let makes_room = end.handle_acked(bytes);
+            end.handle_told(self.now, told_at);
+            if makes_room {
                 self.wake(sender);
             }
         }
         self.watch_window(sender);
+    }
+
+    /// What arrives next from here tells what its peer was not told of yet.
+    pub(super) fn tell_owed(&mut self, key: EndpointKey) {
+        let end = self.ends.get(&key);
+        if end.is_some_and(|end| end.path.bytes_owed > 0 || end.path.fin_owed) {
+            self.acknowledge(key, 0, false);
+        }
     }
 
     pub(super) fn await_acknowledgement(&mut self, key: EndpointKey) {

@@ -1,6 +1,6 @@
 //! What goes between kernels: SYN, data, FIN and RST, and what each does where it arrives.
 //!
-//! Acknowledgements and window updates take no time; everything else takes a latency, in order per
+//! Acknowledgements and window updates take no time, but for what TCP_INFO says of them; everything else takes a latency, in order per
 //! direction. The connecting side's SYN is tried again after a second, doubling, as Linux does.
 
 use std::io;
@@ -119,6 +119,7 @@ impl Network {
         };
         if let Some(cut) = end.cut.filter(|cut| cut.after_bytes == end.sent_bytes) {
             if !cut.resets && self.is_open(end.local, end.remote) {
+                self.tell_owed(key);
                 self.send(key, Delivery::Fin { to, from: key });
             }
             if cut.resets || cut.resets_after_fin {

@@ -146,6 +146,8 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
+    // The version of this crate, which RELP tells.
+    ("ship", &["concat", "env"]),
 ];
 
 /// Words that no source says: they bring in what `use` and `mod` lines do not tell of.

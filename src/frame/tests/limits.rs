@@ -27,15 +27,17 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
     let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
-    let relp = |n: usize| [b"12 rsp 90 ".to_vec(), vec![b'x'; n - 10], b"\n".to_vec()].concat();
     let relp = |n: usize| {
-        let frame = relp(n);
-        let digits = (n - 10).to_string();
-        [&frame[..7], digits.as_bytes(), &frame[7 + digits.len()..]].concat()
+        [
+            format!("2 rsp {:03} ", n - 10).into_bytes(),
+            vec![b'x'; n - 10],
+            b"\n".to_vec(),
+        ]
+        .concat()
     };
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 12] = [
+    let streams: [(Framing, Stream<'_>); 11] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
         (Framing::delimiter(b"--X"), &delimited),
@@ -45,6 +47,7 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
         (Framing::resp(), &text),
         (Framing::resp3(), &double),
         (Framing::resp3(), &push),
+        (Framing::relp(), &relp),
         (len8(), &len8_whole),
     ];
     for (framing, stream) in streams {

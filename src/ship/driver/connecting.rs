@@ -54,7 +54,7 @@ impl<K: Kernel> Driver<K> {
     /// An epoch that is half full: the connection for the next one is made meanwhile, so that the stream does not pause.
     fn is_half_way(&self, link: &Link, now: Time) -> bool {
         match self.config.ack {
-            Ack::Commit => link.is_due(now, &self.config, 2),
+            Ack::Commit => link.is_due(now, &self.config, 2) || !self.keeps_order(link),
             Ack::Relp => link.session.as_ref().is_some_and(Session::is_used_up),
             _ => false,
         }

@@ -34,7 +34,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 #[derive(Debug)]
 pub(crate) struct Driver<K: Kernel> {
-    pub(super) engine: Engine<K>,
+    pub(crate) engine: Engine<K>,
     config: ShipConfig,
     lines: Lines,
     links: Vec<Link>,

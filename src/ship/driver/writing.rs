@@ -32,7 +32,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn takes_lines(&self, link: &Link, now: Time) -> bool {
-        if !link.is_open() || link.awaits_room {
+        if !link.is_open() || link.awaits_room || !self.keeps_order(link) {
             return false;
         }
         let waits = self.links.iter().any(Link::is_unconfirmed);
@@ -49,6 +49,13 @@ impl<K: Kernel> Driver<K> {
             }),
             _ => true,
         }
+    }
+
+    /// Whether the next line comes after those of a link. Those that an epoch before has given back do not: they have
+    /// another one.
+    pub(super) fn keeps_order(&self, link: &Link) -> bool {
+        let first = self.lines.backlog.first();
+        first.is_none_or(|run| link.epoch.precedes(run.from))
     }
 
     /// Queues as many lines as a chunk, the queue and the epoch have room for; whether another may follow.
@@ -177,7 +184,9 @@ impl<K: Kernel> Driver<K> {
             self.lines.wants_room() && self.lines.backlog.is_empty() && !link.epoch.is_empty();
         match self.config.ack {
             Ack::Commit => {
-                (is_stuck || link.is_due(now, &self.config, 1)) && !self.awaits_witness(link)
+                let is_over =
+                    is_stuck || link.is_due(now, &self.config, 1) || !self.keeps_order(link);
+                is_over && !self.awaits_witness(link)
             }
             Ack::Kernel => is_stuck,
             Ack::None | Ack::Peek | Ack::Relp => false,

@@ -53,6 +53,7 @@ impl Answers {
         self.next
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(super) fn unanswered(&self) -> u32 {
         self.unanswered
     }
@@ -105,5 +106,70 @@ impl Answers {
         if self.oldest.is_multiple_of(WORD_BITS) {
             self.early.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIRST: u32 = 2;
+
+    fn asked(n: u32) -> Answers {
+        let mut answers = Answers::from(FIRST);
+        for txnr in FIRST..FIRST + n {
+            assert_eq!(answers.ask(), Some(txnr));
+        }
+        answers
+    }
+
+    proptest! {
+        #[test]
+        fn in_any_order_each_is_answered_once(order in Just((FIRST..300).collect::<Vec<_>>()).prop_shuffle()) {
+            let mut answers = asked(298);
+            for (done, &txnr) in order.iter().enumerate() {
+                prop_assert_eq!(answers.take(txnr), Ok(()));
+                prop_assert_eq!(answers.unanswered() as usize, 298 - done - 1);
+                for &again in &order[..=done] {
+                    prop_assert!(answers.take(again).is_err(), "{} again", again);
+                }
+            }
+            prop_assert!(answers.take(300).is_err());
+            prop_assert_eq!(answers.oldest, 300);
+        }
+    }
+
+    #[test]
+    fn answers_in_order_need_no_memory() {
+        let mut answers = asked(200_000);
+        for txnr in FIRST..FIRST + 200_000 {
+            assert_eq!(answers.take(txnr), Ok(()));
+        }
+        assert_eq!((answers.early.capacity(), answers.unanswered()), (0, 0));
+    }
+
+    #[test]
+    fn a_server_that_runs_too_far_ahead_of_what_it_owes_is_stopped() {
+        let mut answers = asked(2 * AHEAD_MAX);
+        for txnr in FIRST + 1..FIRST + AHEAD_MAX {
+            assert_eq!(answers.take(txnr), Ok(()));
+        }
+        assert!(answers.take(FIRST + AHEAD_MAX).is_err());
+        assert!(answers.early.len() <= (AHEAD_MAX / WORD_BITS) as usize + 1);
+        assert_eq!(answers.take(FIRST), Ok(()));
+        assert_eq!(answers.oldest, FIRST + AHEAD_MAX);
+        assert!(answers.early.len() <= 1, "what is answered is forgotten");
+        assert_eq!(answers.take(FIRST + 2 * AHEAD_MAX - 1), Ok(()));
+    }
+
+    #[test]
+    fn the_last_number_is_left_for_close() {
+        let mut answers = Answers::from(TXNR_MAX - 1);
+        assert_eq!(answers.ask(), Some(TXNR_MAX - 1));
+        assert_eq!((answers.ask(), answers.last()), (None, TXNR_MAX));
+        assert_eq!(answers.take(TXNR_MAX - 1), Ok(()));
+        assert!(answers.take(TXNR_MAX).is_err());
     }
 }
