@@ -116,13 +116,18 @@ impl Report<'_> {
         } = self.counts;
         let (framing, ack) = (self.plan.framing.name(), self.plan.ack.name());
         let targets = self.plan.config.sinks.join(", ");
+        let noun = if connections == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
         let elapsed = Seconds(self.elapsed);
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         let lines_rate = Amount((read as f64 / seconds).round());
         let bytes_rate = Amount((bytes_written as f64 / seconds).round());
         writeln!(
             text,
-            "target {targets} (framing {framing}, ack {ack})   {connections} connections, {elapsed}"
+            "target {targets} (framing {framing}, ack {ack})   {connections} {noun}, {elapsed}"
         )?;
         writeln!(
             text,
