@@ -1,6 +1,10 @@
 //! `probe ship` on bad days: nobody there, a sink that never ends, a signal, an input or a file that fails.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::shipping::{endless_sink, fates, reading_sink, scratch, ship, ship_json, start, until};
 use super::support::{DEADLINE, Serving, end, nobody, signal};
@@ -130,4 +134,44 @@ fn an_input_that_fails_on_the_way_is_told_after_what_became_of_the_rest() {
     assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
     assert!(ended.err.contains("cannot write --uncertain"), "{ended:?}");
     assert_eq!(fates(&ended.json()), [0, 0, 0, 1]);
+}
+
+/// It takes far longer than the drain, which counts from when something last moved.
+#[test]
+fn a_slow_sink_is_waited_for_as_long_as_something_moves() {
+    let lines = format!("{}\n", "z".repeat(999)).repeat(3_000);
+    let sink = slow_sink();
+    let flags = ["--framing", "lf", "--ack", "kernel", "--drain", "1s"];
+    let ended = ship_json(&[&[sink.as_str()][..], &flags].concat(), lines.as_bytes());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let document = ended.json();
+    assert_eq!(fates(&document), [3_000, 0, 0, 0]);
+    assert!(
+        document["elapsed_ns"].as_u64() > Some(1_500_000_000),
+        "{document}"
+    );
+}
+
+/// Reads 16 KiB at a time with pauses, from a small buffer: 3 MB in two seconds.
+fn slow_sink() -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(32 << 10).unwrap();
+    socket
+        .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
+        .unwrap();
+    socket.listen(8).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 16 << 10];
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+    });
+    address.to_string()
 }

@@ -152,3 +152,137 @@ fn offer(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::io::Read;
+    use std::sync::mpsc;
+
+    use taut::ship::{ShipConfig, ShipEvent};
+
+    use super::*;
+
+    /// Reads these bytes and then ends, or fails.
+    struct Cut {
+        bytes: &'static [u8],
+        fails: bool,
+    }
+
+    impl Read for Cut {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = std::mem::take(&mut self.bytes);
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            match bytes.is_empty() && self.fails {
+                true => Err(io::Error::from_raw_os_error(5)),
+                false => Ok(bytes.len()),
+            }
+        }
+    }
+
+    /// A feeder of that, and its wakes; its shipper has room for so many lines and never turns.
+    struct Scene {
+        feeder: Feeder,
+        shipper: Shipper,
+        fates: Fates,
+        wakes: mpsc::Receiver<()>,
+    }
+
+    impl Scene {
+        fn of(input: Cut, journal_lines_max: usize) -> Scene {
+            let (woken, wakes) = mpsc::channel();
+            let wake = move || {
+                let _ = woken.send(());
+            };
+            let config = ShipConfig {
+                journal_lines_max,
+                ..ShipConfig::to("127.0.0.1:1")
+            };
+            Scene {
+                feeder: Feeder::new(Input::start(input, wake).unwrap(), None, 100),
+                shipper: Shipper::new(config).unwrap(),
+                fates: Fates::open(None).unwrap(),
+                wakes,
+            }
+        }
+
+        fn feed(&mut self) -> Fed {
+            self.feeder
+                .feed(&mut self.shipper, &mut self.fates)
+                .unwrap()
+        }
+
+        /// Feeds to the end of the input.
+        fn feed_all(&mut self) {
+            loop {
+                match self.feed() {
+                    Fed::More => {}
+                    Fed::Later => self.wakes.recv().unwrap(),
+                    Fed::End => return,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_one_only_at_the_end_of_an_input_that_has_one() {
+        let bytes = b"one\ntwo\nhalf";
+        let mut ended = Scene::of(
+            Cut {
+                bytes,
+                fails: false,
+            },
+            10,
+        );
+        ended.feed_all();
+        assert_eq!(ended.shipper.counts().read, 3);
+        assert!(ended.feeder.error().is_none());
+
+        let mut failed = Scene::of(Cut { bytes, fails: true }, 10);
+        failed.feed_all();
+        assert_eq!(failed.shipper.counts().read, 2);
+        assert!(failed.feeder.error().is_some());
+
+        let mut stopped = Scene::of(
+            Cut {
+                bytes,
+                fails: false,
+            },
+            10,
+        );
+        stopped.wakes.recv().unwrap();
+        stopped.feeder.stop();
+        stopped.feed_all();
+        assert_eq!(stopped.shipper.counts().read, 2);
+    }
+
+    #[test]
+    fn a_line_that_found_no_room_is_offered_again_and_no_other_before_it() {
+        let bytes = b"\n\na\n\nb\nc";
+        let mut scene = Scene::of(
+            Cut {
+                bytes,
+                fails: false,
+            },
+            1,
+        );
+        scene.wakes.recv().unwrap();
+        assert_eq!(scene.feed(), Fed::Later);
+        // Empty lines are refused and take no room; without room for `b` the one before it still counts.
+        let mut refused = Vec::new();
+        while let Some(event) = scene.shipper.next_event() {
+            if let ShipEvent::Refused { line, .. } = event {
+                refused.push(line);
+            }
+        }
+        assert_eq!(refused, [1, 2]);
+        let before = scene.shipper.counts().read;
+        assert!((3..=4).contains(&before), "{before}");
+        for _ in 0..3 {
+            assert_eq!(scene.feed(), Fed::Later, "it waits to be told of room");
+            scene.feeder.room();
+            assert_eq!(scene.feed(), Fed::Later);
+            assert_eq!(scene.shipper.counts().read, before);
+        }
+    }
+}
