@@ -1,6 +1,6 @@
 //! `probe ship` on bad days: nobody there, a sink that never ends, a signal, an input or a file that fails.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -174,4 +174,32 @@ fn slow_sink() -> String {
         }
     });
     address.to_string()
+}
+
+/// The input has ended, and the sink takes its time: the signal ends what would go on for minutes.
+#[test]
+fn a_signal_ends_the_wait_for_a_slow_sink_too() {
+    let sink = slow_sink();
+    let flags = [
+        &sink,
+        "--framing",
+        "lf",
+        "--drain",
+        "300ms",
+        "--format",
+        "json",
+    ];
+    let mut child = start(&flags);
+    let mut stdin = child.stdin.take().unwrap();
+    let line = format!("{}\n", "z".repeat(99_999));
+    stdin.write_all(line.repeat(400).as_bytes()).unwrap();
+    drop(stdin);
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut log = stderr.lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("the input has ended")));
+    signal(child.id(), "INT");
+    let ended = end(child);
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let [_, _, undelivered, _] = fates(&ended.json());
+    assert!(undelivered > 0, "{ended:?}");
 }

@@ -147,6 +147,7 @@ impl Drive {
     /// No line is taken any more, and all are settled by then; what was said first may only be brought forward.
     fn settle(&mut self, within: Duration) {
         if self.stage == Stage::Reading {
+            log::info!("the input has ended, or a signal came");
             self.stage = Stage::Settling;
             self.moved.at = Instant::now();
         }
