@@ -16,6 +16,8 @@ mod link;
 mod relp;
 mod shipper;
 mod sinks;
+#[cfg(feature = "spool")]
+pub mod spool;
 mod verdict;
 mod wire;
 

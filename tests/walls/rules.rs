@@ -91,7 +91,19 @@ const STD_OF: &[(&str, &[&str])] = &[
             "time::Instant",
         ],
     ),
-    ("ship", &["net::SocketAddr"]),
+    ("ship", &["net::SocketAddr", "os::fd"]),
+    // The journal on disk: the one room besides `net` that touches files.
+    (
+        "ship::spool",
+        &[
+            "fs",
+            "io",
+            "os::unix::fs",
+            "path",
+            "process::id",
+            "time::Instant",
+        ],
+    ),
     ("socket_options", &["net::SocketAddr"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),
@@ -120,6 +132,8 @@ const CRATES_OF: &[(&str, &[&str])] = &[
     ("names", &["slab"]),
     ("net", &["libc", "log", "mio", "socket2"]),
     ("server", &["log"]),
+    ("ship", &["log"]),
+    ("ship::spool", &["crc32fast"]),
     ("sim", &["libc"]),
     ("upstream", &["slab"]),
 ];
@@ -146,8 +160,10 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
+    ("ship", &["debug"]),
     // The version of this crate, which RELP tells.
     ("ship", &["concat", "env"]),
+    ("ship::spool", &["warn"]),
 ];
 
 /// Words that no source says: they bring in what `use` and `mod` lines do not tell of.

@@ -44,6 +44,8 @@ impl<K: Kernel> Driver<K> {
                 false
             }
             Ack::Commit => !self.awaits_witness(link),
+            // What the one before gives back goes before what is new.
+            _ if waits => false,
             Ack::Relp => link.session.as_ref().is_some_and(|session| {
                 link.epoch.lines() < self.config.window && !session.is_used_up()
             }),

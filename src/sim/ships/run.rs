@@ -318,8 +318,9 @@ pub(super) fn run(seed: u64) -> Tally {
         let now = trial.world.now();
         assert!(
             now < rough.after(PEACE),
-            "{}: {offered} lines were taken",
-            trial.name()
+            "{}: {offered} lines were taken: {:?}",
+            trial.name(),
+            trial.driver
         );
         if now >= rough {
             calm(&mut trial);
