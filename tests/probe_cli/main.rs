@@ -10,6 +10,7 @@ mod running;
 mod serve;
 mod ship;
 mod ship_faults;
+mod ship_spool;
 mod shipping;
 mod support;
 mod usage;

@@ -186,6 +186,7 @@ fn a_signal_ends_the_wait_for_a_slow_sink_too() {
         "lf",
         "--drain",
         "300ms",
+        "-v",
         "--format",
         "json",
     ];

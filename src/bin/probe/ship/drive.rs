@@ -20,6 +20,8 @@ use crate::signals::{LOOK_EVERY, Signals};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Reading,
+    /// The input has ended; the spool has lines that the shipper has no room for.
+    Offering,
     Settling,
     Finished,
 }
@@ -98,6 +100,9 @@ impl Drive {
             };
             self.shipper.turn(Some(wait))?;
             self.take_events();
+            if let Some(spooled) = self.feeder.spooled() {
+                spooled.record()?;
+            }
             if let Some(progress) = &mut self.progress {
                 progress.show(Instant::now(), || self.shipper.counts());
             }
@@ -105,26 +110,40 @@ impl Drive {
         if let Some(progress) = self.progress.take() {
             progress.finish();
         }
+        let mut counts = self.shipper.counts();
+        let (input_error, spooled) = self.feeder.finish();
+        if let Some(spooled) = spooled {
+            // The spool keeps what the shipper had no room for.
+            let kept = spooled.lines() - counts.read;
+            self.fates.keep(counts.read + 1, kept);
+            counts.read += kept;
+            counts.undelivered += kept;
+        }
         Ok(Shipped {
-            counts: self.shipper.counts(),
+            counts,
             fates: self.fates,
             losses: self.losses,
-            input_error: self.feeder.error(),
+            input_error,
         })
     }
 
     /// Does what is to be done before a turn; true when there is more of it at once.
-    fn step(&mut self, interrupted: bool) -> Result<bool, Error> {
+    fn step(&mut self, interrupted: bool) -> Result<bool, Fault> {
         match self.stage {
-            Stage::Reading if interrupted => {
+            Stage::Reading | Stage::Offering if interrupted => {
                 self.feeder.stop();
                 while self.feed()? == Fed::More {}
                 self.feeder.leave_rest();
                 self.settle(self.drain);
             }
-            Stage::Reading => match self.feed()? {
+            Stage::Reading | Stage::Offering => match self.feed()? {
                 Fed::More => return Ok(true),
                 Fed::End if self.is_reachability_known() => self.settle(YEAR),
+                Fed::Later if self.stage == Stage::Offering => self.give_up_what_stands_still(),
+                Fed::Later if self.feeder.has_ended() => {
+                    self.stage = Stage::Offering;
+                    self.moved.at = Instant::now();
+                }
                 Fed::Later | Fed::End => {}
             },
             Stage::Settling if interrupted => self.settle(self.drain),
@@ -134,7 +153,7 @@ impl Drive {
         Ok(false)
     }
 
-    fn feed(&mut self) -> Result<Fed, Error> {
+    fn feed(&mut self) -> Result<Fed, Fault> {
         self.feeder.feed(&mut self.shipper, &mut self.fates)
     }
 
@@ -146,7 +165,7 @@ impl Drive {
 
     /// No line is taken any more, and all are settled by then; what was said first may only be brought forward.
     fn settle(&mut self, within: Duration) {
-        if self.stage == Stage::Reading {
+        if self.stage != Stage::Settling {
             log::info!("the input has ended, or a signal came");
             self.stage = Stage::Settling;
             self.moved.at = Instant::now();
@@ -168,6 +187,9 @@ impl Drive {
     fn take_events(&mut self) {
         while let Some(event) = self.shipper.next_event() {
             self.fates.take(&event);
+            if let Some(spooled) = self.feeder.spooled() {
+                spooled.take(&event);
+            }
             match event {
                 ShipEvent::Room => self.feeder.room(),
                 ShipEvent::Connected { sink, peer } => {

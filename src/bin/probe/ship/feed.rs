@@ -1,4 +1,5 @@
-//! From the input to the shipper: line after line, wrapped if that is asked for, as long as there is room.
+//! From the input to the shipper: line after line, wrapped if that is asked for, as long as there is room. With a spool
+//! lines go through it, and are read as long as it has room.
 //!
 //! Nothing is allocated for a line. A piece behind the last LF is a line when the input has come to its end, and none
 //! when it failed or was stopped: it may be half of one.
@@ -9,8 +10,10 @@ use taut::ship::Shipper;
 use taut::{Error, Source};
 
 use super::input::{Input, Line, Lines, Next};
+use super::spooled::Spooled;
 use super::syslog::Wrapping;
 use super::uncertain::Fates;
+use crate::exit::Fault;
 
 /// What is left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +31,30 @@ pub(super) struct Feeder {
     input: Input,
     lines: Lines,
     wrapping: Option<Wrapping>,
+    spooled: Option<Spooled>,
+    /// Of the shipper.
     has_room: bool,
     is_stopped: bool,
+    has_ended: bool,
     /// Why the input ended before its end.
     error: Option<io::Error>,
 }
 
 impl Feeder {
-    pub(super) fn new(input: Input, wrapping: Option<Wrapping>, line_bytes_max: usize) -> Feeder {
+    pub(super) fn new(
+        input: Input,
+        wrapping: Option<Wrapping>,
+        spooled: Option<Spooled>,
+        line_bytes_max: usize,
+    ) -> Feeder {
         Feeder {
             input,
             lines: Lines::new(line_bytes_max),
             wrapping,
+            spooled,
             has_room: true,
             is_stopped: false,
+            has_ended: false,
             error: None,
         }
     }
@@ -57,15 +70,47 @@ impl Feeder {
         self.input.stop();
     }
 
-    /// Why the input ended before its end, if it did.
-    pub(super) fn error(self) -> Option<io::Error> {
-        self.error
+    /// No line will come from the input any more; the spool may still have some.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
-    /// Offers the lines of one block, or what is left of it.
-    pub(super) fn feed(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Error> {
-        if !self.has_room {
-            return Ok(Fed::Later);
+    pub(super) fn spooled(&mut self) -> Option<&mut Spooled> {
+        self.spooled.as_mut()
+    }
+
+    /// Why the input ended before its end, if it did; and the spool.
+    pub(super) fn finish(self) -> (Option<io::Error>, Option<Spooled>) {
+        (self.error, self.spooled)
+    }
+
+    /// Takes the lines of one block, or what is left of it, and offers what the spool has.
+    pub(super) fn feed(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Fault> {
+        let taken = self.take_block(shipper, fates)?;
+        self.has_ended |= taken == Fed::End;
+        let Some(spooled) = &mut self.spooled else {
+            return Ok(taken);
+        };
+        spooled.flush()?;
+        let offered = match self.has_room {
+            true => spooled.offer_to(shipper)?,
+            false => Fed::Later,
+        };
+        self.has_room &= offered != Fed::Later;
+        Ok(match (taken, offered) {
+            (Fed::More, _) | (_, Fed::More) => Fed::More,
+            (Fed::End, Fed::End) => Fed::End,
+            _ => Fed::Later,
+        })
+    }
+
+    fn take_block(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Fault> {
+        let has_room = self
+            .spooled
+            .as_ref()
+            .map_or(self.has_room, |spooled| !spooled.is_full());
+        if self.has_ended || !has_room {
+            return Ok(if self.has_ended { Fed::End } else { Fed::Later });
         }
         if !self.lines.has_block() {
             match self.input.next() {
@@ -77,12 +122,13 @@ impl Feeder {
                     return Ok(Fed::End);
                 }
                 Next::End if self.is_stopped => return Ok(Fed::End),
-                Next::End => return self.feed_last(shipper, fates),
+                Next::End => return self.take_last(shipper, fates),
             }
         }
         while let Some(line) = self.lines.line() {
-            if !offer(shipper, self.wrapping.as_mut(), fates, line)? {
-                self.has_room = false;
+            let (spooled, wrapping) = (self.spooled.as_mut(), self.wrapping.as_mut());
+            if !put(spooled, wrapping, shipper, fates, line)? {
+                self.has_room &= self.spooled.is_some();
                 return Ok(Fed::Later);
             }
             self.lines.taken();
@@ -101,10 +147,11 @@ impl Feeder {
     }
 
     /// What has no LF is a line, too.
-    fn feed_last(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Error> {
+    fn take_last(&mut self, shipper: &mut Shipper, fates: &mut Fates) -> Result<Fed, Fault> {
         if let Some(line) = self.lines.last() {
-            if !offer(shipper, self.wrapping.as_mut(), fates, line)? {
-                self.has_room = false;
+            let (spooled, wrapping) = (self.spooled.as_mut(), self.wrapping.as_mut());
+            if !put(spooled, wrapping, shipper, fates, line)? {
+                self.has_room &= self.spooled.is_some();
                 return Ok(Fed::Later);
             }
             self.lines.taken();
@@ -126,31 +173,36 @@ impl Feeder {
     }
 }
 
-/// False when there is no room for it.
-fn offer(
-    shipper: &mut Shipper,
+/// Puts a line into the spool, or else offers it; false when there is no room for it.
+fn put(
+    spooled: Option<&mut Spooled>,
     wrapping: Option<&mut Wrapping>,
+    shipper: &mut Shipper,
     fates: &mut Fates,
     line: Line<'_>,
-) -> Result<bool, Error> {
+) -> Result<bool, Fault> {
     let header_bytes = wrapping.as_ref().map_or(0, |it| it.header_bytes());
     let message = match wrapping {
         Some(wrapping) => wrapping.wrap(line.bytes),
         None => line.bytes,
     };
-    match shipper.offer(message) {
-        Ok(number) => {
-            if line.length > line.bytes.len() {
-                fates.is_longer(number, header_bytes + line.length);
-            }
-            Ok(true)
-        }
-        Err(Error {
-            source: Source::Full { .. },
-            ..
-        }) => Ok(false),
-        Err(error) => Err(error),
+    let taken = match spooled {
+        Some(spooled) => spooled.append(message)?,
+        None => match shipper.offer(message) {
+            Ok(number) => Some(number),
+            Err(Error {
+                source: Source::Full { .. },
+                ..
+            }) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if let Some(number) = taken
+        && line.length > line.bytes.len()
+    {
+        fates.is_longer(number, header_bytes + line.length);
     }
+    Ok(taken.is_some())
 }
 
 #[cfg(test)]
@@ -199,7 +251,7 @@ mod tests {
                 ..ShipConfig::to("127.0.0.1:1")
             };
             Scene {
-                feeder: Feeder::new(Input::start(input, wake).unwrap(), None, 100),
+                feeder: Feeder::new(Input::start(input, wake).unwrap(), None, None, 100),
                 shipper: Shipper::new(config).unwrap(),
                 fates: Fates::open(None).unwrap(),
                 wakes,
@@ -236,12 +288,12 @@ mod tests {
         );
         ended.feed_all();
         assert_eq!(ended.shipper.counts().read, 3);
-        assert!(ended.feeder.error().is_none());
+        assert!(ended.feeder.error.is_none());
 
         let mut failed = Scene::of(Cut { bytes, fails: true }, 10);
         failed.feed_all();
         assert_eq!(failed.shipper.counts().read, 2);
-        assert!(failed.feeder.error().is_some());
+        assert!(failed.feeder.error.is_some());
 
         let mut stopped = Scene::of(
             Cut {

@@ -53,6 +53,13 @@ pub(crate) struct ShipArgs {
     /// The longest line, with what --syslog puts before it; a longer one is refused. Default: 1MiB, with RELP 8KiB.
     #[arg(long, value_name = "BYTES", value_parser = units::bytes_in_memory)]
     pub(crate) max_line: Option<usize>,
+    /// Keep lines in this directory until they are settled: they survive the end of this process, and the next run with
+    /// the same directory ships them first.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
+    /// Of the spool; then reading waits.
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", requires = "spool", value_parser = units::bytes)]
+    pub(crate) spool_max: u64,
     /// Lines whose fate is open are held in so many bytes of memory; then reading waits.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = units::bytes_in_memory)]
     pub(crate) journal: usize,

@@ -9,6 +9,7 @@ mod input;
 mod plan;
 mod progress;
 mod report;
+mod spooled;
 mod syslog;
 mod uncertain;
 
@@ -27,13 +28,19 @@ use input::Input;
 use plan::Plan;
 use progress::Progress;
 use report::Report;
+use spooled::Spooled;
 use uncertain::Fates;
 
 pub(crate) fn run(args: &ShipArgs, quiet: bool) -> Result<Exit, Fault> {
     let mut plan = Plan::new(args)?;
     let file = Input::open(args.input.as_deref())?;
-    let fates = Fates::open(args.uncertain.as_deref())?;
+    let mut fates = Fates::open(args.uncertain.as_deref())?;
     let mut output = Output::open(&args.output)?;
+    let spooled = match &args.spool {
+        Some(dir) => Some(Spooled::open(dir, args.spool_max, &plan.config)?),
+        None => None,
+    };
+    fates.number_behind(spooled.as_ref().map_or(0, Spooled::before));
     let signals = Signals::install()?;
     let progress = Progress::start(quiet)?;
     let shipper = Shipper::new(plan.config.clone())?;
@@ -44,7 +51,8 @@ pub(crate) fn run(args: &ShipArgs, quiet: bool) -> Result<Exit, Fault> {
         system::pin(cpu)?;
     }
     let started = Instant::now();
-    let feeder = Feeder::new(input, plan.wrapping.take(), plan.config.line_bytes_max());
+    let line_bytes_max = plan.config.line_bytes_max();
+    let feeder = Feeder::new(input, plan.wrapping.take(), spooled, line_bytes_max);
     let drive = Drive::new(
         shipper,
         feeder,

@@ -89,6 +89,8 @@ pub(super) struct Fates<W: Write = BufWriter<File>> {
     /// Lines of which only the beginning was offered, and how long they are.
     long: VecDeque<(u64, usize)>,
     refused: Vec<Refused>,
+    /// Lines of which earlier runs have told.
+    before: u64,
 }
 
 impl Fates {
@@ -114,12 +116,25 @@ impl<W: Write> Fates<W> {
             range: None,
             long: VecDeque::new(),
             refused: Vec::new(),
+            before: 0,
         }
     }
 
     /// Of this line only the beginning is offered; it will be refused, and this is its length.
     pub(super) fn is_longer(&mut self, line: u64, bytes: usize) {
         self.long.push_back((line, bytes));
+    }
+
+    /// The shipper's first line has a number behind this one.
+    pub(super) fn number_behind(&mut self, number: u64) {
+        self.before = number;
+    }
+
+    /// So many lines from this one on stay undelivered.
+    pub(super) fn keep(&mut self, from: u64, lines: u64) {
+        if lines > 0 {
+            self.add(from, from + lines - 1, Fate::Undelivered);
+        }
     }
 
     /// What was told of lines; other events pass by.
@@ -153,13 +168,14 @@ impl<W: Write> Fates<W> {
             Some(known) => known.lines += 1,
             None => self.refused.push(Refused {
                 lines: 1,
-                first: line,
+                first: self.before + line,
                 reason,
             }),
         }
     }
 
     fn add(&mut self, from: u64, to: u64, fate: Fate) {
+        let (from, to) = (self.before + from, self.before + to);
         match &mut self.range {
             Some(range) if range.to + 1 == from && range.fate == fate => range.to = to,
             range => {
