@@ -159,3 +159,36 @@ fn fault(error: SpoolError) -> Fault {
         error => Fault::failed(format!("--spool: {error}")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_stays_keeps_those_behind_it_and_what_was_flushed_is_on_disk() {
+        let name = format!("probe-spooled-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let config = ShipConfig::to("127.0.0.1:1");
+        let mut spooled = Spooled::open(&dir, 1 << 30, &config).unwrap();
+        for number in 1..=5 {
+            assert_eq!(spooled.append(b"a line").unwrap(), Some(number));
+        }
+        let bytes = || {
+            let files = std::fs::read_dir(&dir).unwrap().flatten();
+            files.map(|it| it.metadata().unwrap().len()).sum::<u64>()
+        };
+        let before = bytes();
+        spooled.flush().unwrap();
+        assert!(bytes() > before, "{before} bytes before");
+        spooled.take(&ShipEvent::Delivered { upto: 2 });
+        spooled.take(&ShipEvent::Uncertain { from: 3, to: 3 });
+        spooled.take(&ShipEvent::Delivered { upto: 5 });
+        spooled.record().unwrap();
+        drop(spooled);
+        let spooled = Spooled::open(&dir, 1 << 30, &config).unwrap();
+        assert_eq!((spooled.before(), spooled.lines()), (2, 3));
+        drop(spooled);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
