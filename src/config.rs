@@ -167,6 +167,10 @@ impl Config {
     }
 }
 
+/// How long a connection may be kept, at least. With less it would end about when it is made, over and over: that is a
+/// unit mistaken for another.
+const KEPT_MIN: Duration = Duration::from_millis(1);
+
 pub(crate) fn refuse(rules: &[(bool, &'static str)]) -> Result<(), Error> {
     match rules.iter().find(|(broken, _)| *broken) {
         Some((_, text)) => Err(Error::new(Phase::Connect, Source::Invalid(text))),

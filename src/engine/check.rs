@@ -8,6 +8,7 @@ use super::slot::{Owner, Slot};
 use crate::buffer::ReceiveBuffer;
 use crate::event::Event;
 use crate::kernel::Kernel;
+use crate::time::Time;
 
 /// A connection that has a socket.
 #[derive(Debug)]
@@ -82,11 +83,17 @@ impl<K: Kernel> Engine<K> {
                 );
             }
         }
+        assert!(core.outages.is_empty(), "heeded in the turn that found it");
         self.check_names();
         self.check_services();
         self.check_events();
         self.check_bounds();
         self.check_counts();
+    }
+
+    /// How often the members of an upstream were looked through for those that rest.
+    pub(crate) fn outage_walks(&self) -> u64 {
+        self.core.outages.walks
     }
 
     /// What was asked has been answered, has failed, or is under way.
@@ -254,6 +261,27 @@ impl<K: Kernel> Engine<K> {
         (slot.id.token() == token).then_some(match slot.owner {
             Owner::Service { service, .. } | Owner::Parted { service } => Some(service as usize),
             Owner::Program => None,
+        })
+    }
+
+    /// Connections of upstreams: their tokens, whose they are, and the target that each leads to.
+    pub(crate) fn aims(&self) -> impl Iterator<Item = (u64, usize, usize)> {
+        let slots = self.core.slots.iter().map(|(_, slot)| slot);
+        slots.filter_map(|slot| match slot.owner {
+            Owner::Service { service, member } => {
+                let it = &self.core.services[service as usize];
+                Some((slot.id.token(), service as usize, it.target_of(member)))
+            }
+            Owner::Program | Owner::Parted { .. } => None,
+        })
+    }
+
+    /// Targets of upstreams that are left alone, and until when.
+    pub(crate) fn left_alone(&self) -> impl Iterator<Item = (usize, usize, Time)> {
+        let services = self.core.services.iter().enumerate();
+        services.flat_map(|(number, it)| {
+            let targets = it.left_alone();
+            targets.map(move |(target, until)| (number, target, until))
         })
     }
 

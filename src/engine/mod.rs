@@ -183,6 +183,7 @@ impl<K: Kernel> Engine<K> {
             }
         }
         self.core.ready_spare = ready;
+        self.core.carry_out_outages();
     }
 
     /// The payload of a frame, while it is held.

@@ -234,8 +234,6 @@ impl<K: Kernel> Core<K> {
         self.services[service as usize].handle_rest(self.now, member);
         self.retire_spent(index);
         self.tell_changes(service);
-        if self.services[service as usize].has_waiting() {
-            self.serve_waiting(service);
-        }
+        self.heed_room(service);
     }
 }

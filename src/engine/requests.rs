@@ -116,8 +116,10 @@ impl<K: Kernel> Core<K> {
         match chosen {
             Some((member, index)) => {
                 let slot = &mut self.slots[index as usize];
-                // Behind others that wait for the same flush it changes nothing but the nearest deadline.
-                let changes = !slot.in_dirty || asked.deadline < it.next_deadline(member);
+                // Behind others that wait for the same flush it changes nothing but the nearest deadline; they may have
+                // been taken back.
+                let is_first = !slot.in_dirty || slot.conn.queued() == 0;
+                let changes = is_first || asked.deadline < it.next_deadline(member);
                 let range = slot.conn.send(now, payload, &mut self.send_pool);
                 let range = range.ok_or_else(|| Error::full(Limit::SendQueueBytes))?;
                 it.keep(&mut asked, payload);
@@ -137,6 +139,10 @@ impl<K: Kernel> Core<K> {
 
     /// Puts waiting requests on connections that can take them.
     pub(super) fn serve_waiting(&mut self, service: u32) {
+        if self.outages.has(service) {
+            // Not on one that may be gone: when those are.
+            return;
+        }
         let now = self.now;
         loop {
             let it = &mut self.services[service as usize];
@@ -161,6 +167,17 @@ impl<K: Kernel> Core<K> {
         self.file_service(service);
     }
 
+    /// A request has left its place: it is free for who waits, or for the connection that was wanted when as many were in
+    /// flight as may be.
+    pub(super) fn heed_room(&mut self, service: u32) {
+        let it = &self.services[service as usize];
+        if it.has_waiting() {
+            self.serve_waiting(service);
+        } else if it.is_asked_for() {
+            self.connect_members(service);
+        }
+    }
+
     /// A connection of an upstream is lost: what may be made again of its requests waits for another. Returns how it
     /// ended for who fails with it.
     pub(super) fn make_again(
@@ -176,8 +193,9 @@ impl<K: Kernel> Core<K> {
         // Of what is only queued its peer knows nothing: it has ended what was idle.
         let is_idle = (error.phase, error.source) == (Phase::Write, Source::Eof)
             && !it.is_begun(member, progress.written);
-        it.make_again(now, member, progress, &error, |range| {
-            slot.conn.unsent(range)
+        let (unsent, watch) = (|range: &_| slot.conn.unsent(range), &mut self.watch);
+        it.make_again(now, member, progress, &error, unsent, |asked| {
+            watch.handle_again(UpstreamId(service), asked, error);
         });
         match is_idle {
             true => error.of_request(Phase::Idle, error.sent),

@@ -217,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn the_header_of_a_frame_that_drips_in_is_not_read_again() {
+        let header = format!("999999999 {} {:09} ", "x".repeat(32), 1000);
+        let stream = [header.as_bytes(), &[b'\n'; 1001]].concat();
+        let mut codec = Relp::new(Limit::of(2000));
+        let whole = header.len() + 1001;
+        assert_eq!(codec.decode(header.as_bytes()), incomplete(whole));
+        meter::take();
+        for length in header.len()..whole {
+            assert_eq!(codec.decode(&stream[..length]), incomplete(whole));
+        }
+        assert_eq!(
+            (codec.decode(&stream), meter::take()),
+            (frame(whole - 1), 0)
+        );
+        assert_eq!(codec.decode(b"1 rsp 0\n"), frame(7), "and is forgotten");
+    }
+
+    #[test]
     fn what_breaks_a_rule_is_told_by_the_rule() {
         let letters = |n: usize| ["1 ", &"x".repeat(n), " 0\n"].concat().into_bytes();
         for (bytes, rule) in [

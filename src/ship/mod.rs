@@ -13,7 +13,7 @@ mod fates;
 mod journal;
 mod lines;
 mod link;
-mod relp;
+pub(crate) mod relp;
 mod shipper;
 mod sinks;
 #[cfg(feature = "spool")]

@@ -7,7 +7,7 @@
 use crate::config::Reconnect;
 use crate::error::Class;
 use crate::time::Time;
-use crate::upstream::Backoff;
+use crate::upstream::{Backoff, Failing};
 
 #[derive(Debug)]
 pub(super) struct Sinks {
@@ -57,8 +57,8 @@ impl Sinks {
     /// A connection to it was lost, or could not be made.
     pub(super) fn handle_failed(&mut self, sink: usize, now: Time, class: Class, random: u64) {
         let pause = &mut self.pauses[sink];
-        pause.count(now, class, false, &self.rules);
-        pause.pause(now, class, random, &self.rules);
+        pause.count(now, class, Failing::All, false, &self.rules);
+        pause.pause(now, class, Failing::All, random, &self.rules);
     }
 }
 

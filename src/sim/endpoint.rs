@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::loss::Path;
-use crate::kernel::Readiness;
+use crate::kernel::{Readiness, TcpInfo};
 use crate::socket_options::{Keepalive, SocketOptions};
 use crate::time::Time;
 
@@ -265,15 +265,19 @@ impl Endpoint {
         self.heard.push_back((at, self.acked_bytes, self.fin_acked));
     }
 
-    /// What TCP_INFO says of acknowledged and received bytes, and of the peer's FIN.
-    pub(super) fn counts(&self, now: Time) -> (u64, u64, bool) {
+    /// What TCP_INFO says.
+    pub(super) fn info(&self, now: Time, rtt_nanos: u64) -> TcpInfo {
         let known = self.heard.iter().rev().find(|(at, ..)| *at <= now);
         let (bytes, fin) = known.map_or((0, false), |(_, bytes, fin)| (*bytes, *fin));
-        (
-            u64::from(self.syn_acked) + bytes + u64::from(fin),
-            self.received_bytes + u64::from(self.fin_received),
-            self.fin_received && self.state == State::Established,
-        )
+        let rtt = Duration::from_nanos(rtt_nanos);
+        TcpInfo {
+            rtt,
+            rtt_min: rtt,
+            bytes_acked: u64::from(self.syn_acked) + bytes + u64::from(fin),
+            bytes_received: self.received_bytes + u64::from(self.fin_received),
+            fin_received: self.fin_received && self.state == State::Established,
+            ..TcpInfo::default()
+        }
     }
 
     /// Whether a waiting writer is to be told that there is room (sk_stream_write_space).

@@ -148,7 +148,7 @@ impl Kernel for SimKernel {
         let key = self.calls(|network, host| network.connect(host, to, options))?;
         self.watch(key, token);
         if let (Some(tap), Some(end)) = (&mut self.tap, self.network.borrow().ends.get(&key)) {
-            tap.opened(token, end.local);
+            tap.opened(token, end);
         }
         Ok(SimSocket(key))
     }
@@ -200,7 +200,7 @@ impl Kernel for SimKernel {
         self.with(socket, |end| end.set(options))?;
         self.network.borrow_mut().doubt_who_is_gone(socket.0);
         if let Some(tap) = &mut self.tap {
-            tap.opened(token, self.network.borrow().ends[&socket.0].local);
+            tap.opened(token, &self.network.borrow().ends[&socket.0]);
         }
         self.watch(socket.0, token);
         Ok(())
@@ -324,18 +324,7 @@ impl Kernel for SimKernel {
             let network = self.network.borrow();
             (*network.latency_nanos.start(), network.now)
         };
-        let rtt = Duration::from_nanos(2 * latency);
-        self.with(socket, |end| {
-            let (bytes_acked, bytes_received, fin_received) = end.counts(now);
-            TcpInfo {
-                rtt,
-                rtt_min: rtt,
-                bytes_acked,
-                bytes_received,
-                fin_received,
-                ..TcpInfo::default()
-            }
-        })
+        self.with(socket, |end| end.info(now, 2 * latency))
     }
 
     fn local_addr(&self, socket: &SimSocket) -> io::Result<SocketAddr> {

@@ -55,8 +55,8 @@ pub(super) struct Path {
     doubted_since: Option<Time>,
     resends: u32,
     /// What we have received and our peer has not been told of.
-    bytes_owed: usize,
-    fin_owed: bool,
+    pub(super) bytes_owed: usize,
+    pub(super) fin_owed: bool,
     keepalive_runs: bool,
     probes: u32,
     /// Since when the peer's window is shut and something waits for it.
@@ -143,7 +143,6 @@ impl Network {
         self.await_acknowledgement(key);
     }
 
-    /// Each segment says what was received before it.
     fn send_over(&mut self, from: EndpointKey, segment: Segment) {
         self.tell_owed(from);
         let Some(to) = self.ends.get(&from).and_then(|end| end.peer) else {
@@ -171,10 +170,9 @@ impl Network {
             return self.await_acknowledgement(sender);
         }
         let (mut bytes, mut fin) = (0, false);
-        // The windows it opens are known at once; what TCP_INFO says of it comes in its turn, as fast as anything may.
-        let mut told_at = self
-            .now
-            .after(Duration::from_nanos(*self.latency_nanos.start()));
+        // The room it makes is known at once, what TCP_INFO says of it in its turn.
+        let fastest = Duration::from_nanos(*self.latency_nanos.start());
+        let mut told_at = self.now.after(fastest);
         if let Some(end) = self.ends.get_mut(&receiver) {
             bytes = std::mem::take(&mut end.path.bytes_owed);
             fin = std::mem::take(&mut end.path.fin_owed);
@@ -190,14 +188,6 @@ impl Network {
             }
         }
         self.watch_window(sender);
-    }
-
-    /// What arrives next from here tells what its peer was not told of yet.
-    pub(super) fn tell_owed(&mut self, key: EndpointKey) {
-        let end = self.ends.get(&key);
-        if end.is_some_and(|end| end.path.bytes_owed > 0 || end.path.fin_owed) {
-            self.acknowledge(key, 0, false);
-        }
     }
 
     pub(super) fn await_acknowledgement(&mut self, key: EndpointKey) {

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::endpoint::Endpoint;
+
 /// The streams of a host, by token: a token names one connection in the life of its engine.
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
@@ -24,8 +26,9 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) local: SocketAddr,
-    /// Its sockets that are open: one, but while addresses are raced.
-    open: Vec<SocketAddr>,
+    pub(crate) remote: SocketAddr,
+    /// Its sockets that are open, with whom they lead to: one, but while addresses are raced.
+    open: Vec<(SocketAddr, SocketAddr)>,
     /// Every byte that the kernel took, whether it arrived or not.
     pub(crate) written: Vec<u8>,
     pub(crate) ended: Option<Ended>,
@@ -57,9 +60,11 @@ pub(crate) struct Ended {
 
 impl Tap {
     /// A socket is made for a connection: the first, or that of another address.
-    pub(super) fn opened(&mut self, token: u64, local: SocketAddr) {
+    pub(super) fn opened(&mut self, token: u64, end: &Endpoint) {
+        let (local, remote) = (end.local, end.remote);
         let stream = self.streams.entry(token).or_insert_with(|| Stream {
             local,
+            remote,
             open: Vec::new(),
             written: Vec::new(),
             ended: None,
@@ -67,8 +72,8 @@ impl Tap {
         let is_unused = stream.written.is_empty();
         assert!(is_unused, "a connection that has spoken connects again");
         stream.ended = None;
-        stream.open.push(local);
-        stream.local = stream.open[0];
+        stream.open.push((local, remote));
+        (stream.local, stream.remote) = stream.open[0];
     }
 
     /// The kernel took bytes of a program that had read so many, of all that had come.
@@ -86,10 +91,10 @@ impl Tap {
 
     pub(super) fn closed(&mut self, local: SocketAddr, ended: Ended) {
         if let Some(stream) = self.streams.get_mut(&ended.token) {
-            stream.open.retain(|open| *open != local);
+            stream.open.retain(|(open, _)| *open != local);
             // Whoever loses the race of the addresses is not the connection.
             match stream.open.first() {
-                Some(other) => stream.local = *other,
+                Some(other) => (stream.local, stream.remote) = *other,
                 None => stream.ended = Some(ended),
             }
             self.ended.push(ended);

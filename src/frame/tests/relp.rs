@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::{Framing, RelpFrame};
-use super::{Outcome, clean, feed, feed_every_way, pieces};
+use super::{Outcome, clean, feed_every_way, pieces};
 
 /// The parts of a frame, with no more than these bytes of data.
 fn parts(data_bytes_max: usize) -> impl Strategy<Value = (u32, String, Vec<u8>)> {
@@ -73,15 +73,4 @@ proptest! {
             }
         }
     }
-}
-
-/// The longest frame that there is, as far as a test can hold it: the header of 53 bytes, and what it claims.
-#[test]
-fn a_long_relp_frame_that_drips_in_is_looked_at_once() {
-    let data = vec![b'\n'; 1 << 20];
-    let header = format!("999999999 {} {:09} ", "x".repeat(32), data.len());
-    let stream = [header.as_bytes(), &data, b"\n"].concat();
-    // `feed` counts the looks.
-    let outcome = feed(&Framing::relp(), 2 << 20, &stream, &[64]);
-    assert_eq!(outcome, clean(&[stream[..stream.len() - 1].to_vec()]));
 }

@@ -72,10 +72,9 @@ impl<K: Kernel> Driver<K> {
         link.poll.at = Time::NEVER;
     }
 
-    /// Judges those whose witness had its moment.
-    pub(super) fn judge_ended(&mut self, now: Time) {
-        let is_due =
-            |link: &Link| matches!(link.stage, Stage::Ended { judge_at, .. } if judge_at <= now);
+    /// Judges those whose witness had its moment before the sockets were last looked at: its end would be known.
+    pub(super) fn judge_ended(&mut self, looked_at: Time) {
+        let is_due = |link: &Link| matches!(link.stage, Stage::Ended { judge_at, .. } if judge_at <= looked_at);
         while let Some(at) = self.links.iter().position(is_due) {
             let link = self.links.remove(at);
             let Stage::Ended { end, error, .. } = link.stage else {
@@ -92,9 +91,8 @@ impl<K: Kernel> Driver<K> {
 
     fn judge(&mut self, mut link: Link, end: End, witness: Witnessed, error: Option<Error>) {
         let now = self.now();
-        let had_lines = !link.epoch.is_empty();
+        let lines = link.epoch.lines();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
-        let confirmed = self.lines.counts.confirmed;
         match witness {
             Witnessed::Missing | Witnessed::Dead => self.unwitnessed += 1,
             Witnessed::Alive => self.unwitnessed = 0,
@@ -105,23 +103,33 @@ impl<K: Kernel> Driver<K> {
             true => OnUncertain::Report,
             false => self.config.on_uncertain,
         };
-        self.apply(&mut link, verdict, on_uncertain);
-        if self.lines.counts.confirmed > confirmed {
+        let delivered = self.apply(&mut link, verdict, on_uncertain);
+        if delivered > 0 {
             self.sinks.handle_progress(link.sink, now);
         }
-        let is_fine = end.is_commit && verdict.read == end.written;
-        let is_idle_end = !had_lines && end.fin_first && self.lines.backlog.is_empty();
+        let is_fine = end.is_commit && delivered == lines;
+        let is_idle_end = lines == 0
+            && end.fin_first
+            && end.acked == end.written
+            && self.lines.backlog.is_empty();
         if !is_fine && !is_idle_end {
             let error = error.unwrap_or(Error::new(Phase::Drain, Source::Eof));
             self.failed(link.sink, now, error);
         }
     }
 
-    /// Settles the lines of a link, or gives them back.
-    pub(super) fn apply(&mut self, link: &mut Link, verdict: Verdict, on_uncertain: OnUncertain) {
-        let lines = &mut self.lines;
-        link.epoch
-            .take(verdict.read, |run| lines.settle_run(run, Fate::Delivered));
+    /// Settles the lines of a link, or gives them back; how many were delivered.
+    pub(super) fn apply(
+        &mut self,
+        link: &mut Link,
+        verdict: Verdict,
+        on_uncertain: OnUncertain,
+    ) -> usize {
+        let (lines, before) = (&mut self.lines, link.epoch.lines());
+        link.epoch.take(verdict.read, |run| {
+            lines.settle_run(run, Fate::Delivered);
+        });
+        let delivered = before - link.epoch.lines();
         link.epoch
             .take(verdict.doubt, |mut run| match on_uncertain {
                 OnUncertain::Report => lines.settle_run(run, Fate::Uncertain),
@@ -131,6 +139,7 @@ impl<K: Kernel> Driver<K> {
                 }
             });
         link.epoch.take(u64::MAX, |run| lines.backlog.put_back(run));
+        delivered
     }
 
     /// Lets links go whose peer has had its time: to commit, or to answer.

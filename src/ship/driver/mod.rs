@@ -107,10 +107,12 @@ impl<K: Kernel> Driver<K> {
             true => Some(Duration::ZERO),
             false => [timeout, self.next_work()].into_iter().flatten().min(),
         };
+        let looked_at = self.now();
         self.engine.turn(timeout)?;
         while let Some(event) = self.engine.next_event() {
             self.handle(event);
         }
+        self.judge_ended(looked_at);
         self.act();
         Ok(())
     }
@@ -119,7 +121,6 @@ impl<K: Kernel> Driver<K> {
     fn act(&mut self) {
         let now = self.now();
         self.ask_for_acks(now);
-        self.judge_ended(now);
         self.give_up_overdue(now);
         self.keep_witnesses(now);
         self.seal_due(now);

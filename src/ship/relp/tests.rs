@@ -78,6 +78,11 @@ fn a_session_that_is_not_ready_has_nothing_to_leave() {
     sent.clear();
     assert!(session.close(&mut sent), "its answer is still to come");
     assert_eq!(sent, b"");
+    // The server may say that it closes before it answers.
+    let hint = session.handle_frame(b"0 serverclose 0");
+    assert_eq!(hint, Ok(Heard::ServerClose));
+    assert_eq!(session.handle_frame(b"2 rsp 0"), Ok(Heard::CloseAnswered));
+    assert!(!session.close(&mut sent), "it has come");
 }
 
 #[test]
@@ -145,6 +150,9 @@ fn a_server_that_can_too_little_is_told_apart_from_one_that_refuses() {
     let words = ["no\\x07", &"x".repeat(77)].concat();
     let refused = RelpError::Refused { code: 500, words };
     assert_eq!(opened_with(&long), Err(refused));
+    // Only 200 opens, whatever is offered with it.
+    let almost = opened_with("201 OK\ncommands=syslog");
+    assert!(matches!(almost, Err(RelpError::Refused { code: 201, .. })));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 //! of the real kernel.
 
 use super::*;
+use crate::engine::Engine;
 use crate::event::ConnectionId;
 use crate::parting::Parting;
+use crate::sim::failing::{Effect, Failing, Failure, Operation, Span};
 
 /// From one end to the other.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -185,4 +187,44 @@ fn a_fin_behind_lost_acknowledgements_brings_them_along() {
     bench.peer.close(socket, false);
     let parting = bench.parting(connection);
     assert_eq!(facts(&parting), (Some(4), false, true, false));
+}
+
+/// Less is known then, and nothing is taken for granted.
+#[test]
+fn where_tcp_info_fails_an_end_is_no_commit_and_a_fin_is_one_all_the_same() {
+    let mut world = World::new(1, Faults::NONE);
+    let mut kernel = Failing::new(SimKernel::new(&world.network));
+    kernel.set_failures(vec![Failure {
+        operation: Operation::Info,
+        from: 1,
+        span: Span::Calls(1_000),
+        errno: libc::ENOBUFS,
+        effect: Effect::Nothing,
+        option: None,
+    }]);
+    let mut engine = Engine::new(kernel, Config::default());
+    let mut peer = SimKernel::new(&world.network);
+    let listener = peer.listen(peer.address(0), 0).unwrap();
+    let target = peer.listener_addr(&listener).unwrap().to_string();
+    let connection = engine.core.connect(&target, &Framing::raw()).unwrap();
+    let mut until = |engine: &mut Engine<_>, wanted: fn(&Event) -> bool| {
+        for _ in 0..1_000 {
+            world.turn(&mut [&mut *engine]).unwrap();
+            if engine.next_event().as_ref().is_some_and(wanted) {
+                return;
+            }
+        }
+        panic!("it never came");
+    };
+    until(&mut engine, |event| {
+        matches!(event, Event::Connected { .. })
+    });
+    let socket = peer.accept(&listener).unwrap().0;
+    engine.core.close(connection).unwrap();
+    engine.core.flush();
+    peer.close(socket, false);
+    until(&mut engine, |event| matches!(event, Event::Closed { .. }));
+    let parting = engine.core.parting(connection).unwrap();
+    assert_eq!(facts(&parting), (None, true, true, false));
+    assert!(!parting.is_commit());
 }

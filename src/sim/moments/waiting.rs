@@ -7,6 +7,8 @@ use crate::config::{Config, Peek, Retry};
 use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
+use crate::sim::world::STEP;
+use crate::time::Time;
 use crate::upstream::Upstream;
 
 fn waiting(bench: &Bench, upstream: UpstreamId) -> usize {
@@ -163,4 +165,46 @@ fn a_request_on_a_connection_that_is_held_back_and_has_ended_does_not_spin() {
     let turns = bench.world.rounds;
     assert_eq!(bench.events(ms(40)), []);
     assert!(bench.world.rounds < turns + 20, "it spins");
+}
+
+/// As many were in flight as may be when it was refused, so no connection was made for the next ones; and none was when
+/// there was room again.
+#[test]
+fn who_was_refused_has_a_connection_made_as_soon_as_another_request_may_be_in_flight() {
+    let mut config = Config::default();
+    config.limits.waiting_requests_max = 0;
+    config.pool.lifetime = ms(5);
+    let mut bench = Bench::new(config);
+    let upstream = Upstream::new(bench.at.to_string()).connections(1..=2);
+    let (upstream, socket) = bench.standing(upstream.depth(3).in_flight_max(2));
+    bench.ask(upstream, 1, ms(900));
+    bench.ask(upstream, 2, ms(900));
+    // It takes no further request.
+    assert_eq!(bench.events(ms(10)), []);
+    let core = &mut bench.engine.core;
+    let refused = core.request(upstream, b"ping\n", 3, |now, _, _| now.after(ms(900)));
+    assert!(refused.is_err_and(|error| error.is_full()));
+    bench.peer.write(&socket, b"one\n").unwrap();
+    assert_eq!(bench.events(ms(1)).len(), 1);
+    let stats = bench.engine.core.upstream_stats(upstream).unwrap();
+    assert_eq!((stats.open, stats.in_flight), (2, 1));
+}
+
+/// The one before it had been taken back, and of that the flush was still to come: nothing was filed for the bytes that
+/// were there now, and that the peer took none of them was found when something else was due.
+#[test]
+fn a_write_is_known_to_stall_in_time_although_the_request_before_it_was_taken_back() {
+    let mut config = Config::default();
+    config.timeouts.write_stall = ms(50);
+    let mut bench = Bench::new(config);
+    let (upstream, _socket) = bench.upstream(3);
+    bench.ask(upstream, 1, ms(300));
+    assert_eq!(bench.events(ms(1)), []);
+    let core = &mut bench.engine.core;
+    let until = |now: Time, _: &_, _: &_| now.after(ms(900));
+    let second = core.request(upstream, b"ping\n", 2, until).unwrap();
+    assert!(core.cancel(second));
+    bench.ask(upstream, 3, ms(900));
+    bench.engine.check();
+    assert_eq!(bench.events(STEP).len(), 1, "the second was taken back");
 }

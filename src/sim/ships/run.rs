@@ -46,6 +46,9 @@ struct Trial {
     /// What a dying sink has read and not handled is told apart: no packet of one of its connections overtakes those of
     /// another by more than the witness's grace.
     is_even: bool,
+    /// How often the shipper's program is held up, and until when it is.
+    stalls: Chance,
+    stalled_until: Time,
     lines: u64,
     /// The fate of each line that was told: of the first so many.
     told: u64,
@@ -147,6 +150,7 @@ impl Trial {
         ];
         let is_even =
             spread < 1_500_000 && delays.iter().all(|kind| faults.chance(*kind) == Chance(0));
+        let stalls = Chance([0, 0, 5][random.within(0..=2) as usize]);
         let driver = Driver::new(SimKernel::new(&world.network), config.clone());
         Trial {
             seed,
@@ -157,14 +161,25 @@ impl Trial {
             config,
             sinks,
             is_even,
+            stalls,
+            stalled_until: Time::ZERO,
             told: 0,
             delivered: Vec::new(),
             is_finished: false,
         }
     }
 
-    /// Turns everything once, and pulls.
-    fn round(&mut self) {
+    /// Turns the shipper, unless its program is held up, and pulls.
+    fn turn_driver(&mut self) {
+        let now = self.world.now();
+        if now < self.stalled_until {
+            return;
+        }
+        if self.random.happens(self.stalls) {
+            let stall = Duration::from_millis(self.random.within(1..=50));
+            self.stalled_until = now.after(stall);
+            return;
+        }
         let outcome = self.driver.turn(Some(Duration::ZERO));
         assert!(
             outcome.is_ok() || !self.is_in_peace(),
@@ -172,6 +187,11 @@ impl Trial {
             self.name()
         );
         self.pull();
+    }
+
+    /// Turns everything once.
+    fn round(&mut self) {
+        self.turn_driver();
         let now = self.world.now();
         let mut has_acted = false;
         for sink in &mut self.sinks {
@@ -192,13 +212,15 @@ impl Trial {
         let now = self.world.now();
         let network = self.world.network.borrow();
         let kernel = &self.driver.engine.core.kernel;
-        if network.is_ready(kernel.host()) {
+        let is_stalled = now < self.stalled_until;
+        if !is_stalled && network.is_ready(kernel.host()) {
             return;
         }
-        let of_driver = self
-            .driver
-            .next_timeout()
-            .map_or(Time::NEVER, |it| now.after(it));
+        let timeout = self.driver.next_timeout();
+        let of_driver = match is_stalled {
+            true => self.stalled_until,
+            false => timeout.map_or(Time::NEVER, |it| now.after(it)),
+        };
         let of_sinks = self.sinks.iter().map(|it| it.next(now)).min();
         let arrival = network.next_arrival().unwrap_or(Time::NEVER);
         let pulse = now.after(Duration::from_millis(5));

@@ -81,7 +81,9 @@ impl Run {
             let Some(rate) = party.bounds.rate else {
                 continue;
             };
-            let is_made = |it: &&Asked| it.party == number && it.request.is_some();
+            // What was handed over at once is another's, and what was handed to this one comes on top.
+            let is_made =
+                |it: &&Asked| it.party == number && it.request.is_some() && !it.is_handed_over;
             let made: Vec<_> = self.asked.iter().filter(is_made).map(|it| it.at).collect();
             for (from, first) in made.iter().enumerate() {
                 for (count, last) in (1..).zip(&made[from..]) {

@@ -15,6 +15,7 @@ impl Run {
     pub(super) fn ends_by_a_drain(&mut self, after: Duration) {
         let until = self.world.now().after(after);
         self.world.note(&format!("drain until {until:?}"));
+        self.drained_at = until;
         self.client.core.drain(|_, _, _| until);
         self.client.check();
         self.streams_are_drained();
@@ -29,6 +30,11 @@ impl Run {
             self.round(soon);
         }
         self.pass(Duration::from_secs(5));
+        // The last slots are given back in the next turn, and the loop may be stalled until then.
+        let turned_by = self.world.now().after(FORCED_WITHIN);
+        while self.client.core.connections() > 0 && self.world.now() < turned_by {
+            self.pass(Duration::from_millis(100));
+        }
         assert_eq!(self.open, 0, "requests have not ended");
         let is_over = self.streams.values().all(Stream::is_over);
         assert!(is_over, "a connection has not ended");

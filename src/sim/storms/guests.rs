@@ -4,16 +4,29 @@
 
 use super::host::Host;
 use super::options::{Name, Party};
+use crate::event::UpstreamId;
 use crate::sim::names::Lookup;
 use crate::sim::world::World;
 use crate::upstream::Upstream;
 
-pub(super) fn upstream(party: &Party, target: String) -> Upstream {
+/// Its first target, its other ones, and the upstreams that were added before it.
+pub(super) fn upstream(
+    party: &Party,
+    target: String,
+    others: &[Host],
+    before: &[UpstreamId],
+) -> Upstream {
     let mut framing = party.dialect.framing();
     if let Some(bytes) = party.skips_above_bytes {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
     let mut upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    for other in others {
+        upstream = upstream.and(other.address.to_string());
+    }
+    if let Some(fallback) = party.ways.fallback {
+        upstream = upstream.fallback(before[fallback]);
+    }
     if let Some(heartbeat) = &party.heartbeat {
         upstream = upstream.heartbeat(heartbeat.clone());
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::options::Party;
+use super::options::{Options, Party};
 use super::peer::{Peer, Role};
 use crate::config::{Config, Timeouts};
 use crate::conn::Profile;
@@ -67,8 +67,27 @@ impl Host {
         }
     }
 
+    /// The servers of an upstream, one for each of its targets.
+    pub(super) fn all_of_party(
+        world: &mut World,
+        options: &Options,
+        party: &Party,
+        random: &mut Random,
+    ) -> Vec<Host> {
+        let frame_bytes_max = options.client.limits.frame_bytes_max;
+        let server = &options.server;
+        let mut host = || Host::of_party(world, server, party, frame_bytes_max, random.fork());
+        let hosts: Vec<Host> = (0..=party.ways.others).map(|_| host()).collect();
+        if let Some(away) = party.ways.away {
+            let back = world.now().after(away);
+            let mut network = world.network.borrow_mut();
+            network.send_away(hosts[0].address, back);
+        }
+        hosts
+    }
+
     /// The server of an upstream.
-    pub(super) fn of_party(
+    fn of_party(
         world: &mut World,
         config: &Config,
         party: &Party,

@@ -3,10 +3,12 @@
 //!
 //! Each of these is held against the network, which knows; nothing here asks the engine to judge itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dialect::Dialect;
 use super::host::Host;
+use super::peer::Peer;
+use super::promises::RESETS;
 use super::run::Run;
 use crate::config::Peek;
 use crate::error::{Error, Phase, Source};
@@ -15,6 +17,7 @@ use crate::sim::faults::FaultKind;
 use crate::sim::network::Network;
 use crate::sim::random::Chance;
 use crate::sim::tap::Blind;
+use crate::time::Time;
 
 /// Connections of a host on which a write would not wait: by their tokens.
 pub(super) fn with_room(network: &Network, host: usize) -> BTreeSet<u64> {
@@ -70,7 +73,7 @@ impl Run {
         };
         let party = self.asked[*tag as usize].party;
         let is_told_apart = self.options.parties[party].dialect == Dialect::ById;
-        let Some(peer) = self.hosts[party].peer().filter(|_| !is_told_apart) else {
+        let Some(peer) = self.peer_at(line.token).filter(|_| !is_told_apart) else {
             return false;
         };
         let is_read = |(_, tag): &(usize, u64)| {
@@ -115,18 +118,42 @@ impl Run {
         }
     }
 
-    /// Each connection goes to its own upstream's port, whatever was looked up besides.
-    pub(super) fn went_where_they_were_sent(&self) {
-        let network = self.world.network.borrow();
-        let host = self.client.core.kernel.host();
-        let of_host = network.ends.values().filter(|end| end.host == host);
-        for (token, end) in of_host.filter_map(|end| Some((end.token?, end))) {
-            let Some(upstream) = self.client.upstream_of(token) else {
-                continue;
+    /// A request whose whole answer lay in the kernel when the loop was turned has not timed out, and not been lost
+    /// with what lay behind its answer.
+    pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
+        // What comes in faster than it may is left in the kernel, whatever becomes of its request.
+        let is_slow = |it: usize| self.options.parties[it].bounds.frames_per_second.is_some();
+        let is_held_back = self.any_in_chain(self.asked[tag as usize].party, is_slow);
+        let is_late = match error.source {
+            Source::Deadline | Source::ShuttingDown if is_held_back => false,
+            Source::Deadline | Source::Eof | Source::ShuttingDown => true,
+            Source::Timeout(_) => error.phase == Phase::Read,
+            Source::Os(errno) => RESETS.contains(&errno),
+            _ => false,
+        };
+        let is_here = |peer: &Peer| {
+            let Some((port, end)) = peer.answered.get(&tag) else {
+                return false;
             };
-            let wanted = &self.hosts[upstream.unwrap_or(self.upstreams.len())];
-            let (wanted, went) = (wanted.address.port(), end.remote.port());
-            assert_eq!(went, wanted, "a connection went to another's address");
-        }
+            let come = here.get(port).copied().unwrap_or(0);
+            let is_broken_off = error.source == Source::Eof && peer.spoke_unasked_to.contains(port);
+            come >= *end && !peer.rude_to.contains(port) && !is_broken_off
+        };
+        let was_here =
+            is_late && !self.was_read_first(tag, error) && self.peers_of(tag).any(is_here);
+        assert!(!was_here, "{tag} was answered by then: {error}");
+    }
+
+    /// What lies here is read before anything ends, for so long and no longer: a loop that reads little in a turn, and is
+    /// stalled between two, has not read all by then.
+    fn was_read_first(&self, tag: u64, error: &Error) -> bool {
+        let due = match error.source {
+            Source::Deadline => self.asked[tag as usize].deadline,
+            Source::ShuttingDown => self.drained_at,
+            _ => Time::NEVER,
+        };
+        let is_slow = !self.options.does_all() && !self.options.is_prompt();
+        let read_first = self.options.client.timeouts.read_first;
+        is_slow && self.world.now().since(due) >= read_first
     }
 }

@@ -23,6 +23,7 @@ mod settings;
 mod shrink;
 mod streams;
 mod tape;
+mod ways;
 mod wear;
 mod whims;
 mod wire;
@@ -56,6 +57,9 @@ struct Totals {
     /// Requests made again, and requests taken back.
     retries: u64,
     cancels: usize,
+    /// Requests that a fallback took, and targets that were left alone.
+    handed_over: u64,
+    ejections: u64,
     heartbeats: u64,
     heartbeats_missed: u64,
     /// By kind of fault: decisions, and how many came out as faults.
@@ -75,6 +79,8 @@ impl Totals {
         self.rounds += outcome.rounds;
         self.retries += outcome.retries;
         self.cancels += outcome.cancels;
+        self.handed_over += outcome.handed_over;
+        self.ejections += outcome.ejections;
         self.heartbeats += outcome.heartbeats;
         self.heartbeats_missed += outcome.heartbeats_missed;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
@@ -94,7 +100,7 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back\n",
+            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back, {} handed over, {} ejections\n",
             self.seeds,
             self.rounds,
             self.replies,
@@ -102,7 +108,9 @@ impl Totals {
             self.heartbeats,
             self.heartbeats_missed,
             self.retries,
-            self.cancels
+            self.cancels,
+            self.handed_over,
+            self.ejections
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -190,6 +198,7 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     let (replies, failures) = (totals.replies, totals.failures);
     assert!(replies * 5 > failures && failures * 5 > replies);
     assert!(totals.retries > seeds && totals.cancels > 0);
+    assert!(totals.handed_over > seeds / 10 && totals.ejections > 0);
     assert!(totals.heartbeats_missed > 0 && totals.heartbeats > totals.heartbeats_missed * 2);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");

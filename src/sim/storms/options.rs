@@ -7,6 +7,7 @@ use super::bounds::Bounds;
 use super::dialect::{Dialect, PAYLOAD_BYTES_MIN};
 use super::settings;
 use super::tape::Tape;
+use super::ways::Ways;
 use crate::config::{Config, Heartbeat, Limits};
 use crate::server::ServerConfig;
 use crate::sim::faults::{FaultKind, Faults};
@@ -66,6 +67,7 @@ pub(super) struct Party {
     pub(super) bundled: Option<ServerConfig>,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) bounds: Bounds,
+    pub(super) ways: Ways,
 }
 
 /// How a scripted server goes about its work.
@@ -179,10 +181,11 @@ impl Options {
             party.watch(random, is_benign, Duration::from_nanos(40 * slowest));
             party.bounds = Bounds::drawn(random, is_benign);
         }
-        match !is_benign && random.happens(Chance(350)) {
+        let options = match !is_benign && random.happens(Chance(350)) {
             true => options.worn(random),
             false => options,
-        }
+        };
+        options.with_ways(random)
     }
 
     /// How late an end may be told: a tick, and the steps until it is seen. A loop that does little
@@ -256,6 +259,7 @@ impl Party {
             }),
             heartbeat: None,
             bounds: Bounds::default(),
+            ways: Ways::default(),
         }
     }
 

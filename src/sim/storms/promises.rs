@@ -1,6 +1,5 @@
 //! What a request is promised, checked as it ends, and once more at the end of the run.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::dialect::{Dialect, Spoken, is_idempotent};
@@ -8,7 +7,7 @@ use super::run::Run;
 use super::wire::Left;
 use crate::engine::{Outcome as Answer, Submission, Terms};
 use crate::error::table::is_listed;
-use crate::error::{Error, Phase, Sent, Source};
+use crate::error::{Error, Sent, Source};
 use crate::event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 use crate::sim::random::Chance;
 use crate::time::Time;
@@ -25,6 +24,8 @@ pub(super) struct Asked {
     pub(super) bytes: usize,
     /// Where it is known: not of what came through the mailbox.
     pub(super) request: Option<RequestId>,
+    /// The fallback took it as it was made.
+    pub(super) is_handed_over: bool,
     /// The program took it back, and that ended it.
     pub(super) is_cancelled: bool,
     pub(super) ended: Option<Result<(), Error>>,
@@ -39,6 +40,7 @@ impl Run {
         let (at, deadline) = (self.world.now(), self.world.now().after(after));
         let is_idempotent = is_idempotent(tag);
         let terms = Terms { tag, is_idempotent };
+        let handed_over = self.handed_over(party);
         let made = match self.random.happens(self.options.by_mailbox) {
             true => self.submit(party, line, deadline, terms).map(|()| None),
             false => {
@@ -54,7 +56,7 @@ impl Run {
         let (request, ended) = match made {
             Ok(request) => (request, None),
             Err(error) => {
-                let is_refused = self.is_refused(party, &error, false);
+                let is_refused = self.is_refused(party, &error, &[]);
                 assert!(error.is_full() || is_refused, "{error}");
                 self.is_over_its_rate(party, &error);
                 (None, Some(Err(error)))
@@ -67,15 +69,18 @@ impl Run {
             deadline,
             bytes,
             request,
+            is_handed_over: self.handed_over(party) > handed_over,
             is_cancelled: false,
             ended,
         });
     }
 
     /// Whether it is an open breaker that fails a request; it must be open then, or have been before this turn.
-    pub(super) fn is_refused(&self, party: usize, error: &Error, was_open: bool) -> bool {
+    pub(super) fn is_refused(&self, party: usize, error: &Error, were_open: &[bool]) -> bool {
         let is_refused = matches!(error.source, Source::BreakerOpen { .. });
-        let is_open = was_open || self.is_breaker_open(party);
+        let is_open = self.any_in_chain(party, |it| {
+            were_open.get(it) == Some(&true) || self.is_breaker_open(it)
+        });
         assert!(!is_refused || is_open, "{error}");
         is_refused
     }
@@ -157,7 +162,7 @@ impl Run {
         if let Ok(bytes) = &result {
             // On which connection it came is not said: that of its request, when that has left.
             match self.wire.places.get(&tag) {
-                Some(place) => self.is_content(tag, self.port_of(place.token), bytes),
+                Some(place) => self.is_content(tag, place.token, bytes),
                 None => assert_ne!(self.left(tag), Left::Nothing, "{tag} has not left"),
             }
         }
@@ -177,23 +182,22 @@ impl Run {
         let Some(place) = self.wire.places.get(&tag).copied() else {
             // Whoever says what answers nothing may say it while a part of this has left.
             assert_ne!(self.left(tag), Left::Nothing, "{tag} has not left");
-            let peer = self.hosts[self.asked[tag as usize].party].peer();
-            let port = self.port_of(connection.token());
-            let is_rude = peer.is_some_and(|peer| peer.rude_to.contains(&port));
+            let is_rude = self.is_rude_at(connection.token());
             return assert!(is_rude, "{tag} was answered by nobody");
         };
         assert_eq!(connection.token(), place.token, "{tag} went elsewhere");
+        self.went_its_way(tag, place.token);
         let dialect = self.options.parties[self.asked[tag as usize].party].dialect;
         let last = self.answered.insert(connection, place.nth);
         let is_behind = last.is_none_or(|last| last < place.nth);
         assert!(is_behind || dialect == Dialect::ById, "{tag} overtook");
-        self.is_content(tag, self.port_of(place.token), bytes);
+        self.is_content(tag, place.token, bytes);
     }
 
-    fn is_content(&self, tag: u64, port: u16, bytes: &[u8]) {
+    fn is_content(&self, tag: u64, token: u64, bytes: &[u8]) {
         let expected = self.reply_to(tag);
-        if let Some(peer) = self.hosts[self.asked[tag as usize].party].peer() {
-            if peer.rude_to.contains(&port) {
+        if let Some(peer) = self.peer_at(token) {
+            if self.is_rude_at(token) {
                 return;
             }
             assert!(peer.seen.contains(&tag), "{tag} was answered by nobody");
@@ -220,9 +224,7 @@ impl Run {
         let party = self.upstreams.iter().position(|it| *it == upstream);
         let party = party.expect("an upstream of this client");
         let dialect = self.options.parties[party].dialect;
-        let port = self.port_of(connection.token());
-        let rude = self.hosts[party].peer();
-        if rude.is_some_and(|peer| peer.rude_to.contains(&port)) {
+        if self.is_rude_at(connection.token()) {
             return;
         }
         assert!(dialect.has_pushes(), "{dialect:?} has none");
@@ -292,19 +294,20 @@ impl Run {
     }
 
     fn is_rude(&self, tag: u64) -> bool {
-        let asked = &self.asked[tag as usize];
-        let peer = self.hosts[asked.party].peer();
         let token = self.wire.token_of(tag, &self.sizes());
-        token.is_some_and(|token| {
-            let port = self.port_of(token);
-            peer.is_some_and(|peer| peer.rude_to.contains(&port))
-        })
+        token.is_some_and(|token| self.is_rude_at(token))
+    }
+
+    /// Whether its peer said on a connection what answers nothing.
+    fn is_rude_at(&self, token: u64) -> bool {
+        let peer = self.peer_at(token);
+        peer.is_some_and(|peer| peer.rude_to.contains(&self.port_of(token)))
     }
 
     /// `sent` says what the kernel was given: nothing, some, or so much that the answer has begun.
     fn is_true(&self, tag: u64, error: &Error) {
-        let peer = self.hosts[self.asked[tag as usize].party].peer();
-        let was_seen = peer.map(|peer| peer.seen.contains(&tag));
+        let seen = self.peers_of(tag).map(|peer| peer.seen.contains(&tag));
+        let was_seen = seen.reduce(|one, other| one || other);
         match (error.sent, self.left(tag)) {
             (_, Left::Unclear) => {}
             (Sent::No, left) => {
@@ -335,32 +338,6 @@ impl Run {
         self.asked.iter().map(|asked| asked.bytes).collect()
     }
 
-    /// A request whose whole answer lay in the kernel when the loop was turned has not timed out, and not been lost
-    /// with what lay behind its answer.
-    pub(super) fn was_not_here(&self, tag: u64, error: &Error, here: &BTreeMap<u16, u64>) {
-        // What comes in faster than it may is left in the kernel, whatever becomes of its request.
-        let party = &self.options.parties[self.asked[tag as usize].party];
-        let is_held_back = party.bounds.frames_per_second.is_some();
-        let is_late = match error.source {
-            Source::Deadline | Source::ShuttingDown if is_held_back => false,
-            Source::Deadline | Source::Eof | Source::ShuttingDown => true,
-            Source::Timeout(_) => error.phase == Phase::Read,
-            Source::Os(errno) => RESETS.contains(&errno),
-            _ => false,
-        };
-        let peer = self.hosts[self.asked[tag as usize].party].peer();
-        let Some(peer) = peer.filter(|_| is_late) else {
-            return;
-        };
-        let Some((port, end)) = peer.answered.get(&tag) else {
-            return;
-        };
-        let come = here.get(port).copied().unwrap_or(0);
-        let was_broken_off = error.source == Source::Eof && peer.spoke_unasked_to.contains(port);
-        let is_here = come >= *end && !peer.rude_to.contains(port) && !was_broken_off;
-        assert!(!is_here, "{tag} was answered by then: {error}");
-    }
-
     /// What ended with its connection's end in peace did so in this turn, and there was a FIN; what was lost with a
     /// connection that was reset is told as the kernel told it first.
     pub(super) fn was_ended_so(&self, tag: u64, error: &Error) {
@@ -381,11 +358,11 @@ impl Run {
     /// Parting words on its connection, or on any where it is not known on which it would have gone: of such an end
     /// it is told that the peer has gone, and not how.
     fn has_rude_peer(&self, tag: u64) -> bool {
-        let peer = self.hosts[self.asked[tag as usize].party].peer();
-        let token = self.wire.token_of(tag, &self.sizes());
-        peer.is_none_or(|peer| match token {
-            Some(token) => peer.rude_to.contains(&self.port_of(token)),
-            None => !peer.rude_to.is_empty(),
-        })
+        let mut peers = self.peers_of(tag).peekable();
+        peers.peek().is_none()
+            || match self.wire.token_of(tag, &self.sizes()) {
+                Some(token) => self.is_rude_at(token),
+                None => peers.any(|peer| !peer.rude_to.is_empty()),
+            }
     }
 }

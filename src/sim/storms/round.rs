@@ -89,12 +89,14 @@ impl Run {
         if let Some(tap) = &mut self.client.core.kernel.tap {
             tap.ended.clear();
         }
+        let alone = self.left_alone(self.world.now());
         may_lack_memory(self.client.turn(Some(Duration::ZERO)));
+        self.were_left_alone(&alone);
         for event in self.client.core.events.range(told..) {
             if let Event::Failed { tag, error, .. } = event {
                 let party = self.asked[*tag as usize].party;
                 // A trial's reply may have closed it behind those whom it refused.
-                self.is_refused(party, error, were_open[party]);
+                self.is_refused(party, error, &were_open);
                 self.is_over_its_rate(party, error);
                 self.was_not_here(*tag, error, &here);
                 self.was_ended_so(*tag, error);

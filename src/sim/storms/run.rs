@@ -34,8 +34,10 @@ pub(super) struct Run {
     /// What the program wants that no host has to do with.
     pub(super) whims: Random,
     pub(super) client: SimEngine,
-    /// Of each party, its server; after them that of the raw connections.
+    /// Of each party, its first server; after them that of the raw connections, and then the other servers.
     pub(super) hosts: Vec<Host>,
+    /// Of each of those: its party.
+    pub(super) others: Vec<usize>,
     /// Of each party.
     pub(super) upstreams: Vec<UpstreamId>,
     /// By tag.
@@ -57,9 +59,13 @@ pub(super) struct Run {
     /// Where requests of other threads are answered.
     pub(super) answers: (Sender<Answer>, Receiver<Answer>),
     pub(super) generations: Vec<u32>,
+    /// Targets that were left alone, so far.
+    pub(super) ejections: u64,
     pub(super) client_stalls_until: Time,
     /// Or never yet.
     pub(super) healed_at: Time,
+    /// When its drain is to be over, or never.
+    pub(super) drained_at: Time,
     /// The client has ended, and says nothing more.
     pub(super) is_drained: bool,
     /// Rounds in a row in which nothing moved, not even the clock.
@@ -75,6 +81,8 @@ pub(super) struct Outcome {
     pub(super) rounds: u64,
     pub(super) retries: u64,
     pub(super) cancels: usize,
+    pub(super) handed_over: u64,
+    pub(super) ejections: u64,
     pub(super) heartbeats: u64,
     pub(super) heartbeats_missed: u64,
 }
@@ -87,18 +95,19 @@ impl Run {
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
         let mut client = world.engine(options.client.clone());
         client.core.kernel.tap = Some(Tap::default());
-        let mut hosts = Vec::new();
+        let (mut hosts, mut others) = (Vec::new(), Vec::new());
         let mut upstreams = Vec::new();
         for (number, party) in options.parties.iter().enumerate() {
-            let frame_bytes_max = options.client.limits.frame_bytes_max;
-            let random = random.fork();
-            let host = Host::of_party(&mut world, &options.server, party, frame_bytes_max, random);
+            let mut servers = Host::all_of_party(&mut world, &options, party, &mut random);
+            let host = servers.remove(0);
             let target = match &party.name {
                 None => host.address.to_string(),
                 Some(name) => named(&world, number, name, &host),
             };
+            let upstream = upstream(party, target, &servers, &upstreams);
+            upstreams.push(client.core.add(upstream).unwrap());
             hosts.push(host);
-            upstreams.push(client.core.add(upstream(party, target)).unwrap());
+            others.extend(servers.into_iter().map(|it| (number, it)));
         }
         let (tape, bytes) = (options.streams.tape, options.streams.bytes);
         let role = Role::Plays { tape, bytes };
@@ -111,6 +120,8 @@ impl Run {
             let mut network = world.network.borrow_mut();
             network.name(&name, Duration::ZERO, found);
         }
+        let (others, servers): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        hosts.extend(servers);
         Run {
             options,
             world,
@@ -118,6 +129,7 @@ impl Run {
             whims,
             client,
             hosts,
+            others,
             upstreams,
             asked: Vec::new(),
             open: 0,
@@ -131,8 +143,10 @@ impl Run {
             held: Vec::new(),
             answers: channel(),
             generations: Vec::new(),
+            ejections: 0,
             client_stalls_until: Time::ZERO,
             healed_at: Time::NEVER,
+            drained_at: Time::NEVER,
             is_drained: false,
             idle_rounds: 0,
         }
@@ -172,6 +186,8 @@ impl Run {
             failures,
             rounds: self.world.rounds,
             retries: self.retries(),
+            handed_over: self.all_handed_over(),
+            ejections: self.ejections,
             cancels: self.asked.iter().filter(|it| it.is_cancelled).count(),
         }
     }
@@ -246,10 +262,9 @@ impl Run {
                     self.round(soon);
                 }
                 let ended = self.asked.last().and_then(|asked| asked.ended);
-                answered = if ended == Some(Ok(())) {
-                    answered + 1
-                } else {
-                    0
+                answered = match ended == Some(Ok(())) && self.served_itself() {
+                    true => answered + 1,
+                    false => 0,
                 };
                 self.pass(Duration::from_millis(100));
             }
@@ -269,7 +284,9 @@ impl Run {
         for _ in 0..BEATING_ROUNDS_MAX {
             // Longer than a step: a round in which nothing but that passes counts as one for nothing.
             self.round(self.world.now().after(Duration::from_millis(1)));
-            if self.client.borrowed_bytes() == 0 {
+            let hosts = self.hosts.iter();
+            let mut held = hosts.map(|host| host.engine().held_bytes());
+            if self.client.borrowed_bytes() == 0 && held.all(|held| held == (0, 0)) {
                 break;
             }
         }
@@ -301,9 +318,10 @@ impl Run {
         }
         assert_eq!(self.client.core.kernel.descriptors(), self.client.sockets());
         for (number, host) in self.hosts.iter().enumerate() {
-            let warm = self.options.parties.get(number).map_or(0, Party::warm);
+            let party = self.party_of(number);
+            let warm = party.map_or(0, |party| self.options.parties[party].warm());
             let left = host.engine().core.connections();
-            let ending = lingering.get(number).copied().unwrap_or(0);
+            let ending = party.map_or(0, |party| lingering[party]);
             assert!(
                 left <= warm + ending,
                 "server {number}: {left} slots are left"

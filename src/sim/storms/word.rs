@@ -26,9 +26,11 @@ impl Run {
         self.kept_the_budgets();
         self.left_in_order();
         self.left_in_part();
+        self.all_went_their_ways();
     }
 
-    /// Of what left on one connection the older went first; but one that was made again may go behind the younger.
+    /// Of what left on one connection the older went first; but one that was made again, or handed over, may go behind the
+    /// younger.
     fn left_in_order(&self) {
         let (mut last, mut overtaken) = (BTreeMap::new(), 0);
         let mut places: Vec<_> = self.wire.places.iter().collect();
@@ -40,10 +42,10 @@ impl Run {
             let before = last.insert(place.token, request);
             overtaken += u64::from(before.is_some_and(|before| before > request));
         }
-        let retries = self.retries();
+        let moved = self.retries() + self.all_handed_over();
         assert!(
-            overtaken <= retries,
-            "{overtaken} left behind younger ones, and {retries} were made again"
+            overtaken <= moved,
+            "{overtaken} left behind younger ones, and {moved} were made again or handed over"
         );
     }
 
@@ -70,6 +72,7 @@ impl Run {
         let micros = self.world.now().since(Time::ZERO).as_micros() as u64;
         for (number, upstream) in self.upstreams.iter().enumerate() {
             let asked = self.asked.iter().filter(|it| it.party == number).count() as u64;
+            let asked = asked + self.taken_over(number);
             let from_time = micros * u64::from(retry.per_second) / 1_000_000;
             let most =
                 u64::from(retry.burst_max) + asked * u64::from(retry.percent) / 100 + from_time + 1;

@@ -1,12 +1,19 @@
 //! What must hold of a service between any two turns, for tests that look into it.
 
 use super::{Service, State};
+use crate::time::Time;
 
 impl Service {
     /// Requests that have not ended.
     pub(crate) fn under_way(&self) -> usize {
         let in_flight = self.members.iter().flat_map(|it| it.pipeline.in_order());
         in_flight.filter(|it| !it.is_tombstone).count() + self.waiting.len()
+    }
+
+    /// Targets that are left alone, and until when.
+    pub(crate) fn left_alone(&self) -> impl Iterator<Item = (usize, Time)> {
+        let all = 0..=self.options.others.len();
+        all.filter_map(|target| Some((target, self.ejection.ejected_until(target)?)))
     }
 
     /// Panics when a figure is not what it counts, or a member is not offered as it should be.

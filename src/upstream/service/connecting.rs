@@ -104,9 +104,14 @@ impl Service {
     }
 
     /// The program wants no pause: a connection is made now, if none stands also for nobody.
-    pub(crate) fn retry_now(&mut self) {
-        self.outage.forget_pause();
+    pub(crate) fn retry_now(&mut self, now: Time) {
+        self.outage.forget_pause(now);
         self.is_asked_for |= self.stats.open == 0;
+    }
+
+    /// Whether a connection is wanted though nobody waits.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.is_asked_for
     }
 
     /// Warm ones are wanted always, and any when nobody can take what is asked.

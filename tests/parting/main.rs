@@ -3,12 +3,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod killed;
+mod spared;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::net::Shutdown;
 use std::time::Duration;
 
 use support::*;
@@ -211,99 +212,12 @@ fn a_byte_that_was_not_read_is_not_taken_for_a_fin() {
 }
 
 #[test]
-fn a_peer_that_does_not_answer_our_fin_has_acknowledged_all_and_committed_nothing() {
-    let mut client = client_with(|it| it.timeouts.linger = ms(50));
-    let peer = Peer::new();
-    let (connection, mut stream) = connected(&mut client, &peer, Framing::raw());
-    client.send(connection, b"the epoch").unwrap();
-    client.close(connection).unwrap();
-    let parting = parting(&mut client, connection);
-    assert_eq!(facts(&parting), (9, true, false, false));
-    assert_eq!(parting.error.unwrap().source, Source::Timeout(ms(50)));
-    assert_eq!(
-        reset_after_the_end(&mut stream),
-        (b"the epoch".to_vec(), true)
-    );
-}
-
-#[test]
-fn a_spared_peer_may_linger_and_still_read_everything() {
-    let mut client = client_with(|it| it.timeouts.linger = ms(50));
-    let peer = Peer::new();
-    let (connection, mut stream) = connected(&mut client, &peer, Framing::raw());
-    client.spare(connection).unwrap();
-    client.send(connection, b"the epoch").unwrap();
-    client.close(connection).unwrap();
-    let parting = parting(&mut client, connection);
-    assert_eq!(facts(&parting), (9, true, false, false));
-    assert_eq!(
-        reset_after_the_end(&mut stream),
-        (b"the epoch".to_vec(), false)
-    );
-    assert!(client.spare(connection).is_err());
-}
-
-/// What it was told lies unread: closing on that would be a reset.
-#[test]
-fn a_connection_that_is_left_ends_at_once_and_its_peer_reads_on() {
-    for is_closing in [false, true] {
-        let (mut client, peer) = (client(), Peer::new());
-        let (connection, mut stream) = connected(&mut client, &peer, Framing::raw());
-        deliver(&mut client, connection, b"the epoch");
-        stream.write_all(&[b'?'; 100_000]).unwrap();
-        until_in_kernel(&client, connection, 100_000);
-        if is_closing {
-            client.close(connection).unwrap();
-            client.flush();
-        }
-        client.send(connection, b"never leaves").unwrap_or(());
-        client.leave(connection).unwrap();
-        let told = until_closed(&mut client, connection);
-        assert_eq!(told.error.unwrap().source, Source::Closed);
-        assert_eq!(
-            facts(&client.parting(connection).unwrap()),
-            (9, is_closing, false, false)
-        );
-        assert_eq!(to_the_fin(&mut stream), b"the epoch");
-        assert!(client.leave(connection).is_err());
-        assert_silent(&mut client);
-    }
-}
-
-/// What the kernel has when it is left goes on leaving: more than fits in the peer's window.
-#[test]
-fn what_the_kernel_has_of_a_connection_that_is_left_still_leaves() {
-    let (mut client, peer) = (client(), Peer::narrow());
-    let (connection, mut stream) = connected(&mut client, &peer, Framing::raw());
-    client.send(connection, &[b'x'; 256 << 10]).unwrap();
-    client.flush();
-    let (written, _) = client.transferred(connection).unwrap();
-    client.leave(connection).unwrap();
-    let parting = parting(&mut client, connection);
-    assert_eq!(parting.written, written);
-    assert!(parting.acked.unwrap() < written, "{parting:?}");
-    assert_eq!(to_the_fin(&mut stream).len() as u64, written);
-}
-
-#[test]
 fn of_a_connection_that_never_stood_nothing_is_known() {
     let mut client = client();
     let nobody = Peer::new().target();
     let connection = client.connect(&nobody, Framing::raw()).unwrap();
     until_closed(&mut client, connection);
     assert_eq!(client.parting(connection), None);
-}
-
-/// All that comes until the client's FIN; a reset is a failure.
-fn to_the_fin(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    all
-}
-
-/// The same, and whether a reset has come behind the FIN: a read does not tell it.
-fn reset_after_the_end(stream: &mut TcpStream) -> (Vec<u8>, bool) {
-    (to_the_fin(stream), stream.take_error().unwrap().is_some())
 }
 
 /// It looks like a close: what it still reads is acknowledged, and its end proves less.
@@ -354,72 +268,4 @@ fn the_read_behind_a_write_that_met_a_reset_finds_no_fin() {
     let parting = parting(&mut client, connection);
     assert_eq!(facts(&parting), (6, false, false, false));
     assert_eq!(errno(parting.error), Some(libc::ECONNRESET));
-}
-
-/// A process that has the stream for its standard input, and alone.
-fn process(program: &str, argument: &str, stream: TcpStream) -> Child {
-    Command::new(program)
-        .arg(argument)
-        .stdin(OwnedFd::from(stream))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-/// Its kernel closes for it, as it would have. So an end alone does not tell a peer that closed from one that died with
-/// what it had read.
-#[test]
-fn a_process_killed_with_everything_read_ends_by_a_fin_and_may_look_like_a_commit() {
-    for is_closing in [false, true] {
-        let (mut client, peer) = (client(), Peer::new());
-        let (connection, stream) = connected(&mut client, &peer, Framing::raw());
-        let mut reader = process("cat", "-", stream);
-        deliver(&mut client, connection, b"read and lost");
-        let mut read = [0; 13];
-        let output = reader.stdout.as_mut().unwrap();
-        output.read_exact(&mut read).unwrap();
-        assert_eq!(&read, b"read and lost");
-        if is_closing {
-            // It reads nothing more, and so does not find our FIN.
-            stop(&reader);
-            client.close(connection).unwrap();
-            until_acked(&mut client, connection, 14);
-        }
-        kill(reader);
-        let parting = parting(&mut client, connection);
-        assert_eq!(facts(&parting), (13, is_closing, true, is_closing));
-        assert_eq!(parting.is_commit(), is_closing);
-    }
-}
-
-fn stop(child: &Child) {
-    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
-    let status = format!("/proc/{pid}/stat");
-    eventually("the process stands still", || {
-        std::fs::read_to_string(&status).unwrap().contains(") T ")
-    });
-}
-
-#[test]
-fn a_process_killed_with_bytes_unread_ends_by_a_reset() {
-    for is_closing in [false, true] {
-        let (mut client, peer) = (client(), Peer::new());
-        let (connection, stream) = connected(&mut client, &peer, Framing::raw());
-        let sleeper = process("sleep", "60", stream);
-        deliver(&mut client, connection, b"unread");
-        if is_closing {
-            client.close(connection).unwrap();
-            until_acked(&mut client, connection, 7);
-        }
-        kill(sleeper);
-        let parting = parting(&mut client, connection);
-        assert_eq!(facts(&parting), (6, is_closing, false, false));
-        assert_eq!(errno(parting.error), Some(libc::ECONNRESET));
-    }
 }
