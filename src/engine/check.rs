@@ -157,6 +157,8 @@ impl<K: Kernel> Engine<K> {
             );
         }
         let owners = core.slots.len() + core.services.len() + core.listeners.len();
+        let lines = core.service_lines.iter().chain([&core.lines]);
+        let owners = owners + lines.filter(|it| it.is_filed()).count();
         let owners = owners + usize::from(core.drain.is_some());
         assert_eq!(core.wheel.len(), owners, "entries in the wheel");
     }

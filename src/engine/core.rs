@@ -38,6 +38,8 @@ pub(super) enum TimerOwner {
     Connection(u32),
     Service(u32),
     Listener(u32),
+    /// Lines of the log that are held back: of an upstream, or of the loop itself.
+    Lines(Option<u32>),
     Drain,
 }
 

@@ -21,6 +21,7 @@ impl<K: Kernel> Core<K> {
                 TimerOwner::Connection(index) => self.expire_connection(index),
                 TimerOwner::Service(service) => self.expire_service(service),
                 TimerOwner::Listener(listener) => self.listeners.resume(listener),
+                TimerOwner::Lines(service) => self.expire_lines(service),
                 TimerOwner::Drain => self.force_drain(),
             }
         }

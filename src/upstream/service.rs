@@ -264,11 +264,16 @@ impl Service {
         }
     }
 
+    /// The end of the pause after the last failure.
+    pub(crate) fn retry_at(&self) -> Time {
+        self.outage.pause_until()
+    }
+
     /// An attempt has failed, and there is nothing else to hope for.
     fn go_down(&mut self, error: Error, failed: &mut Vec<Failed>) {
         // What was to be made because the upstream was added is made when it is needed.
         self.firsts_left = 0;
-        let retry_at = self.outage.pause_until();
+        let retry_at = self.retry_at();
         self.changes.put(Change::Down { error, retry_at });
         let (waiting, mut leaving) = self.leaving();
         waiting.fail_all(|waiter, payload| failed.push(leaving.fail(waiter, payload, error)));

@@ -191,15 +191,16 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn is_to_be_sealed(&self, link: &Link, now: Time) -> bool {
+        // The journal is full of lines that are all written: only an end makes room, and no line makes the epoch due.
+        let is_stuck =
+            self.lines.wants_room() && self.lines.backlog.is_empty() && !link.epoch.is_empty();
         match self.config.ack {
             Ack::Commit => {
-                let is_over = link.is_due(now, &self.config, 1) || !self.keeps_order(link);
+                let is_over =
+                    is_stuck || link.is_due(now, &self.config, 1) || !self.keeps_order(link);
                 is_over && !self.awaits_witness(link)
             }
-            // Lines that nothing can prove while no more are taken are proven by an end.
-            Ack::Kernel => {
-                self.lines.wants_room() && self.lines.backlog.is_empty() && !link.epoch.is_empty()
-            }
+            Ack::Kernel => is_stuck,
             Ack::None | Ack::Peek | Ack::Relp => false,
         }
     }

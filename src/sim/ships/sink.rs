@@ -249,8 +249,11 @@ fn is_passing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(libc::ENOMEM)
 }
 
-/// The number of the first whole line; with RELP its frame's number and command; and the bytes it takes.
-fn first_line(wire: Wire, bytes: &[u8]) -> Option<(u64, Option<(u32, &'static str)>, usize)> {
+/// A whole line: its number; with RELP its frame's number and command; and the bytes it takes.
+type Whole = (u64, Option<(u32, &'static str)>, usize);
+
+/// The first whole line.
+fn first_line(wire: Wire, bytes: &[u8]) -> Option<Whole> {
     let text = std::str::from_utf8(bytes).unwrap();
     match wire {
         Wire::Lf { .. } => {

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     let request = args.peer.request()?;
     let output = Output::open(&args.output)?;
     let signals = Signals::install()?;
-    if let Some(cpu) = args.peer.cpu {
+    if let Some(cpu) = args.peer.link.cpu {
         system::pin(cpu)?;
     }
     let resolver = Arc::new(TimedResolver::default());
