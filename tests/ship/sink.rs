@@ -212,6 +212,13 @@ impl Notes {
     }
 }
 
+/// What a connection does next.
+enum Next {
+    /// Reads so many bytes at most.
+    Read(usize),
+    Break(Ends),
+}
+
 /// One connection.
 struct Reader {
     stream: Arc<TcpStream>,
@@ -247,11 +254,10 @@ impl Reader {
     fn read_on(mut self) {
         let mut buffer = vec![0; if self.manner.slowly { 512 } else { 64 << 10 }];
         loop {
-            let room = self.bytes_to_a_break();
-            if room == Some(0) {
-                return self.break_off();
-            }
-            let room = room.map_or(buffer.len(), |room| buffer.len().min(room as usize));
+            let room = match self.next() {
+                Next::Read(room) => buffer.len().min(room),
+                Next::Break(ends) => return self.break_off(ends),
+            };
             match (&*self.stream).read(&mut buffer[..room]) {
                 Ok(n @ 1..) => self.take(&buffer[..n]),
                 _ => break,
@@ -278,21 +284,26 @@ impl Reader {
         self.pending.drain(..taken);
     }
 
-    /// How many bytes may still be read; `None` when no break is to come.
-    fn bytes_to_a_break(&self) -> Option<u64> {
-        let notes = self.notes.lock().unwrap();
-        let due = self.manner.breaks.get(notes.taken)?;
+    /// What is to be done next. A break is taken by one connection alone, which has brought lines.
+    fn next(&self) -> Next {
+        let mut notes = self.notes.lock().unwrap();
+        let Some(due) = self.manner.breaks.get(notes.taken) else {
+            return Next::Read(usize::MAX);
+        };
         let lines = due.after.saturating_sub(notes.total);
         let into_the_next = u64::from(due.ends == Ends::OneByteIn);
         let bytes = lines * self.manner.framed.wire_bytes() + into_the_next;
-        Some(bytes.saturating_sub(self.pending.len() as u64))
+        match bytes.saturating_sub(self.pending.len() as u64) {
+            0 if !self.is_busy => Next::Read(usize::MAX),
+            0 => {
+                notes.taken += 1;
+                Next::Break(due.ends)
+            }
+            room => Next::Read(room as usize),
+        }
     }
 
-    fn break_off(self) {
-        let mut notes = self.notes.lock().unwrap();
-        let ends = self.manner.breaks[notes.taken].ends;
-        notes.taken += 1;
-        drop(notes);
+    fn break_off(self, ends: Ends) {
         let noting = self.notes.clone();
         let done = || noting.lock().unwrap().broken += 1;
         match ends {

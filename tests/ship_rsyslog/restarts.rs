@@ -67,6 +67,8 @@ fn ship_under(
             sender.turn(Duration::ZERO);
         }
         let shipped = sender.finish();
+        // What was lost is never stored.
+        is_over.store(true, Ordering::SeqCst);
         suffering.join().unwrap();
         shipped
     });
