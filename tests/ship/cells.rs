@@ -292,7 +292,7 @@ fn run_to_a_process(place: &Place, cell: Cell, rung: Rung, dies: Dies) -> Outcom
     let proxy = place.proxy(sink.address());
     let target = proxy.as_ref().map_or(sink.address(), |it| it.address());
     let shipped = place.near(|| {
-        let mut sender = rung.sender_to_the_dying(target);
+        let mut sender = rung.sender(target, &|_| {});
         offer(sender.as_mut(), 1..=cell.lines(place));
         sender.finish()
     });

@@ -77,16 +77,6 @@ impl Rung {
         self.sender_with(self.config(sink), sink, watch)
     }
 
-    /// To a process that dies. Its connections end one after the other, and on a machine as busy as one that runs tests
-    /// it may be put aside between two of them: with the standard 2 ms, 13 lines were lost in one run of some hundreds.
-    pub(crate) fn sender_to_the_dying(self, sink: SocketAddr) -> Box<dyn Sender> {
-        let config = ShipConfig {
-            witness_grace: Duration::from_millis(50),
-            ..self.config(sink)
-        };
-        self.sender_with(config, sink, &|_| {})
-    }
-
     fn sender_with<'a>(
         self,
         config: ShipConfig,

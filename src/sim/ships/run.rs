@@ -113,6 +113,7 @@ fn options(random: &mut Random, buffer_bytes: u64) -> ShipConfig {
         commit_timeout: ms(random, [500, 5_000, 30_000]),
         ordered: random.within(0..=3) == 0,
         witness: random.within(0..=3) > 0,
+        witness_grace: Duration::from_millis([2, 10, 50][random.within(0..=2) as usize]),
         window: random.within(1..=9) as usize,
         ..ShipConfig::default()
     };
@@ -148,8 +149,8 @@ impl Trial {
             FaultKind::ShutWindow,
             FaultKind::Mute,
         ];
-        let is_even =
-            spread < 1_500_000 && delays.iter().all(|kind| faults.chance(*kind) == Chance(0));
+        let is_even = u128::from(spread) < config.witness_grace.as_nanos() * 3 / 4
+            && delays.iter().all(|kind| faults.chance(*kind) == Chance(0));
         let stalls = Chance([0, 0, 5][random.within(0..=2) as usize]);
         let driver = Driver::new(SimKernel::new(&world.network), config.clone());
         Trial {
