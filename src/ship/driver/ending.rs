@@ -101,7 +101,10 @@ impl<K: Kernel> Driver<K> {
                 self.last_dead = link.witness;
                 self.unwitnessed += 1;
             }
-            Witnessed::Alive => self.unwitnessed = 0,
+            Witnessed::Alive => {
+                self.unwitnessed = 0;
+                self.witnesses.handle_alive(link.sink);
+            }
             Witnessed::NotAsked => {}
         }
         // Where no witness can be held, sending again would go on for ever.

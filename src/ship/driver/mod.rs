@@ -136,7 +136,7 @@ impl<K: Kernel> Driver<K> {
         match event {
             Event::Connected { connection, peer } => match self.place(connection) {
                 Some(at) => self.connected(at, peer),
-                None => self.witnesses.handle_connected(connection),
+                None => self.witnesses.handle_connected(connection, peer),
             },
             Event::Frame { connection, frame } => {
                 if let Some(at) = self.place(connection) {
@@ -152,10 +152,7 @@ impl<K: Kernel> Driver<K> {
                 connection, error, ..
             } => match self.place(connection) {
                 Some(at) => self.ended(at, error),
-                None => {
-                    let now = self.now();
-                    self.witnesses.handle_ended(connection, now);
-                }
+                None => self.witness_ended(connection, error),
             },
             _ => {}
         }
@@ -233,7 +230,7 @@ impl<K: Kernel> Driver<K> {
         let times = [
             of_links.unwrap_or(Time::NEVER),
             self.next_connect(now),
-            self.witnesses.next(now),
+            self.next_witness(now),
             self.finish.next(),
         ];
         let next = times.into_iter().min().unwrap_or(Time::NEVER);
