@@ -106,7 +106,7 @@ impl Client {
     // Getters.
 
     /// What came of everything so far, and how full each bound is. Counting is always on; making this copy looks at each
-    /// upstream and each connection. What an upstream says of itself is [`Client::upstream_stats`].
+    /// upstream. What an upstream says of itself is [`Client::upstream_stats`].
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }

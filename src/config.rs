@@ -58,7 +58,8 @@ pub struct Config {
     /// it as the thread has it, 50 µs unless somebody asked. Default: 1 µs.
     pub timer_slack: Option<Duration>,
     /// Of an upstream and a kind of change, at most one line is written to the log in so long; those held back are
-    /// counted, and told with the next. Default: 5 s.
+    /// counted, and told with the next. Where none comes, the last of them is written when that is over, if it still is
+    /// so. Default: 5 s.
     pub log_pause: Duration,
     /// The options of each connection's socket.
     pub socket: SocketOptions,
@@ -166,6 +167,10 @@ impl Config {
         ])
     }
 }
+
+/// How long a connection may be kept, at least. With less it would end about when it is made, over and over: that is a
+/// unit mistaken for another.
+const KEPT_MIN: Duration = Duration::from_millis(1);
 
 pub(crate) fn refuse(rules: &[(bool, &'static str)]) -> Result<(), Error> {
     match rules.iter().find(|(broken, _)| *broken) {

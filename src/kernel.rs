@@ -91,6 +91,8 @@ pub struct TcpInfo {
     pub bytes_acked: u64,
     /// Bytes received in order, the peer's FIN counted as one.
     pub bytes_received: u64,
+    /// The peer's FIN has come, and since then neither a RST nor the end of both halves.
+    pub fin_received: bool,
 }
 
 /// The outcome of a lookup, with the job it was asked under.

@@ -56,7 +56,9 @@ mod kernel;
 mod names;
 mod net;
 mod observer;
+mod parting;
 pub mod server;
+pub mod ship;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod socket_options;
@@ -76,9 +78,10 @@ pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
 pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
-pub use observer::{Connected, Ended, Lost, Observer, State};
+pub use observer::{Connected, Ended, Lost, Observer, Retried, State};
+pub use parting::Parting;
 pub use socket_options::{Keepalive, SocketOptions};
-pub use stats::{Breakers, Failures, Gauge, Stats};
+pub use stats::{Breakers, Failures, Gauge, Stats, TargetStats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.

@@ -23,6 +23,9 @@ pub trait Observer {
     /// where the outcome goes to another thread.
     fn ended(&mut self, ended: &Ended) {}
 
+    /// A request is made again, for its connection was lost. Told of those that were made since the observer was set.
+    fn retried(&mut self, retried: &Retried) {}
+
     /// The state of an upstream has changed, whether the program asked to be told by events or not.
     fn state(&mut self, upstream: UpstreamId, state: State) {}
 }
@@ -69,6 +72,22 @@ pub struct Ended {
     pub took: Duration,
     /// Bytes of its reply's payload, or why there is none.
     pub result: Result<usize, Error>,
+}
+
+/// A request that is made again; see [`Observer::retried`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retried {
+    /// Of which upstream.
+    pub upstream: UpstreamId,
+    /// Which request.
+    pub request: RequestId,
+    /// The program's own tag of it.
+    pub tag: u64,
+    /// The number of the try that is to come: 2, when the first was lost.
+    pub attempt: u32,
+    /// How the connection of the try before was lost, and what was sent of the request so far.
+    pub error: Error,
 }
 
 /// How an upstream is; see [`Observer::state`].

@@ -4,6 +4,7 @@
 //! a name, a lock. Always: what was made has been replied to, has failed, was cancelled, or is in flight or waiting.
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::error::{Class, Error, Phase, Sent};
 
@@ -32,6 +33,8 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that the loop refused as they were made: a bound was met, the breaker is open, or the like.
     pub refusals: u64,
+    /// Requests made again so far, after their connection was lost.
+    pub retries: u64,
     /// Connections made so far, raw ones too.
     pub connects: u64,
     /// Connects that failed, by how they did.
@@ -47,7 +50,8 @@ pub struct Stats {
     /// Connections at present, those being made and those being closed included;
     /// [`Limits::connections_max`](crate::Limits::connections_max).
     pub connections: Gauge,
-    /// Connections being made; the same bound.
+    /// Connections being made; [`Limits::connecting_max`](crate::Limits::connecting_max), which does not hold back the
+    /// program's own.
     pub connecting: Gauge,
     /// Requests on their way; the sum of what each upstream may have in flight.
     pub in_flight: Gauge,
@@ -82,6 +86,23 @@ pub struct Gauge {
     pub now: usize,
     /// The bound.
     pub max: usize,
+}
+
+/// How one target of an upstream stands; see [`Client::targets_of`](crate::Client::targets_of).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetStats<'a> {
+    /// As the program named it, at `host:port`.
+    pub target: &'a str,
+    /// Connections to it that stand.
+    pub open: usize,
+    /// Connections to it that are being made.
+    pub connecting: usize,
+    /// Requests on their way to it, those that timed out and whose replies are still swallowed included.
+    pub in_flight: usize,
+    /// Until when no connection to it is begun, since it fails: [`Pool::ejection_failures`](crate::Pool). `None`: it is
+    /// one of the others, or is back on trial with one attempt.
+    pub ejected_until: Option<Instant>,
 }
 
 const CLASSES: [Class; 5] = [

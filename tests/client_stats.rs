@@ -5,9 +5,13 @@
 mod support;
 
 use std::io::Write;
+use std::time::Instant;
 
 use support::*;
-use taut::{Class, Deadline, Event, Framing, Gauge, Limits, Phase, Sent, Upstream};
+use taut::{
+    Class, Client, Deadline, Event, Framing, Gauge, Limits, Phase, Pool, Sent, TargetStats,
+    Upstream,
+};
 
 #[test]
 fn a_new_client_has_counted_nothing_and_names_its_bounds() {
@@ -16,6 +20,7 @@ fn a_new_client_has_counted_nothing_and_names_its_bounds() {
     assert_eq!((stats.requests, stats.failures.total()), (0, 0));
     for (gauge, max) in [
         (stats.connections, limits.connections_max),
+        (stats.connecting, limits.connecting_max),
         (stats.events, limits.events_max),
         (stats.submissions, limits.submissions_max),
         (stats.pooled_bytes, 2 * limits.pool_bytes_max),
@@ -122,4 +127,41 @@ fn what_waits_elsewhere_is_a_gauge_and_an_end_in_peace_is_no_failure() {
     });
     assert_eq!(client.stats().losses.total(), losses);
     drop(streams);
+}
+
+/// Of two targets one refuses, as often in a row as it may: it is left alone until it is told.
+#[test]
+fn each_target_of_an_upstream_says_how_it_stands() {
+    let (mut client, peer) = (client(), Peer::new());
+    let (good, bad) = (peer.target(), Peer::new().target());
+    let pool = Pool {
+        ejection_failures: 1,
+        ejection_first_max: PATIENCE,
+        ejection_max: PATIENCE,
+        ..Pool::default()
+    };
+    let upstream = Upstream::new(good.clone()).and(bad.clone()).pool(pool);
+    let before = Instant::now();
+    let upstream = client.add(upstream.connections(2)).unwrap();
+    let stands = |client: &mut Client| {
+        let stats = client.upstream_stats(upstream).unwrap();
+        stats.ejected == 1 && stats.open == 1 && stats.connecting == 0
+    };
+    turn_until(&mut client, "one stands, one is ejected", stands);
+    client.request(upstream, b"ping\n", far()).unwrap();
+    let targets: Vec<_> = client.targets_of(upstream).collect();
+    let [standing, ejected] = &targets[..] else {
+        panic!("{targets:?}");
+    };
+    assert_eq!((standing.target, ejected.target), (&*good, &*bad));
+    let figures = |it: &TargetStats| (it.open, it.connecting, it.in_flight);
+    assert_eq!(
+        (figures(standing), figures(ejected)),
+        ((1, 0, 1), (0, 0, 0))
+    );
+    assert_eq!(standing.ejected_until, None);
+    let until = ejected.ejected_until.unwrap();
+    assert!(until > before + PATIENCE / 2 && until < Instant::now() + PATIENCE);
+    let other = support::client();
+    assert_eq!(other.targets_of(upstream).count(), 0, "it has none");
 }

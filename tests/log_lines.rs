@@ -7,7 +7,6 @@ mod support;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -99,7 +98,7 @@ fn until(client: &mut Client, upstream: UpstreamId, is_up: bool) {
 }
 
 /// A server that is there, gone, and there again, twice.
-fn flaps(log_pause: Duration) -> (SocketAddr, Vec<Line>) {
+fn flaps(log_pause: Duration) -> (Client, UpstreamId, Peer) {
     record();
     let mut client = client_that_pauses(log_pause);
     let mut peer = Peer::new();
@@ -115,12 +114,20 @@ fn flaps(log_pause: Duration) -> (SocketAddr, Vec<Line>) {
         peer = Peer::at(address);
     }
     until(&mut client, upstream, true);
-    (address, lines())
+    (client, upstream, peer)
+}
+
+/// How many changes the lines of a level speak of, those held back before them included.
+fn told(level: Level) -> u64 {
+    let of_level = lines().into_iter().filter(|line| line.level == level);
+    let held_back = |line: Line| line.fields["held_back"].parse::<u64>().unwrap();
+    of_level.map(|line| 1 + held_back(line)).sum()
 }
 
 #[test]
 fn an_upstream_that_comes_and_goes_is_written_down_with_the_facts() {
-    let (address, lines) = flaps(Duration::ZERO);
+    let (_client, _, peer) = flaps(Duration::ZERO);
+    let (address, lines) = (peer.addr(), lines());
     let levels: Vec<Level> = lines.iter().map(|line| line.level).collect();
     let (up, down) = (Level::Info, Level::Warn);
     assert_eq!(levels, [up, down, up, down, up], "{lines:#?}");
@@ -147,9 +154,47 @@ fn an_upstream_that_comes_and_goes_is_written_down_with_the_facts() {
 
 #[test]
 fn one_line_of_a_kind_is_written_in_a_pause() {
-    let (_, lines) = flaps(Duration::from_secs(3_600));
+    let _flapping = flaps(Duration::from_secs(3_600));
+    let lines = lines();
     let levels: Vec<Level> = lines.iter().map(|line| line.level).collect();
     assert_eq!(levels, [Level::Info, Level::Warn], "{lines:#?}");
+}
+
+/// The log said that it was down, and nothing more for as long as it stood.
+#[test]
+fn what_the_log_says_last_of_an_upstream_is_so_when_the_pause_is_over() {
+    let (mut client, upstream, peer) = flaps(ms(1_000));
+    let says_last = |level| lines().last().unwrap().level == level && told(level) == 3;
+    turn_until(&mut client, "it is said to be up", |_| {
+        says_last(Level::Info)
+    });
+    let stream = peer.accept();
+    drop(peer);
+    reset(stream);
+    until(&mut client, upstream, false);
+    turn_until(&mut client, "it is said to be down", |_| {
+        says_last(Level::Warn)
+    });
+}
+
+#[test]
+fn a_lookup_that_was_held_back_is_written_when_the_pause_is_over() {
+    record();
+    let (resolver, _asked, answer) = scripted();
+    let config = Config {
+        log_pause: ms(1_000),
+        ..Config::default()
+    };
+    let mut client = Client::with_resolver(config, resolver).unwrap();
+    for target in ["nowhere.test:1", "noplace.test:1", "nobody.test:1"] {
+        answer.send(Err(taut::ResolveError::NotFound)).unwrap();
+        let raw = client.connect(target, taut::Framing::line()).unwrap();
+        until_closed(&mut client, raw);
+    }
+    let is_told = |_: &mut Client| with("nobody.test:1").len() == 1;
+    turn_until(&mut client, "the last is written", is_told);
+    assert_eq!(told(Level::Warn), 3);
+    assert_eq!(client.next_timeout(), None, "nothing is left to write");
 }
 
 #[test]

@@ -123,6 +123,18 @@ fn threads_that_are_stuck_are_replaced_and_used_again_when_they_come_back() {
     );
 }
 
+/// Each connect took another thread, until there was none for any other name.
+#[test]
+fn a_name_that_hangs_again_and_again_leaves_threads_to_the_others() {
+    let (mut client, asked, _answer) = client_asking(|_| {});
+    for _ in 0..9 {
+        hang(&mut client, "a.name");
+    }
+    connect(&mut client, "b.name");
+    let looked_up: Vec<_> = (0..3).map(|_| next(&asked)).collect();
+    assert_eq!(looked_up, ["a.name", "a.name", "b.name"]);
+}
+
 #[test]
 fn a_name_whose_lookup_hangs_is_looked_up_anew_and_served_when_the_resolver_is_back() {
     let (mut client, asked, answer) = client_asking(|_| {});

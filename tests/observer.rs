@@ -8,7 +8,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use support::*;
-use taut::{Connected, Deadline, Ended, Event, Framing, Lost, Observer, Source, State, UpstreamId};
+use taut::{
+    Connected, Deadline, Ended, Event, Framing, Lost, Observer, RequestOptions, Retried, Source,
+    State, UpstreamId,
+};
 
 /// What was told, in words.
 #[derive(Clone, Default)]
@@ -46,6 +49,16 @@ impl Observer for Notes {
         let result = ended.result.map_err(|error| error.source);
         let (upstream, request, tag) = (ended.upstream, ended.request, ended.tag);
         self.put(format!("{request} of {upstream:?}, {tag}: {result:?}"));
+    }
+
+    fn retried(&mut self, retried: &Retried) {
+        let (request, tag, attempt) = (retried.request, retried.tag, retried.attempt);
+        let (upstream, error) = (retried.upstream, retried.error);
+        self.put(format!(
+            "{request} of {upstream:?}, {tag}, try {attempt}, sent {}: {:?}",
+            error.sent.name(),
+            error.source
+        ));
     }
 
     fn state(&mut self, upstream: UpstreamId, state: State) {
@@ -144,4 +157,41 @@ fn each_request_is_told_once_as_it_ends_whoever_made_it() {
     let told = notes.take();
     let of_thread = told.iter().filter(|note| note.contains(", 3: Err("));
     assert_eq!(of_thread.count(), 1, "{told:?}");
+}
+
+/// Its connection is lost with it, and it does no harm to make it twice.
+#[test]
+fn a_request_that_is_made_again_is_told_with_the_number_of_its_try_and_why() {
+    let (mut client, peer) = (client(), Peer::new());
+    let (upstream, mut streams) = standing(&mut client, &peer, |it| it);
+    let notes = Notes::default();
+    client.observe(Some(Box::new(notes.clone())));
+    let options = RequestOptions::new().deadline(far()).tag(5).idempotent();
+    let request = client.request_with(upstream, b"ping\n", options).unwrap();
+    client.flush();
+    let mut stream = streams.remove(0);
+    for attempt in [2, 3] {
+        read_exactly(&mut stream, 5);
+        drop(stream);
+        turn_until(&mut client, "it is made again", |client| {
+            client.stats().retries == attempt - 1
+        });
+        let told = notes.take();
+        let again = format!("{request} of {upstream:?}, 5, try {attempt}, sent maybe: Eof");
+        let of_request = told.iter().filter(|note| note.contains(", 5"));
+        assert_eq!(of_request.collect::<Vec<_>>(), [&again], "{told:?}");
+        turn_until(&mut client, "the next connection", |client| {
+            client.upstream_stats(upstream).unwrap().in_flight == 1
+        });
+        client.flush();
+        stream = peer.accept();
+    }
+    read_exactly(&mut stream, 5);
+    stream.write_all(b"pong\n").unwrap();
+    client_until(&mut client, |_, event| {
+        matches!(event, Event::Reply { .. }).then_some(())
+    });
+    let told = notes.take();
+    let ended = format!("{request} of {upstream:?}, 5: Ok(4)");
+    assert_eq!(told.last(), Some(&ended), "{told:?}");
 }

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::event::ConnectionId;
 use crate::frame::Framing;
 use crate::kernel::TcpInfo;
+use crate::parting::Parting;
 
 impl Client {
     /// Starts to connect to `host:port` or `[v6]:port`. [`Event::Connected`](crate::Event::Connected) or [`Event::Closed`](crate::Event::Closed) tells the outcome;
@@ -47,6 +48,26 @@ impl Client {
         self.engine.core.abort(connection)
     }
 
+    /// Has a connection end without a reset of ours, whatever ends it: a reset drops what the kernel has not sent yet, and
+    /// on some systems what the peer has not read yet. To be asked for before [`Client::close`], where
+    /// [`Timeouts::linger`](crate::Timeouts::linger) may pass: then the kernel goes on alone.
+    ///
+    /// # Errors
+    /// `NotOpen` when it is closed already.
+    pub fn spare(&mut self, connection: ConnectionId) -> Result<(), Error> {
+        self.engine.core.spare(connection)
+    }
+
+    /// Ends the connection at once, as [`Client::abort`], but without a reset: what is queued here is dropped, what the
+    /// kernel has still leaves, and a FIN behind it. Whatever the peer says from now on meets nobody, and its kernel is
+    /// told so.
+    ///
+    /// # Errors
+    /// `NotOpen` when it is closed already.
+    pub fn leave(&mut self, connection: ConnectionId) -> Result<(), Error> {
+        self.engine.core.leave(connection)
+    }
+
     /// Asks for one [`Event::Writable`](crate::Event::Writable) as soon as at most half of the queue's bound is queued.
     ///
     /// # Errors
@@ -65,6 +86,12 @@ impl Client {
     /// Bytes handed to the kernel, and bytes received, in a connection's life; `None` when it is gone.
     pub fn transferred(&self, connection: ConnectionId) -> Option<(u64, u64)> {
         self.engine.core.transferred(connection)
+    }
+
+    /// What was known of a connection when it ended, from its [`Event::Closed`](crate::Event::Closed) on until the turn
+    /// after that was pulled. `None` before its end, and when it never stood.
+    pub fn parting(&self, connection: ConnectionId) -> Option<Parting> {
+        self.engine.core.parting(connection)
     }
 
     /// The address a connection is connected, or being connected, to.

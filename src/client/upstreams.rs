@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::event::{ConnectionId, Frame, RequestId, UpstreamId};
 use crate::handle::Handle;
 use crate::net::Net;
+use crate::stats::TargetStats;
 use crate::time::Time;
 use crate::upstream::{Service, Upstream, UpstreamStats};
 
@@ -119,8 +120,9 @@ impl Client {
     }
 
     /// Has an upstream that is down tried at once: the pause before the next attempt is forgotten. It is one attempt, as
-    /// after the pause, and made also when nobody waits. For a program that knows more than its server tells, such as that
-    /// the network is back. [`Reconnect`](crate::Reconnect) has the pauses.
+    /// after the pause, and made also when nobody waits. While others stand, what is wanted comes as after the pause too:
+    /// the first now, the next ones spread in time. For a program that knows more than its server tells, such as that the
+    /// network is back. [`Reconnect`](crate::Reconnect) has the pauses.
     ///
     /// # Errors
     /// `NotOpen` for an unknown upstream.
@@ -131,6 +133,13 @@ impl Client {
     /// Figures of an upstream; `None` when there is none of that name.
     pub fn upstream_stats(&self, upstream: UpstreamId) -> Option<UpstreamStats> {
         self.engine.core.upstream_stats(upstream)
+    }
+
+    /// How each target of an upstream stands, in the order in which they were named: the one of
+    /// [`Upstream::new`], then those of [`Upstream::and`]. None, when there is no such upstream. For each it looks at
+    /// each connection of the upstream.
+    pub fn targets_of(&self, upstream: UpstreamId) -> impl Iterator<Item = TargetStats<'_>> {
+        self.engine.core.targets_of(upstream)
     }
 
     /// The connections of an upstream that stand.

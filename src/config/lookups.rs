@@ -16,6 +16,9 @@ pub struct Lookups {
     /// Threads that are stuck in a lookup past its deadline and have another in their place. getaddrinfo(3) cannot be
     /// cancelled; a thread that comes back after all is used again or ends. Default: 4.
     pub stuck_threads_max: usize,
+    /// Of those, the ones that one name may have. With as many it is not looked up anew before one comes back: who asks
+    /// waits for that, for as long as it may, and the other threads are left to other names. Default: 1.
+    pub stuck_threads_per_name_max: usize,
     /// How long addresses are used before the name is looked up again; zero looks it up for every connect. When none
     /// of them could be connected to, it is only `negative_for`. Default: 30 s.
     pub fresh_for: Duration,
@@ -38,6 +41,7 @@ impl Default for Lookups {
         Lookups {
             threads_max: 4,
             stuck_threads_max: 4,
+            stuck_threads_per_name_max: 1,
             fresh_for: Duration::from_secs(30),
             negative_for: Duration::from_secs(2),
             stale_for: Duration::from_secs(600),

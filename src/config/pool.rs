@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::refuse;
+use super::{KEPT_MIN, refuse};
 use crate::error::Error;
 
 /// How long the connections of an upstream are kept between requests, and at all. How long one may be idle is
@@ -12,10 +12,10 @@ pub struct Pool {
     /// Where peers end idle connections sooner than `timeouts.idle`, end them before the peers do: at 0.8 of the age at
     /// which those did. Warm connections too are made anew by then. Default: true.
     pub idle_learning: bool,
-    /// No idle limit is learned below this. Default: 100 ms.
+    /// No idle limit is learned below this. At least 1 ms. Default: 100 ms.
     pub idle_learned_min: Duration,
     /// A connection of this age takes no new request, finishes what it has, and is closed; another takes its place when
-    /// one is needed. `Duration::MAX`: never. Default: 30 min.
+    /// one is needed. At least 1 ms; `Duration::MAX`: never. Default: 30 min.
     pub lifetime: Duration,
     /// Each lifetime is shorter by a random part of so many percent, so that connections that were made together do not
     /// end together. 0 to 100. Default: 10.
@@ -48,17 +48,51 @@ impl Pool {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         refuse(&[
             (
-                self.idle_learned_min.is_zero(),
-                "pool.idle_learned_min is zero; give it at least 1 ns, 100 ms is usual",
+                self.idle_learned_min < KEPT_MIN,
+                "pool.idle_learned_min is below 1 ms, as long as a connect may take; 100 ms is usual",
             ),
             (
-                self.lifetime.is_zero(),
-                "pool.lifetime is zero; give it at least 1 ns, 30 min is usual",
+                self.lifetime < KEPT_MIN,
+                "pool.lifetime is below 1 ms, as long as a connect may take; 30 min is usual",
             ),
             (
                 self.lifetime_jitter_percent > 100,
                 "pool.lifetime_jitter_percent is above 100; 10 is usual",
             ),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Timeouts;
+
+    /// With 0 < lifetime < 1 ms connections were made and ended in each tick.
+    #[test]
+    fn connections_that_would_end_as_they_are_made_are_refused_by_name() {
+        let short = KEPT_MIN - Duration::from_nanos(1);
+        let pool = |lifetime, idle_learned_min| Pool {
+            lifetime,
+            idle_learned_min,
+            ..Pool::default()
+        };
+        let timeouts = |idle| Timeouts {
+            idle,
+            ..Timeouts::default()
+        };
+        for (refused, what) in [
+            (pool(short, KEPT_MIN).validate(), "pool.lifetime"),
+            (pool(KEPT_MIN, short).validate(), "pool.idle_learned_min"),
+            (timeouts(short).validate(), "timeouts.idle"),
+        ] {
+            let why = refused.unwrap_err().to_string();
+            assert!(why.contains(what) && why.contains("below 1 ms"), "{why}");
+            assert!(why.contains("is usual"), "what would be right: {why}");
+        }
+        assert_eq!(pool(KEPT_MIN, KEPT_MIN).validate(), Ok(()));
+        assert_eq!(timeouts(KEPT_MIN).validate(), Ok(()));
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Error;
 /// uptime is a random part of `min(pause_max, first_pause_max · 2ⁿ)`. When one succeeds, the others that are wanted
 /// follow spread in time: 1, 2, 4 and so on in each `release_step`, up to `release_max`, each at a random moment of its
 /// part of the step. Connections that requests ask for while others stand are at most as many at a time as stand.
+/// Attempts that fail while another connection stands are counted apart, from the last that succeeded.
 ///
 /// What cannot get better soon (a name that does not exist, EACCES) is tried again after pauses of up to `pause_max`;
 /// what this machine lacks (EMFILE, a free port), after up to `first_pause_max`.

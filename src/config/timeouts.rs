@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::refuse;
+use super::{KEPT_MIN, refuse};
 use crate::error::Error;
 
 /// Timeouts, all of them durations from the last progress of their phase. What has come in is read first: on a
@@ -29,7 +29,7 @@ pub struct Timeouts {
     pub request: Duration,
     /// A request's wait for a connection that can take it. Default: 1 s.
     pub wait: Duration,
-    /// A connection on which nothing is under way. Default: 20 s.
+    /// A connection on which nothing is under way. At least 1 ms. Default: 20 s.
     pub idle: Duration,
     /// From our FIN to the peer's, after a close. Default: 1 s.
     pub linger: Duration,
@@ -95,8 +95,8 @@ impl Timeouts {
                 "timeouts.wait is zero; give it at least 1 ns, 1 s is usual",
             ),
             (
-                self.idle.is_zero(),
-                "timeouts.idle is zero; give it at least 1 ns, 20 s is usual",
+                self.idle < KEPT_MIN,
+                "timeouts.idle is below 1 ms, as long as a connect may take; 20 s is usual",
             ),
         ])
     }

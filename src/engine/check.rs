@@ -83,11 +83,17 @@ impl<K: Kernel> Engine<K> {
                 );
             }
         }
+        assert!(core.outages.is_empty(), "heeded in the turn that found it");
         self.check_names();
         self.check_services();
         self.check_events();
         self.check_bounds();
         self.check_counts();
+    }
+
+    /// How often the members of an upstream were looked through for those that rest.
+    pub(crate) fn outage_walks(&self) -> u64 {
+        self.core.outages.walks
     }
 
     /// What was asked has been answered, has failed, or is under way.
@@ -151,6 +157,8 @@ impl<K: Kernel> Engine<K> {
             );
         }
         let owners = core.slots.len() + core.services.len() + core.listeners.len();
+        let lines = core.service_lines.iter().chain([&core.lines]);
+        let owners = owners + lines.filter(|it| it.is_filed()).count();
         let owners = owners + usize::from(core.drain.is_some());
         assert_eq!(core.wheel.len(), owners, "entries in the wheel");
     }

@@ -15,6 +15,7 @@ use super::lines::Lines;
 use super::listen::Listeners;
 use super::members::Turns;
 use super::remote::{Mailbox, Remote};
+use super::retire::Outages;
 use super::slot::{Owner, Slot};
 use super::watch::Watch;
 use crate::buffer::Pool;
@@ -37,6 +38,8 @@ pub(super) enum TimerOwner {
     Connection(u32),
     Service(u32),
     Listener(u32),
+    /// Lines of the log that are held back: of an upstream, or of the loop itself.
+    Lines(Option<u32>),
     Drain,
 }
 
@@ -83,6 +86,7 @@ pub(crate) struct Core<K: Kernel> {
     pub(super) service_lines: Vec<Lines>,
     pub(super) lines: Lines,
     pub(super) watch: Watch,
+    pub(super) outages: Outages,
     /// Once it is being drained, for good.
     pub(super) drain: Option<Box<Drain>>,
 }
@@ -125,6 +129,7 @@ impl<K: Kernel> Core<K> {
             service_lines: Vec::new(),
             lines: Lines::default(),
             watch: Watch::default(),
+            outages: Outages::default(),
             drain: None,
         }
     }
@@ -268,7 +273,7 @@ impl<K: Kernel> Core<K> {
 
     /// How long there is nothing to do.
     pub(super) fn next_work(&self) -> Option<Duration> {
-        let has_more = !self.ready.is_empty() || !self.dirty.is_empty();
+        let has_more = !self.ready.is_empty() || !self.dirty.is_empty() || !self.outages.is_empty();
         if has_more || self.listeners.any_ready() || self.wait_failed || self.has_turn() {
             return Some(Duration::ZERO);
         }

@@ -69,8 +69,10 @@ impl<K: Kernel> Core<K> {
         let upto = |now, max| Gauge { now, max };
         let (mut in_flight, mut waiting) = (Gauge::default(), Gauge::default());
         let mut breakers = Breakers::default();
+        let mut retries = 0;
         for service in &self.services {
             let stats = service.stats();
+            retries += stats.retries;
             in_flight.now += stats.in_flight;
             in_flight.max += service.in_flight_max();
             match stats.breaker {
@@ -81,8 +83,6 @@ impl<K: Kernel> Core<K> {
             waiting.now += stats.waiting;
             waiting.max += limits.waiting_requests_max;
         }
-        let slots = self.slots.iter();
-        let connecting = slots.filter(|(_, slot)| slot.conn.is_connecting()).count();
         let submissions = self.remote.mailbox.len();
         Stats {
             requests: counts.requests,
@@ -90,6 +90,7 @@ impl<K: Kernel> Core<K> {
             failures: counts.failures,
             cancelled: counts.cancelled,
             refusals: counts.refusals,
+            retries,
             connects: counts.connects,
             connect_failures: counts.connect_failures,
             losses: counts.losses,
@@ -97,7 +98,7 @@ impl<K: Kernel> Core<K> {
             bytes_received: counts.bytes_received,
             breakers,
             connections: upto(self.slots.len(), limits.connections_max),
-            connecting: upto(connecting, limits.connections_max),
+            connecting: upto(self.connecting, limits.connecting_max),
             in_flight,
             waiting,
             events: upto(self.events.len(), limits.events_max),

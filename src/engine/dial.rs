@@ -259,7 +259,10 @@ impl<K: Kernel> Core<K> {
         log::debug!("{connection} to {peer} stands");
         self.note_connected(index);
         match owner {
-            Owner::Program => self.tell(index, Event::Connected { connection, peer }),
+            Owner::Program => {
+                self.slots[index as usize].ends.is_asked_for = true;
+                self.tell(index, Event::Connected { connection, peer });
+            }
             Owner::Service { service, member } => {
                 let random = self.kernel.random();
                 self.services[service as usize].handle_standing(now, member, random);

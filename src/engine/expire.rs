@@ -21,9 +21,11 @@ impl<K: Kernel> Core<K> {
                 TimerOwner::Connection(index) => self.expire_connection(index),
                 TimerOwner::Service(service) => self.expire_service(service),
                 TimerOwner::Listener(listener) => self.listeners.resume(listener),
+                TimerOwner::Lines(service) => self.expire_lines(service),
                 TimerOwner::Drain => self.force_drain(),
             }
         }
+        self.carry_out_outages();
     }
 
     fn expire_connection(&mut self, index: u32) {
@@ -63,15 +65,24 @@ impl<K: Kernel> Core<K> {
     /// A connection that is not read because the program lags comes up again when that has pulled. A program in a call
     /// cannot: then requests end by their deadlines.
     fn expire_held_back(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
-        let Owner::Service { service, member } = slot.owner else {
-            return;
+        let slot = &mut self.slots[index as usize];
+        let owner = slot.owner;
+        let (service, member) = match owner {
+            Owner::Service { service, member } => (service, member),
+            Owner::Program => return,
+            // What it still says is for nobody: its end does not wait for the program.
+            Owner::Parted { .. } => {
+                slot.conn.handle_timeout(self.now);
+                return self.settle(index);
+            }
         };
         if !self.in_call {
             return;
         }
         self.expire_requests(index, service, member, Which::All);
-        if self.slots[index as usize].conn.is_closed() {
+        let slot = &self.slots[index as usize];
+        // With its last request it may have been let go, and its member be another's by now.
+        if slot.conn.is_closed() || slot.owner != owner {
             return self.settle(index);
         }
         let next = self.services[service as usize].next_deadline(member);

@@ -35,6 +35,7 @@ impl<K: Kernel> Core<K> {
             }
         }
         self.return_dirty(dirty);
+        self.carry_out_outages();
     }
 
     fn flush_one(&mut self, index: u32) {
@@ -48,8 +49,10 @@ impl<K: Kernel> Core<K> {
         }
         if !self.slots[index as usize].conn.poll_transmit().is_empty() {
             if !self.line_is_clear(index) {
-                // One that is held back for its frames' sake is read when the next may come, and comes up then.
-                if self.slots[index as usize].paused_until.is_none() {
+                // One that is held back for its frames' sake is read when the next may come, or the program has pulled,
+                // and comes up then.
+                let slot = &self.slots[index as usize];
+                if slot.paused_until.is_none() && !slot.is_stalled {
                     self.push_ready(index);
                 }
                 // An end that is certain is carried out now: no other request may be put on this connection.
@@ -109,7 +112,10 @@ impl<K: Kernel> Core<K> {
             return;
         };
         match self.kernel.shutdown(socket) {
-            Ok(()) => slot.conn.handle_shut(now),
+            Ok(()) => {
+                slot.ends.fin_sent = true;
+                slot.conn.handle_shut(now);
+            }
             Err(error) => slot.conn.handle_error(Source::of(&error)),
         }
         // The peer may have ended its half before: its FIN is then still to be read.

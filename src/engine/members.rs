@@ -171,8 +171,8 @@ impl<K: Kernel> Core<K> {
         self.admits_work()?;
         let it = self.services.get_mut(upstream.0 as usize);
         let it = it.ok_or(Error::new(Phase::Connect, Source::NotOpen))?;
-        it.retry_now();
         self.now = self.kernel.now();
+        it.retry_now(self.now);
         self.connect_members(upstream.0);
         Ok(())
     }

@@ -20,6 +20,7 @@ mod inbox;
 mod lines;
 mod listen;
 mod members;
+mod parting;
 mod pump;
 mod remote;
 mod requests;
@@ -182,6 +183,7 @@ impl<K: Kernel> Engine<K> {
             }
         }
         self.core.ready_spare = ready;
+        self.core.carry_out_outages();
     }
 
     /// The payload of a frame, while it is held.

@@ -73,6 +73,9 @@ impl<K: Kernel> Engine<K> {
         let outcome = self.core.kernel.read(socket, &mut space[..room]);
         match outcome {
             Ok(0) => {
+                let (written, is_broken) = (slot.conn.written_bytes(), slot.conn.is_broken());
+                slot.ends
+                    .handle_eof(&self.core.kernel, socket, written, is_broken);
                 slot.conn.handle_eof();
                 slot.readable = false;
             }

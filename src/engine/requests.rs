@@ -139,6 +139,10 @@ impl<K: Kernel> Core<K> {
 
     /// Puts waiting requests on connections that can take them.
     pub(super) fn serve_waiting(&mut self, service: u32) {
+        if self.outages.has(service) {
+            // Not on one that may be gone: when those are.
+            return;
+        }
         let now = self.now;
         loop {
             let it = &mut self.services[service as usize];
@@ -189,8 +193,9 @@ impl<K: Kernel> Core<K> {
         // Of what is only queued its peer knows nothing: it has ended what was idle.
         let is_idle = (error.phase, error.source) == (Phase::Write, Source::Eof)
             && !it.is_begun(member, progress.written);
-        it.make_again(now, member, progress, &error, |range| {
-            slot.conn.unsent(range)
+        let (unsent, watch) = (|range: &_| slot.conn.unsent(range), &mut self.watch);
+        it.make_again(now, member, progress, &error, unsent, |asked| {
+            watch.handle_again(UpstreamId(service), asked, error);
         });
         match is_idle {
             true => error.of_request(Phase::Idle, error.sent),

@@ -3,12 +3,45 @@
 //! Which, and when, the upstream's own machine says. A connection that was let go belongs to nobody: what its peer still
 //! says is dropped, and the upstream is told only that it has ended.
 
+use std::collections::BTreeMap;
+
 use super::core::Core;
 use super::slot::{Owner, Slot};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::time::Time;
 use crate::upstream::Service;
+
+/// Targets whose peer was found to be gone in this turn, and since when who has heard of it nothing is gone with it.
+#[derive(Debug, Default)]
+pub(super) struct Outages {
+    found: BTreeMap<(u32, usize), Time>,
+    /// How often the members of an upstream were looked through for one.
+    #[cfg(test)]
+    pub(super) walks: u64,
+}
+
+impl Outages {
+    fn put(&mut self, service: u32, target: usize, since: Time) {
+        let known = self.found.entry((service, target)).or_insert(since);
+        *known = since.max(*known);
+    }
+
+    fn take(&mut self) -> Option<(u32, usize, Time)> {
+        let ((service, target), since) = self.found.pop_first()?;
+        Some((service, target, since))
+    }
+
+    /// Whether some of an upstream's connections may still be let go.
+    pub(super) fn has(&self, service: u32) -> bool {
+        let of_service = (service, 0)..=(service, usize::MAX);
+        !self.found.is_empty() && self.found.range(of_service).next().is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}
 
 impl<K: Kernel> Core<K> {
     /// The next instant at which something of a connection may be due: of itself, of its requests, or its rest's end.
@@ -74,7 +107,8 @@ impl<K: Kernel> Core<K> {
 
     /// A member's connection has ended, or was never made. Where that says that the peer is gone, those that rest and
     /// have heard nothing for as long are gone with it: a request would find that out only after `Timeouts::first_byte`
-    /// (5 s), and another connection tells it at once.
+    /// (5 s), and another connection tells it at once. Thousands may end in one turn, so those that rest are looked
+    /// through once for all of them, by `carry_out_outages`; until then nobody is served on them.
     pub(super) fn heed_outage(
         &mut self,
         service: u32,
@@ -86,16 +120,31 @@ impl<K: Kernel> Core<K> {
             self.file_resting(service);
         }
         if let Some(target) = self.services[service as usize].poll_ejected() {
-            self.retire_resting(service, target, Time::NEVER);
+            self.outages.put(service, target, Time::NEVER);
         }
         if Service::is_outage(error) {
             let target = self.services[service as usize].target_of(lost);
-            self.retire_resting(service, target, quiet_since);
+            self.outages.put(service, target, quiet_since);
+        }
+    }
+
+    /// Lets those go that the outages of this turn are to let go, and serves who waited for that.
+    pub(super) fn carry_out_outages(&mut self) {
+        while let Some((service, target, since)) = self.outages.take() {
+            self.retire_resting(service, target, since);
+            if !self.outages.has(service) && self.services[service as usize].has_waiting() {
+                self.connect_members(service);
+                self.serve_waiting(service);
+            }
         }
     }
 
     /// Lets the connections to a target go that rest and have heard nothing since.
     fn retire_resting(&mut self, service: u32, target: usize, since: Time) {
+        #[cfg(test)]
+        {
+            self.outages.walks += 1;
+        }
         for member in 0..self.services[service as usize].members() {
             let it = &self.services[service as usize];
             let Some(index) = it

@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::slot::Owner;
 use crate::conn::ConnEvent;
-use crate::error::{Class, Error, Phase, Source};
+use crate::error::{Error, Phase, Source};
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::upstream::{Failed, Progress};
@@ -88,14 +88,8 @@ impl<K: Kernel> Core<K> {
         self.connecting -= usize::from(std::mem::take(&mut slot.is_connecting));
         let misses_heartbeat = slot.conn.has_missed_heartbeat();
         log::debug!("{} closed after {written} bytes out: {error:?}", slot.id);
-        if let Some(socket) = slot.socket.take() {
-            // One that was let go is no reason for a reset, however long its peer lingers.
-            let has_lingered = matches!(slot.owner, Owner::Parted { .. })
-                && matches!(error, Some(error) if matches!(error.source, Source::Timeout(_)));
-            let is_given_up = error.is_some_and(|error| resets(&error)) && !has_lingered;
-            let resets = misses_heartbeat || is_given_up;
-            self.kernel.close(socket, resets);
-        }
+        self.close_socket(index, error);
+        let slot = &mut self.slots[index as usize];
         if let Some(dial) = slot.dial.take() {
             dial.give_up(&mut self.kernel);
         }
@@ -183,16 +177,5 @@ impl<K: Kernel> Core<K> {
             written: conn.written_bytes(),
             reply_begun: conn.reply_begun(),
         }
-    }
-}
-
-/// Whether the peer should get a RST: it was given up, not agreed with. Ending what is idle gives nothing up.
-fn resets(error: &Error) -> bool {
-    match error.source {
-        Source::Timeout(_) => error.phase != Phase::Idle,
-        Source::Deadline | Source::Cancelled | Source::Closed | Source::ShuttingDown => true,
-        // This machine failed, and the peer must not take what it was told for all of it.
-        Source::Os(_) | Source::Option { .. } => error.class != Class::Transient,
-        _ => false,
     }
 }

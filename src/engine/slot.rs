@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::dial::Dial;
+use super::parting::Ends;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
 use crate::names::NameKey;
@@ -46,6 +47,7 @@ pub(super) struct Slot<S> {
     pub(super) read_closed: bool,
     /// Not read because the program lags; resumed when it has pulled.
     pub(super) is_stalled: bool,
+    pub(super) ends: Ends,
     /// How often frames may come, where that is bounded; and until when it is not read because they came faster.
     pub(super) frames: Option<Bucket>,
     pub(super) paused_until: Option<Time>,
@@ -81,6 +83,7 @@ impl<S> Slot<S> {
             writable: false,
             read_closed: false,
             is_stalled: false,
+            ends: Ends::default(),
             frames: None,
             paused_until: None,
             overdue_since: None,

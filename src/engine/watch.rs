@@ -10,9 +10,9 @@ use super::slot::Owner;
 use crate::error::Error;
 use crate::event::{RequestId, UpstreamId};
 use crate::kernel::Kernel;
-use crate::observer::{Connected, Ended, Lost, Observer, State};
+use crate::observer::{Connected, Ended, Lost, Observer, Retried, State};
 use crate::time::Time;
-use crate::upstream::Change;
+use crate::upstream::{Asked, Change};
 
 /// The program's observer, and since when which requests are under way.
 #[derive(Default)]
@@ -39,6 +39,23 @@ impl Watch {
     pub(super) fn handle_not_made(&mut self, request: RequestId) {
         if self.observer.is_some() {
             self.made.remove(&request);
+        }
+    }
+
+    /// A request is made again, for its connection was lost with this error.
+    pub(super) fn handle_again(&mut self, upstream: UpstreamId, asked: &Asked, error: Error) {
+        let Some(observer) = &mut self.observer else {
+            return;
+        };
+        if self.made.contains_key(&asked.request) {
+            let sent = asked.again.sent;
+            observer.retried(&Retried {
+                upstream,
+                request: asked.request,
+                tag: asked.tag,
+                attempt: 1 + u32::from(asked.again.times),
+                error: Error { sent, ..error },
+            });
         }
     }
 

@@ -94,6 +94,10 @@ pub enum Limit {
     Submissions,
     /// `Limits::events_max`: events that wait to be pulled.
     Events,
+    /// `ShipConfig::journal_bytes_max`: bytes of lines whose fate is open.
+    JournalBytes,
+    /// `ShipConfig::journal_lines_max`: lines whose fate is open.
+    JournalLines,
 }
 
 /// Why a name did not resolve.

@@ -55,6 +55,8 @@ impl fmt::Display for Limit {
             Limit::WaitingBytes => "waiting_bytes_max",
             Limit::Submissions => "submissions_max",
             Limit::Events => "events_max",
+            Limit::JournalBytes => "journal_bytes_max",
+            Limit::JournalLines => "journal_lines_max",
         })
     }
 }

@@ -8,6 +8,7 @@ use super::fixed::Fixed;
 use super::length::{Len32, Length};
 use super::line::Line;
 use super::raw::Raw;
+use super::relp::Relp;
 use super::resp::Resp;
 use super::{Codec, Decoded, FrameError};
 
@@ -23,6 +24,7 @@ pub(super) enum Machine {
     Length(Length),
     Fixed(Fixed),
     Resp(Resp),
+    Relp(Relp),
     Raw(Raw),
     Custom(Custom),
     Failed {
@@ -45,6 +47,7 @@ impl Decoder {
             Machine::Length(codec) => codec.decode(bytes),
             Machine::Fixed(codec) => codec.decode(bytes),
             Machine::Resp(codec) => codec.decode(bytes),
+            Machine::Relp(codec) => codec.decode(bytes),
             Machine::Raw(codec) => codec.decode(bytes),
             Machine::Custom(codec) => codec.decode(bytes),
             Machine::Failed { error, .. } => return Err(*error),

@@ -4,7 +4,7 @@
 //! the first true one, so the lowest hit of a little-endian load is always right (also the lowest of two patterns).
 
 /// Where `needle` stands first in `bytes`.
-pub(super) fn find(bytes: &[u8], needle: u8) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], needle: u8) -> Option<usize> {
     let pattern = repeat(needle);
     search(
         bytes,

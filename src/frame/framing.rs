@@ -11,6 +11,7 @@ use super::length::{LEN16, LEN32, Len32, Length, LengthPrefix};
 use super::limit::Limit;
 use super::line::Line;
 use super::raw::Raw;
+use super::relp::Relp;
 use super::resp::Resp;
 use super::{Codec, FrameError};
 
@@ -44,6 +45,7 @@ enum Kind {
     Fixed(usize),
     Resp,
     Resp3,
+    Relp,
     Raw,
     Custom(Arc<dyn Fn() -> Box<dyn Codec> + Send + Sync>),
 }
@@ -115,6 +117,14 @@ impl Framing {
         Self::new(Kind::Resp3)
     }
 
+    /// RELP, the answers of a log server (rsyslog's `imrelp`): `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. The payload is
+    /// all of it but the LF; the frame limit counts that.
+    ///
+    /// TXNR and DATALEN have 1 to 9 digits, COMMAND 1 to 32 letters. A frame without data may have the SP before it.
+    pub fn relp() -> Self {
+        Self::new(Kind::Relp)
+    }
+
     /// No framing: whatever has arrived is a frame, cut at the limit.
     pub fn raw() -> Self {
         Self::new(Kind::Raw)
@@ -168,8 +178,8 @@ impl Framing {
     /// on behind them. A raw connection is told [`Event::Skipped`](crate::Event::Skipped); of an upstream the request
     /// that it answers fails with [`Source::Oversize`](crate::Source::Oversize), `sent = yes`, and its connection stays.
     ///
-    /// For framings that tell a length first: length prefixes, and in RESP a string that is a reply of its own (what
-    /// follows it is not looked at). A length that cannot be counted in 64 bits with its header is still an error, and
+    /// For framings that tell a length first: length prefixes, RELP, and in RESP a string that is a reply of its own
+    /// (what follows it is not looked at). A length that cannot be counted in 64 bits with its header is still an error, and
     /// so is an array over the limit. Elsewhere it is a flaw, and so it is where replies are matched by id: the id is
     /// part of what is dropped.
     pub fn skip_oversize(mut self) -> Self {
@@ -195,7 +205,8 @@ impl Framing {
         self.id_of
     }
 
-    /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `resp3`, `raw` or `custom`.
+    /// The name of the framing: `line`, `delimiter`, `len16`, `len32`, `length`, `fixed`, `resp`, `resp3`, `relp`, `raw`
+    /// or `custom`.
     pub fn name(&self) -> &'static str {
         match self.kind {
             Kind::Line => "line",
@@ -206,6 +217,7 @@ impl Framing {
             Kind::Fixed(_) => "fixed",
             Kind::Resp => "resp",
             Kind::Resp3 => "resp3",
+            Kind::Relp => "relp",
             Kind::Raw => "raw",
             Kind::Custom(_) => "custom",
         }
@@ -214,7 +226,10 @@ impl Framing {
     /// Why this framing cannot be used, if so. `frame_bytes_max_default` as for [`Self::decoder`].
     pub(crate) fn flaw(&self, frame_bytes_max_default: usize) -> Option<&'static str> {
         let limit = self.frame_bytes_max.unwrap_or(frame_bytes_max_default);
-        let tells_length = matches!(self.kind, Kind::Length(_) | Kind::Resp | Kind::Resp3);
+        let tells_length = matches!(
+            self.kind,
+            Kind::Length(_) | Kind::Resp | Kind::Resp3 | Kind::Relp
+        );
         match self.kind {
             _ if self.skips_oversize && !tells_length => {
                 Some("skip_oversize with a framing that does not tell a length before the frame")
@@ -249,6 +264,7 @@ impl Framing {
             Kind::Fixed(bytes) => Machine::Fixed(Fixed::new(*bytes, limit)),
             Kind::Resp => Machine::Resp(Resp::new(limit).skipping(skips)),
             Kind::Resp3 => Machine::Resp(Resp::version_3(limit).skipping(skips)),
+            Kind::Relp => Machine::Relp(Relp::new(counted)),
             Kind::Raw => Machine::Raw(Raw::new(limit)),
             Kind::Custom(make) => Machine::Custom(Custom::new(make(), limit)),
         };

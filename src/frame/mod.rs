@@ -16,6 +16,7 @@ mod length;
 mod limit;
 mod line;
 mod raw;
+mod relp;
 mod resp;
 mod resp3;
 #[cfg(test)]
@@ -24,11 +25,13 @@ mod tests;
 use std::fmt;
 
 pub use decoder::Decoder;
+pub(crate) use find::find;
 #[cfg(any(test, fuzzing))]
 pub(crate) use find::meter;
 pub use framing::Framing;
 pub(crate) use framing::{FRAME_BYTES_MAX, IdOf};
 pub use length::LengthPrefix;
+pub(crate) use relp::RelpFrame;
 
 /// What a codec found at the start of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! byte, errors stick. The rules of each framing are tested beside its codec.
 
 mod limits;
+mod relp;
 mod resp;
 mod resp3;
 
@@ -260,10 +261,10 @@ proptest! {
         for framing in delimiters {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
-        for framing in [Framing::len16(), Framing::len32(), length.clone(), Framing::resp(), Framing::resp3()] {
+        for framing in [Framing::len16(), Framing::len32(), length.clone(), Framing::resp(), Framing::resp3(), Framing::relp()] {
             feed_every_way(&framing.skip_oversize(), limit, &stream, &pieces);
         }
-        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp(), Framing::resp3()] {
+        for framing in [Framing::line(), Framing::len16(), Framing::len32(), length, Framing::fixed(7), Framing::fixed(0), Framing::resp(), Framing::resp3(), Framing::relp()] {
             feed_every_way(&framing, limit, &stream, &pieces);
         }
         feed(&Framing::raw(), limit, &stream, &pieces);

@@ -98,8 +98,8 @@ impl Run {
     }
 
     fn retry_now(&mut self) {
-        self.service.retry_now();
-        self.model.retry_now();
+        self.service.retry_now(self.now);
+        self.model.retry_now(self.now);
         self.connect_members();
     }
 

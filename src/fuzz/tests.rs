@@ -25,9 +25,10 @@ fn replay(target: &str, run: fn(&[u8])) -> usize {
 
 #[test]
 fn every_seed_of_every_target_keeps_every_promise() {
-    let targets: [Target; 4] = [
+    let targets: [Target; 5] = [
         ("codecs", super::codecs),
         ("resp", super::resp),
+        ("relp", super::relp),
         ("connection", super::connection),
         ("service", super::service),
     ];
@@ -37,12 +38,26 @@ fn every_seed_of_every_target_keeps_every_promise() {
     }
 }
 
+/// So many, unless `PROPTEST_CASES` says how many: `with_cases` alone is deaf to it.
+fn cases(count: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(count),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(cases(2_000))]
 
     /// The rules of connecting depend on long histories, which no seed of few bytes has.
     #[test]
     fn any_program_of_a_service_does_as_the_model(program in prop::collection::vec(any::<u8>(), 0..1_500)) {
         super::service(&program);
+    }
+
+    /// Frames that look like RELP, and what a server says in no order, come of no few bytes either.
+    #[test]
+    fn any_stream_and_any_server_of_relp_does_as_the_model(program in prop::collection::vec(any::<u8>(), 0..600)) {
+        super::relp(&program);
     }
 }

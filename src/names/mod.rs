@@ -4,11 +4,12 @@
 //! (`fresh_for`), a failure too (`negative_for`). Where a new lookup fails or does not come back in time, addresses that
 //! are no longer fresh are better than none (RFC 8767) for `stale_for`, but never against a resolver that says that the
 //! name does not exist. A lookup has a time of its own, whoever asked for it: past it another is begun in its place, for
-//! whoever asks or still waits, and when its answer does come it is remembered all the same.
+//! whoever asks or still waits, and when its answer does come it is remembered all the same. But not without end: of a
+//! name at most `stuck_threads_per_name_max` that were given up may hold a thread; then the last is waited for.
 //!
 //! Never: a thread, a socket, a clock. Lookups are begun by the engine, which is told to; time comes in. What is
 //! remembered is bounded; what is waited for is bounded by the connections that wait. Always: for who waits, a lookup
-//! is under way that was not given up.
+//! is under way that was not given up for another.
 
 #[cfg(test)]
 mod check;
@@ -91,6 +92,8 @@ struct Entry {
     retry_at: Time,
     /// The end of the lookup under way, and its number.
     under_way: Option<(Time, u64)>,
+    /// Those that were given up for another, and have not come back.
+    stuck: Vec<u64>,
     waiters: BTreeSet<u64>,
     asked_at: Time,
     /// The address that was connected to last, and until when it goes first.
@@ -127,7 +130,7 @@ impl Names {
             return (key, Asked::Known(outcome));
         }
         entry.waiters.insert(waiter);
-        if entry.under_way.is_some_and(|(end, _)| end > now) {
+        if entry.is_to_be_awaited(now, self.rules) {
             return (key, Asked::Joined);
         }
         let in_place_of = entry.under_way.map(|(_, job)| job);
@@ -146,6 +149,7 @@ impl Names {
         let (index, begun) = numbers_of(job);
         let rules = self.rules;
         let entry = self.entry_of(job)?;
+        entry.stuck.retain(|other| *other != job);
         // Whoever says that there is none has answered; no address at all says the same.
         let answer = answer.and_then(|addresses| match addresses.is_empty() {
             true => Err(ResolveError::NotFound),
@@ -157,23 +161,27 @@ impl Names {
             return None;
         }
         let other = entry.under_way.take().map(|(_, job)| job);
+        let other = other.filter(|other| *other != job);
+        entry.stuck.extend(other);
         let outcome = entry.learn(now, begun, answer, rules);
         let waiters = std::mem::take(&mut entry.waiters);
         let asked_at = entry.asked_at;
         told.extend(waiters.into_iter().map(|it| (it, outcome.clone())));
         self.rest((asked_at, index));
-        other.filter(|other| *other != job)
+        other
     }
 
     /// A lookup that was abandoned had not been begun, and never will be.
     pub(crate) fn handle_dropped(&mut self, job: u64) {
         if let Some(entry) = self.entry_of(job) {
             entry.under_way = entry.under_way.filter(|(_, other)| *other != job);
+            entry.stuck.retain(|other| *other != job);
         }
     }
 
     /// `waiter` waits no longer.
     pub(crate) fn give_up(&mut self, now: Time, key: NameKey, waiter: u64) -> GivenUp {
+        let rules = self.rules;
         let Some(entry) = self.entry(key) else {
             return GivenUp::default();
         };
@@ -188,7 +196,7 @@ impl Names {
             let begun = None;
             return GivenUp { abandoned, begun };
         }
-        match under_way.is_some_and(|(end, _)| end > now) {
+        match entry.is_to_be_awaited(now, rules) {
             true => GivenUp::default(),
             false => GivenUp {
                 abandoned,
@@ -261,6 +269,7 @@ impl Names {
             failure: None,
             retry_at: Time::ZERO,
             under_way: None,
+            stuck: Vec::new(),
             waiters: BTreeSet::new(),
             asked_at: now,
             winner: None,
@@ -275,7 +284,11 @@ impl Names {
         self.lookups += 1;
         let job = self.lookups << INDEX_BITS | u64::from(index);
         let end = now.after(self.lookup_timeout);
-        self.entries[index as usize].under_way = Some((end, job));
+        let entry = &mut self.entries[index as usize];
+        entry
+            .stuck
+            .extend(entry.under_way.map(|(_, given_up)| given_up));
+        entry.under_way = Some((end, job));
         job
     }
 
@@ -298,6 +311,12 @@ fn numbers_of(job: u64) -> (u32, u64) {
 }
 
 impl Entry {
+    /// Whether the lookup under way has time left, or may not have another in its place.
+    fn is_to_be_awaited(&self, now: Time, rules: Lookups) -> bool {
+        let is_last = self.stuck.len() >= rules.stuck_threads_per_name_max;
+        self.under_way.is_some_and(|(end, _)| end > now || is_last)
+    }
+
     /// What is answered without a lookup.
     fn known(&self, now: Time, rules: Lookups) -> Option<Outcome> {
         if let Some(addresses) = self.addresses.as_ref().filter(|_| now < self.fresh_until) {

@@ -1,6 +1,8 @@
 //! What is remembered of names, whom a lookup answers, and when it is given up.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod stuck;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -160,34 +162,6 @@ fn a_lookup_that_does_not_come_back_is_given_up_and_old_addresses_do() {
     // The one after that tries again, under another number.
     let (_, next) = begin(&mut names, at(44), 4);
     assert_ne!(job, next);
-}
-
-#[test]
-fn a_lookup_that_hangs_for_ever_is_begun_anew_for_whoever_asks_after_its_time() {
-    let mut names = names();
-    let (key, first) = begin(&mut names, at(0), 1);
-    assert_eq!(names.give_up(at(2), key, 1).abandoned, Some(first));
-    let (_, asked) = names.ask(at(2), "a.name:80", 3);
-    let Asked::Begin { job, in_place_of } = asked else {
-        panic!("{asked:?}");
-    };
-    assert_eq!(in_place_of, Some(first));
-    let told = answer(&mut names, at(3), job, Ok(addresses(1)));
-    assert_eq!(told, [(3, Ok(addresses(1)))]);
-}
-
-/// One that joined late waited in vain for one that had been given up, and that may not even have begun.
-#[test]
-fn a_lookup_that_hangs_is_begun_anew_for_those_who_still_wait() {
-    let mut names = names();
-    let (key, first) = begin(&mut names, at(0), 1);
-    assert_eq!(ask(&mut names, at(1), 2), Asked::Joined);
-    let given_up = names.give_up(at(2), key, 1);
-    assert_eq!(given_up.abandoned, Some(first));
-    let second = given_up.begun.unwrap();
-    assert_eq!(names.target(key), Some("a.name:80"));
-    let told = answer(&mut names, at(3), second, Ok(addresses(1)));
-    assert_eq!(told, [(2, Ok(addresses(1)))]);
 }
 
 /// It was taken for too late for all as soon as one had no more patience.

@@ -11,6 +11,9 @@ use crate::kernel::TcpInfo;
 
 const BYTES: usize = 232;
 
+/// The states between the peer's FIN and the end: CLOSE_WAIT, LAST_ACK, CLOSING (include/net/tcp_states.h).
+const FIN_RECEIVED: [u8; 3] = [8, 9, 11];
+
 #[cfg(target_os = "linux")]
 pub(super) fn read(fd: RawFd) -> io::Result<TcpInfo> {
     let mut bytes = [0u8; BYTES];
@@ -36,6 +39,9 @@ pub(super) fn read(fd: RawFd) -> io::Result<TcpInfo> {
         segments_out: u32_at(known, 136),
         bytes_acked: u64_at(known, 120),
         bytes_received: u64_at(known, 128),
+        fin_received: known
+            .first()
+            .is_some_and(|state| FIN_RECEIVED.contains(state)),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::octet::{HEADER_BYTES_MAX, Octet};
 use crate::config::{Config, Limits, Timeouts, refuse};
 use crate::conn::Profile;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub enum Service {
 pub struct ServerConfig {
     /// What it does. Default: [`Service::Shout`].
     pub service: Service,
+    /// What a sink reads are counted messages, `LEN SP MSG` (RFC 6587 §3.4.1), in place of lines. Default: false.
+    pub octet_counted: bool,
     /// A connection on which nothing moves, or whose line does not go on, is closed. Default: 30 s.
     pub idle_timeout: Duration,
     /// A peer that does not read its answers is given up. Default: 5 s.
@@ -50,6 +53,7 @@ impl Default for ServerConfig {
     fn default() -> ServerConfig {
         ServerConfig {
             service: Service::Shout,
+            octet_counted: false,
             idle_timeout: Duration::from_secs(30),
             write_stall_timeout: Duration::from_secs(5),
             line_bytes_max: 64 << 10,
@@ -65,6 +69,10 @@ impl Default for ServerConfig {
 impl ServerConfig {
     pub(super) fn validate(&self) -> Result<(), Error> {
         refuse(&[
+            (
+                self.octet_counted && self.service != Service::Sink,
+                "octet_counted with a service that is no sink; it reads lines or bytes",
+            ),
             (
                 self.line_bytes_max == 0,
                 "line_bytes_max is 0; a line has at least 1 byte",
@@ -86,7 +94,17 @@ impl ServerConfig {
     }
 
     pub(super) fn framing(&self) -> Framing {
+        let bytes_max = self.line_bytes_max;
         match self.service {
+            Service::Sink if self.octet_counted => {
+                Framing::custom(move || Box::new(Octet { bytes_max }))
+                    // It counts the header, too.
+                    .frame_bytes_max(
+                        bytes_max
+                            .saturating_add(HEADER_BYTES_MAX)
+                            .min(FRAME_BYTES_MAX),
+                    )
+            }
             Service::Shout | Service::Sink => Framing::line().frame_bytes_max(self.line_bytes_max),
             Service::Echo => Framing::raw(),
         }

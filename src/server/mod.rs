@@ -4,6 +4,7 @@
 //! connection limit, calm when descriptors run out, and a drain that finishes what is in flight.
 
 mod config;
+mod octet;
 mod service;
 
 use std::io::Write;

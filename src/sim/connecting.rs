@@ -222,6 +222,7 @@ impl Network {
         match self.ends.get_mut(&to) {
             Some(client) if client.state == State::Connecting => {
                 client.state = State::Established;
+                client.syn_acked = true;
                 client.peer = Some(from);
                 client.heard_at = now;
                 self.wake(to);

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::loss::Path;
-use crate::kernel::Readiness;
+use crate::kernel::{Readiness, TcpInfo};
 use crate::socket_options::{Keepalive, SocketOptions};
 use crate::time::Time;
 
@@ -69,7 +69,12 @@ pub(super) struct Endpoint {
     /// When something last came from the peer; while connecting, when that began.
     pub(super) heard_at: Time,
     pub(super) sent_bytes: u64,
+    /// Our SYN was acknowledged, and counts as one byte. An accepting end counts none.
+    pub(super) syn_acked: bool,
     pub(super) acked_bytes: u64,
+    /// What of that is known here: the last that has arrived, and those on their way, each with its time, the bytes, and
+    /// whether our FIN is in it.
+    heard: VecDeque<(Time, u64, bool)>,
     pub(super) received_bytes: u64,
     pub(super) user_timeout: Option<Duration>,
     pub(super) keepalive: Option<Keepalive>,
@@ -131,7 +136,9 @@ impl Endpoint {
             last_arrival: Time::ZERO,
             heard_at: Time::ZERO,
             sent_bytes: 0,
+            syn_acked: false,
             acked_bytes: 0,
+            heard: VecDeque::new(),
             received_bytes: 0,
             user_timeout: None,
             keepalive: None,
@@ -248,6 +255,29 @@ impl Endpoint {
         self.in_flight -= n;
         self.acked_bytes += n as u64;
         self.makes_room()
+    }
+
+    /// The word of what was acknowledged by now arrives then.
+    pub(super) fn handle_told(&mut self, now: Time, at: Time) {
+        while self.heard.get(1).is_some_and(|(at, ..)| *at <= now) {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((at, self.acked_bytes, self.fin_acked));
+    }
+
+    /// What TCP_INFO says.
+    pub(super) fn info(&self, now: Time, rtt_nanos: u64) -> TcpInfo {
+        let known = self.heard.iter().rev().find(|(at, ..)| *at <= now);
+        let (bytes, fin) = known.map_or((0, false), |(_, bytes, fin)| (*bytes, *fin));
+        let rtt = Duration::from_nanos(rtt_nanos);
+        TcpInfo {
+            rtt,
+            rtt_min: rtt,
+            bytes_acked: u64::from(self.syn_acked) + bytes + u64::from(fin),
+            bytes_received: self.received_bytes + u64::from(self.fin_received),
+            fin_received: self.fin_received && self.state == State::Established,
+            ..TcpInfo::default()
+        }
     }
 
     /// Whether a waiting writer is to be told that there is room (sk_stream_write_space).

@@ -320,15 +320,11 @@ impl Kernel for SimKernel {
     }
 
     fn info(&self, socket: &SimSocket) -> io::Result<TcpInfo> {
-        let latency = *self.network.borrow().latency_nanos.start();
-        let rtt = Duration::from_nanos(2 * latency);
-        self.with(socket, |end| TcpInfo {
-            rtt,
-            rtt_min: rtt,
-            bytes_acked: 1 + end.acked_bytes + u64::from(end.fin_acked),
-            bytes_received: end.received_bytes + u64::from(end.fin_received),
-            ..TcpInfo::default()
-        })
+        let (latency, now) = {
+            let network = self.network.borrow();
+            (*network.latency_nanos.start(), network.now)
+        };
+        self.with(socket, |end| end.info(now, 2 * latency))
     }
 
     fn local_addr(&self, socket: &SimSocket) -> io::Result<SocketAddr> {

@@ -55,8 +55,8 @@ pub(super) struct Path {
     doubted_since: Option<Time>,
     resends: u32,
     /// What we have received and our peer has not been told of.
-    bytes_owed: usize,
-    fin_owed: bool,
+    pub(super) bytes_owed: usize,
+    pub(super) fin_owed: bool,
     keepalive_runs: bool,
     probes: u32,
     /// Since when the peer's window is shut and something waits for it.
@@ -144,6 +144,7 @@ impl Network {
     }
 
     fn send_over(&mut self, from: EndpointKey, segment: Segment) {
+        self.tell_owed(from);
         let Some(to) = self.ends.get(&from).and_then(|end| end.peer) else {
             return;
         };
@@ -169,14 +170,20 @@ impl Network {
             return self.await_acknowledgement(sender);
         }
         let (mut bytes, mut fin) = (0, false);
+        // The room it makes is known at once, what TCP_INFO says of it in its turn.
+        let fastest = Duration::from_nanos(*self.latency_nanos.start());
+        let mut told_at = self.now.after(fastest);
         if let Some(end) = self.ends.get_mut(&receiver) {
             bytes = std::mem::take(&mut end.path.bytes_owed);
             fin = std::mem::take(&mut end.path.fin_owed);
+            told_at = told_at.max(end.last_arrival);
         }
         if let Some(end) = self.ends.get_mut(&sender) {
             end.heard_at = self.now;
             end.fin_acked |= fin && end.fin_sent;
-            if end.handle_acked(bytes) {
+            let makes_room = end.handle_acked(bytes);
+            end.handle_told(self.now, told_at);
+            if makes_room {
                 self.wake(sender);
             }
         }

@@ -36,6 +36,8 @@ mod random;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod ships;
+#[cfg(test)]
 mod storms;
 mod tap;
 mod traffic;

@@ -1,7 +1,8 @@
 //! What goes between kernels: SYN, data, FIN and RST, and what each does where it arrives.
 //!
-//! Acknowledgements and window updates take no time; everything else takes a latency, in order per
-//! direction. The connecting side's SYN is tried again after a second, doubling, as Linux does.
+//! Acknowledgements and window updates take no time, but for what TCP_INFO says of them; everything
+//! else takes a latency, in order per direction. The connecting side's SYN is tried again after a
+//! second, doubling, as Linux does.
 
 use std::io;
 use std::time::Duration;
@@ -119,6 +120,7 @@ impl Network {
         };
         if let Some(cut) = end.cut.filter(|cut| cut.after_bytes == end.sent_bytes) {
             if !cut.resets && self.is_open(end.local, end.remote) {
+                self.tell_owed(key);
                 self.send(key, Delivery::Fin { to, from: key });
             }
             if cut.resets || cut.resets_after_fin {
@@ -131,6 +133,14 @@ impl Network {
                 end.fin_sent = true;
             }
             self.send_segment(key, Segment::Fin);
+        }
+    }
+
+    /// Each segment says what was received before it, also what the peer could not be told of.
+    pub(super) fn tell_owed(&mut self, key: EndpointKey) {
+        let end = self.ends.get(&key);
+        if end.is_some_and(|end| end.path.bytes_owed > 0 || end.path.fin_owed) {
+            self.acknowledge(key, 0, false);
         }
     }
 

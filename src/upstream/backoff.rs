@@ -3,6 +3,9 @@
 //! The cap first, the draw last, the first pause included, so that a thousand clients that lost the same server do not
 //! come back at the same moment. n is reset by stable uptime, not by a mere connect, or a server that accepts and dies
 //! would be hammered. The figures are in [`Reconnect`].
+//!
+//! Attempts that fail while another connection stands are a row of their own, which the next success ends: a server that
+//! refuses one in three is there, and would be left alone for ten seconds at a time.
 
 use std::time::Duration;
 
@@ -10,34 +13,58 @@ use crate::config::Reconnect;
 use crate::error::Class;
 use crate::time::Time;
 
+/// What fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// An attempt, while another connection stands.
+    Some,
+    /// A connection that stood, or an attempt while none does.
+    All,
+}
+
 #[derive(Debug)]
-pub(super) struct Backoff {
-    /// Failures since the last stable uptime.
+pub(crate) struct Backoff {
+    /// Failures since the last stable uptime, but for those of some.
     failures: u32,
-    /// Since when a connection has stood and nothing has failed.
+    /// Failures of some since the last success.
+    misses: u32,
+    /// Since when a connection has stood and nothing but some has failed.
     fine_since: Option<Time>,
     /// The end of the pause.
     until: Time,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Backoff {
+    pub(crate) fn new() -> Backoff {
         Backoff {
             failures: 0,
+            misses: 0,
             fine_since: None,
             until: Time::ZERO,
         }
     }
 
     /// A connection stands.
-    pub(super) fn handle_connected(&mut self, now: Time) {
+    pub(crate) fn handle_connected(&mut self, now: Time) {
+        self.misses = 0;
         self.fine_since.get_or_insert(now);
     }
 
     /// A failure that counts; others stand still, or none.
-    pub(super) fn count(&mut self, now: Time, class: Class, stands: bool, rules: &Reconnect) {
+    pub(crate) fn count(
+        &mut self,
+        now: Time,
+        class: Class,
+        failing: Failing,
+        stands: bool,
+        rules: &Reconnect,
+    ) {
         // What this machine lacks says nothing of the server.
         if class == Class::Resource {
+            return;
+        }
+        if failing == Failing::Some {
+            self.misses = self.misses.saturating_add(1);
             return;
         }
         let is_stable = |since| now.since(since) >= rules.stable_uptime;
@@ -49,12 +76,23 @@ impl Backoff {
     }
 
     /// Draws the pause after a failure.
-    pub(super) fn pause(&mut self, now: Time, class: Class, random: u64, rules: &Reconnect) {
+    pub(crate) fn pause(
+        &mut self,
+        now: Time,
+        class: Class,
+        failing: Failing,
+        random: u64,
+        rules: &Reconnect,
+    ) {
+        let in_a_row = match failing {
+            Failing::Some => self.misses,
+            Failing::All => self.failures,
+        };
         let ceiling = match class {
             Class::Resource => rules.first_pause_max,
             Class::Persistent => rules.pause_max,
             _ => {
-                let doublings = self.failures.saturating_sub(1);
+                let doublings = in_a_row.saturating_sub(1);
                 let doubled = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
                 rules.first_pause_max.saturating_mul(doubled)
             }
@@ -62,12 +100,12 @@ impl Backoff {
         self.until = now.after(part_of(ceiling.min(rules.pause_max), random));
     }
 
-    pub(super) fn forget_pause(&mut self) {
+    pub(crate) fn forget_pause(&mut self) {
         self.until = Time::ZERO;
     }
 
     /// When the pause is over.
-    pub(super) fn until(&self) -> Time {
+    pub(crate) fn until(&self) -> Time {
         self.until
     }
 }
@@ -85,8 +123,8 @@ mod tests {
     /// A failure of this class, and how long the pause after it is.
     fn pause(backoff: &mut Backoff, now: Time, class: Class, random: u64) -> Duration {
         let rules = Reconnect::default();
-        backoff.count(now, class, false, &rules);
-        backoff.pause(now, class, random, &rules);
+        backoff.count(now, class, Failing::All, false, &rules);
+        backoff.pause(now, class, Failing::All, random, &rules);
         backoff.until().since(now)
     }
 
@@ -132,6 +170,37 @@ mod tests {
         let later = late.after(Duration::from_secs(100));
         let drawn = pause(&mut backoff, later, Class::Transient, u64::MAX);
         assert!(is_just_below(drawn, 200), "{drawn:?}");
+    }
+
+    #[test]
+    fn attempts_that_fail_while_others_stand_are_a_row_that_one_success_ends() {
+        let rules = Reconnect::default();
+        let (mut backoff, mut now) = (Backoff::new(), Time::ZERO);
+        for _ in 0..5 {
+            pause(&mut backoff, now, Class::Transient, 0);
+        }
+        backoff.handle_connected(now);
+        let miss = |backoff: &mut Backoff, now: Time| {
+            backoff.count(now, Class::Transient, Failing::Some, true, &rules);
+            backoff.pause(now, Class::Transient, Failing::Some, u64::MAX, &rules);
+            backoff.until().since(now)
+        };
+        for ceiling_ms in [100, 200, 400, 100, 200, 400] {
+            let drawn = miss(&mut backoff, now);
+            assert!(is_just_below(drawn, ceiling_ms), "{drawn:?}");
+            if ceiling_ms == 400 {
+                backoff.handle_connected(now);
+            }
+        }
+        let drawn = pause(&mut backoff, now, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 3_200), "the sixth: {drawn:?}");
+        // Nor do they disturb the uptime of those that stand.
+        backoff.handle_connected(now);
+        now = now.after(Duration::from_secs(9));
+        miss(&mut backoff, now);
+        now = now.after(Duration::from_secs(1));
+        let drawn = pause(&mut backoff, now, Class::Transient, u64::MAX);
+        assert!(is_just_below(drawn, 100), "{drawn:?}");
     }
 
     #[test]

@@ -7,20 +7,24 @@
 //!      │            `until` has passed │           │ a trial fails, or connecting
 //!      │  or a connection stands again │           │ does again: a longer pause
 //!      │                               ▼           │
-//!      └────────────────────────────── HalfOpen { lease }
+//!      └────────────────────────────── HalfOpen { trials }
 //!           a trial is answered
 //! ```
 //! Half open, one request at a time is let through: the trial. It holds a *lease* that ends with the request or by its
 //! own deadline, whichever is first, so a trial that is lost, cancelled or hung never keeps the breaker half open; the
-//! next request is the next trial then. A trial whose lease has ended is still heard when it is answered or fails.
+//! next request is the next trial then. A trial whose lease has ended is still heard when it is answered or fails; of other
+//! requests, which were made before it opened, nothing is.
 //!
 //! Nothing here waits: that `until` or a lease has passed is seen when the next request asks.
+
+mod trials;
 
 use std::time::Duration;
 
 use crate::config::Breaker;
 use crate::event::RequestId;
 use crate::time::Time;
+use trials::Trials;
 
 /// How a request ended, as its upstream is to be judged by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +80,6 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-/// The one request that is let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lease {
-    request: RequestId,
-    until: Time,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed {
@@ -94,9 +91,7 @@ enum State {
         for_connects: bool,
     },
     HalfOpen {
-        /// The first trial since it opened: what was asked before it is of another time.
-        first: Option<RequestId>,
-        lease: Option<Lease>,
+        trials: Trials,
     },
 }
 
@@ -129,7 +124,7 @@ impl Circuit {
         let from = match self.state {
             State::Closed { .. } => return Ok(()),
             State::Open { until, .. } => until,
-            State::HalfOpen { lease, .. } => lease.map_or(Time::ZERO, |lease| lease.until),
+            State::HalfOpen { trials } => trials.next(),
         };
         match from <= now {
             true => Ok(()),
@@ -152,25 +147,26 @@ impl Circuit {
                 self.open(now, random)
             }
             (State::Closed { .. }, _) => return false,
-            (State::Open { .. }, Happened::Made { request }) => self.trial(now, request, request),
+            (State::Open { .. }, Happened::Made { request }) => {
+                self.trial(now, Trials::default(), request)
+            }
             (State::Open { for_connects, .. }, Happened::Connected) if for_connects => {
-                let (first, lease) = (None, None);
-                State::HalfOpen { first, lease }
+                let trials = Trials::default();
+                State::HalfOpen { trials }
             }
             (State::Open { .. }, _) => return false,
-            (State::HalfOpen { first, .. }, Happened::Made { request }) => {
-                // One that another upstream has handed over may be older.
-                self.trial(now, first.map_or(request, |it| it.min(request)), request)
+            (State::HalfOpen { trials }, Happened::Made { request }) => {
+                self.trial(now, trials, request)
             }
-            (State::HalfOpen { first, lease }, Happened::Ended { request, end })
-                if first.is_some_and(|first| request >= first) =>
+            (State::HalfOpen { mut trials }, Happened::Ended { request, end })
+                if trials.has(request) =>
             {
                 match end {
                     End::Answered => self.close(now),
                     End::Failed | End::Unconnected => self.open(now, random),
                     End::Unjudged => {
-                        let lease = lease.filter(|lease| lease.request != request);
-                        State::HalfOpen { first, lease }
+                        trials.remove(request);
+                        State::HalfOpen { trials }
                     }
                 }
             }
@@ -236,12 +232,9 @@ impl Circuit {
         self.connect_failures >= self.rules.connect_failures
     }
 
-    fn trial(&self, now: Time, first: RequestId, request: RequestId) -> State {
-        let until = now.after(self.rules.lease);
-        State::HalfOpen {
-            first: Some(first),
-            lease: Some(Lease { request, until }),
-        }
+    fn trial(&self, now: Time, mut trials: Trials, request: RequestId) -> State {
+        trials.put(request, now.after(self.rules.lease));
+        State::HalfOpen { trials }
     }
 
     fn close(&mut self, now: Time) -> State {

@@ -27,6 +27,7 @@ mod tests;
 mod waiting;
 
 pub(crate) use asked::{Again, Asked};
+pub(crate) use backoff::{Backoff, Failing};
 pub use breaker::BreakerState;
 #[cfg(any(test, fuzzing))]
 pub(crate) use breaker::{Circuit, End, Happened};
@@ -37,5 +38,6 @@ pub use options::{Connections, Upstream};
 pub(crate) use pipeline::{InFlight, Progress, Which};
 pub(crate) use rate::Bucket;
 pub(crate) use service::{Failed, Service, Verdict};
+pub(crate) use stats::Targeted;
 pub use stats::UpstreamStats;
 pub(crate) use target::{no_address, split_target};

@@ -14,9 +14,10 @@
 //! all is decided elsewhere.
 //!
 //! Three hundred connections that fall together are one failure: what was begun before the last one that counted tells
-//! nothing new.
+//! nothing new. An attempt that fails while others stand is a *miss*, and misses are counted for themselves: a server that
+//! refuses some has not gone.
 
-use super::backoff::{Backoff, part_of};
+use super::backoff::{Backoff, Failing, part_of};
 use crate::config::Reconnect;
 use crate::error::Class;
 use crate::time::Time;
@@ -35,17 +36,26 @@ pub(super) struct Outage {
     others: usize,
     state: State,
     backoff: Backoff,
-    /// How many failures have counted.
-    failures: u32,
+    counted: Counted,
     /// The moments of a release are drawn from it.
     seed: u64,
 }
 
+/// How many failures have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// But for the misses.
+    failures: u32,
+    misses: u32,
+}
+
 /// Of a failure, what matters here.
 pub(super) struct Failure {
-    /// How many had counted when what failed was begun.
-    pub(super) begun_after: u32,
+    /// What had counted when what failed was begun.
+    pub(super) begun_after: Counted,
     pub(super) class: Class,
+    /// It was an attempt, not a connection that stood.
+    pub(super) is_attempt: bool,
     /// Another connection stands.
     pub(super) others_stand: bool,
     pub(super) random: u64,
@@ -59,7 +69,7 @@ impl Outage {
             others: connections_max - 1,
             state: State::Growing,
             backoff: Backoff::new(),
-            failures: 0,
+            counted: Counted::default(),
             seed: 0,
         }
     }
@@ -84,20 +94,30 @@ impl Outage {
 
     pub(super) fn handle_failure(&mut self, now: Time, failure: Failure) {
         let Failure {
+            begun_after,
             class,
+            is_attempt,
             others_stand,
             random,
-            ..
         } = failure;
-        let is_new = failure.begun_after == self.failures;
+        let counted = &mut self.counted;
+        let (failing, is_new) = match is_attempt && others_stand {
+            true => (Failing::Some, begun_after == *counted),
+            false => (Failing::All, begun_after.failures == counted.failures),
+        };
         if is_new {
-            self.failures = self.failures.wrapping_add(1);
-            self.backoff.count(now, class, others_stand, &self.rules);
+            let count = match failing {
+                Failing::Some => &mut counted.misses,
+                Failing::All => &mut counted.failures,
+            };
+            *count = count.wrapping_add(1);
+            self.backoff
+                .count(now, class, failing, others_stand, &self.rules);
         }
         // The last of many that fall together does not draw anew, or the longest of many draws would count.
         let is_over = self.backoff.until() <= now;
         if is_new || !others_stand && is_over {
-            self.backoff.pause(now, class, random, &self.rules);
+            self.backoff.pause(now, class, failing, random, &self.rules);
         }
         self.seed = random;
         match others_stand {
@@ -114,8 +134,14 @@ impl Outage {
 
     // Commands.
 
-    pub(super) fn forget_pause(&mut self) {
+    /// There is no pause: a release that has not begun begins now.
+    pub(super) fn forget_pause(&mut self, now: Time) {
         self.backoff.forget_pause();
+        if let State::Release(release) = &mut self.state
+            && release.left == self.others
+        {
+            release.begin(now);
+        }
     }
 
     // Getters.
@@ -134,9 +160,8 @@ impl Outage {
         }
     }
 
-    /// How many failures have counted.
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
+    pub(super) fn counted(&self) -> Counted {
+        self.counted
     }
 
     /// The end of the pause.
@@ -176,6 +201,12 @@ impl Release {
         };
         release.draw(seed, rules);
         (left > 0).then_some(release)
+    }
+
+    /// None of its moments was used: the first one is now, unless it has passed.
+    fn begin(&mut self, now: Time) {
+        self.step_at = self.step_at.min(now);
+        self.next = self.next.min(now);
     }
 
     /// The moment is used: the next one is that of the first part that has not begun. False when there is none left.

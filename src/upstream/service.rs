@@ -32,7 +32,7 @@ use super::ejection::Ejection;
 use super::handover::Outbox;
 use super::ids::Ids;
 use super::kept::Kept;
-use super::outage::{Failure, Outage};
+use super::outage::{Counted, Failure, Outage};
 use super::pipeline::{Pipeline, Progress};
 use super::rate::Bucket;
 use super::stats::UpstreamStats;
@@ -62,8 +62,8 @@ struct Member {
     /// The slot of its connection, while there is one.
     connection: u32,
     pipeline: Pipeline,
-    /// Failures that had counted when its connection was begun.
-    begun_after: u32,
+    /// What had failed when its connection was begun.
+    begun_after: Counted,
     rest: Rest,
     /// Of the upstream's targets, the one that it connects to.
     target: usize,
@@ -120,7 +120,7 @@ impl Service {
             state: State::Absent,
             connection: u32::MAX,
             pipeline: Pipeline::new(),
-            begun_after: 0,
+            begun_after: Counted::default(),
             rest: Rest::new(),
             target: number % (1 + options.others.len()),
             misses: 0,
@@ -162,7 +162,7 @@ impl Service {
         let member = &mut self.members[member as usize];
         member.state = State::Connecting;
         member.connection = connection;
-        member.begun_after = self.outage.failures();
+        member.begun_after = self.outage.counted();
         self.firsts_left = self.firsts_left.saturating_sub(1);
         self.is_asked_for = false;
         self.stats.connecting += 1;
@@ -248,6 +248,7 @@ impl Service {
             let failure = Failure {
                 begun_after: it.begun_after,
                 class: error.class,
+                is_attempt: !was_open,
                 others_stand: self.stats.open > 0,
                 random,
             };
@@ -263,11 +264,16 @@ impl Service {
         }
     }
 
+    /// The end of the pause after the last failure.
+    pub(crate) fn retry_at(&self) -> Time {
+        self.outage.pause_until()
+    }
+
     /// An attempt has failed, and there is nothing else to hope for.
     fn go_down(&mut self, error: Error, failed: &mut Vec<Failed>) {
         // What was to be made because the upstream was added is made when it is needed.
         self.firsts_left = 0;
-        let retry_at = self.outage.pause_until();
+        let retry_at = self.retry_at();
         self.changes.put(Change::Down { error, retry_at });
         let (waiting, mut leaving) = self.leaving();
         waiting.fail_all(|waiter, payload| failed.push(leaving.fail(waiter, payload, error)));

@@ -2,6 +2,7 @@
 
 use super::breaker::BreakerState;
 use crate::error::Error;
+use crate::time::Time;
 
 /// Figures of one upstream, for the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,4 +43,14 @@ pub struct UpstreamStats {
     pub breaker: BreakerState,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<Error>,
+}
+
+/// How one of its targets stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targeted<'a> {
+    pub(crate) target: &'a str,
+    pub(crate) open: usize,
+    pub(crate) connecting: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) ejected_until: Option<Time>,
 }

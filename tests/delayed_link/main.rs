@@ -12,6 +12,7 @@ mod delayed_link;
 mod ends;
 mod idle_race;
 mod loss;
+mod parting;
 #[path = "../support/recorder.rs"]
 mod recorder;
 mod round_trip;

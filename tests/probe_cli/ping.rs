@@ -183,13 +183,56 @@ fn a_kept_connection_is_connected_once_and_made_again_when_lost() {
     assert_eq!(connects, 1);
     assert_eq!(ended.json()["targets"][0]["reconnects"], 0);
 
+    // Its end may come after the next probe was sent: then that one is lost, and there is a pause.
     let closing = answering_peer(b"pong\n", 1).to_string();
     let ended = run(&[
-        "ping", &closing, "-c", "3", "-i", "20ms", "--reuse", "--format", "ndjson",
+        "ping", &closing, "-c", "20", "-i", "20ms", "--reuse", "--format", "ndjson",
     ]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(
         ended.json()["targets"][0]["reconnects"].as_u64().unwrap() >= 1,
+        "{ended:?}"
+    );
+}
+
+/// Whether it is refused or lost: it was connected to in each interval.
+#[test]
+fn a_kept_connection_that_is_away_is_tried_for_with_backoff_and_each_probe_is_told() {
+    let dropping = answering_peer(b"", 0).to_string();
+    for address in [nobody(), dropping] {
+        let tries = |more: &[&str]| {
+            let ended = ndjson(&address, &[&["-c", "200"], more].concat());
+            let mut lines = ended.lines();
+            let summary = lines.pop().unwrap();
+            assert_eq!(summary["targets"][0]["failed"], 200, "{ended:?}");
+            assert!((1..).zip(&lines).all(|(seq, line)| line["seq"] == seq));
+            assert!(lines.iter().all(|line| line["error"].is_object()));
+            lines.iter().filter(|it| it["dns_ns"].is_u64()).count()
+        };
+        assert_eq!(tries(&[]), 200);
+        let tries = tries(&["--reuse"]);
+        assert!((1..100).contains(&tries), "{tries} of 200");
+    }
+}
+
+/// Its probes are not failed in a loop meanwhile: each is due when it may be made.
+#[test]
+fn without_an_interval_a_kept_connection_that_is_away_is_tried_for_by_each_probe() {
+    let ended = run(&[
+        "ping",
+        &nobody(),
+        "-c",
+        "3",
+        "-i",
+        "0",
+        "--reuse",
+        "--format",
+        "ndjson",
+    ]);
+    let lines = ended.lines();
+    assert_eq!(lines.len(), 4, "{ended:?}");
+    assert!(
+        lines[..3].iter().all(|line| line["dns_ns"].is_u64()),
         "{ended:?}"
     );
 }

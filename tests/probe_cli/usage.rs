@@ -5,7 +5,7 @@ use super::support::{caught, end, nobody, run};
 #[test]
 fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
     for (args, told) in [
-        ("", "serve, ping or load"),
+        ("", "serve, ping, load or ship"),
         ("pong", "pong"),
         ("ping", "TARGET"),
         ("ping localhost", "port is missing"),
@@ -28,9 +28,25 @@ fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
         ("load -c 1000 -P 100 --size 8MiB", "4GiB"),
         ("load --peek sometimes", "idle:10ms"),
         ("load --size 2GiB", "1GiB"),
+        ("ship", "TARGET"),
+        ("ship localhost:1 --ack maybe", "commit"),
+        ("ship localhost:1 --framing relp --ack kernel", "--ack relp"),
+        ("ship localhost:1 --framing lf --ack relp", "--framing relp"),
+        ("ship localhost:1 --ack none --window 5", "--ack relp"),
+        ("ship localhost:1 --commit-every 5m", "5mB"),
+        ("ship localhost:1 --journal 1KiB", "--max-line"),
+        ("ship localhost:1 --severity err", "--syslog"),
+        ("ship localhost:1 --input /nonexistent", "/nonexistent"),
+        (
+            "ship localhost:1 --uncertain /nonexistent/f",
+            "/nonexistent/f",
+        ),
+        ("ship localhost:1 -o /nonexistent/f", "/nonexistent/f"),
+        ("ship localhost:1 --cpu 100000", "--cpu 100000"),
         ("serve", "<SERVICE>"),
         ("serve loud", "shout"),
         ("serve shout --listen 7000", "IP:PORT"),
+        ("serve shout --framing octet", "serve sink"),
         ("serve shout --dump /tmp/x", "serve sink"),
         ("serve sink --dump /nonexistent/f", "/nonexistent/f"),
     ] {

@@ -34,7 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// slow one only.
 const TURN: Duration = Duration::from_millis(100);
 
-pub(crate) fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

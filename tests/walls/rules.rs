@@ -10,13 +10,13 @@ use super::Source;
 const FLOORS: &[&[&str]] = &[
     &["errno", "time", "socket_options"],
     &["error"],
-    &["wheel", "frame", "event", "kernel"],
+    &["wheel", "frame", "event", "kernel", "parting"],
     &["config", "buffer", "stats", "observer"],
     &["net", "conn", "names"],
     &["upstream"],
     &["engine"],
     &["handle"],
-    &["client", "server"],
+    &["client", "server", "ship"],
     &["sim", "fuzz"],
 ];
 
@@ -91,7 +91,22 @@ const STD_OF: &[(&str, &[&str])] = &[
             "time::Instant",
         ],
     ),
+    ("ship", &["net::SocketAddr", "os::fd"]),
+    // The journal on disk: the one room besides `net` that touches files.
+    (
+        "ship::spool",
+        &[
+            "fs",
+            "io",
+            "os::unix::fs",
+            "path",
+            "process::id",
+            "time::Instant",
+        ],
+    ),
     ("socket_options", &["net::SocketAddr"]),
+    // When a target is asked again is told as an instant; nobody here asks for the time.
+    ("stats", &["time::Instant"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),
 ];
@@ -119,6 +134,8 @@ const CRATES_OF: &[(&str, &[&str])] = &[
     ("names", &["slab"]),
     ("net", &["libc", "log", "mio", "socket2"]),
     ("server", &["log"]),
+    ("ship", &["log"]),
+    ("ship::spool", &["crc32fast"]),
     ("sim", &["libc"]),
     ("upstream", &["slab"]),
 ];
@@ -145,6 +162,10 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
+    ("ship", &["debug"]),
+    // The version of this crate, which RELP tells.
+    ("ship", &["concat", "env"]),
+    ("ship::spool", &["warn"]),
 ];
 
 /// Words that no source says: they bring in what `use` and `mod` lines do not tell of.

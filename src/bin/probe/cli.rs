@@ -10,8 +10,10 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{self, Exit};
-use crate::peer::{PeerArgs, cpu};
+use crate::link::cpu;
+use crate::peer::PeerArgs;
 use crate::report::OutputArgs;
+use crate::ship::ShipArgs;
 use crate::target::Target;
 use crate::units;
 
@@ -40,6 +42,9 @@ pub(crate) enum Command {
     /// Drive a request-response server and report its latency.
     #[command(after_help = [units::HELP, exit::HELP_OF_LOAD].join("\n"))]
     Load(LoadArgs),
+    /// Deliver lines from stdin or a file to a TCP sink, and say of each whether it arrived.
+    #[command(after_help = [units::HELP, exit::HELP_OF_SHIP].join("\n"))]
+    Ship(Box<ShipArgs>),
 }
 
 /// `probe serve`.
@@ -66,6 +71,9 @@ pub(crate) struct ServeArgs {
     /// How long connections may finish after SIGTERM before they are reset.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) drain: Duration,
+    /// What a sink reads: lines, or octet-counted messages, LEN SP MSG (RFC 6587).
+    #[arg(long, value_enum, value_name = "FRAMING", default_value = "lf")]
+    pub(crate) framing: SinkFraming,
     /// Keep the lines in this file (sink).
     #[arg(long, value_name = "FILE")]
     pub(crate) dump: Option<PathBuf>,
@@ -85,6 +93,14 @@ pub(crate) enum ServiceName {
     Echo,
     /// Read and count lines.
     Sink,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SinkFraming {
+    /// Ended by LF or CR LF.
+    Lf,
+    /// Counted: any byte may be in one.
+    Octet,
 }
 
 /// `probe ping`.
@@ -168,7 +184,7 @@ fn one_line(error: &clap::Error) -> String {
     let message = match error.kind() {
         // clap would print the whole help here.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a subcommand is missing: serve, ping or load".to_owned()
+            "a subcommand is missing: serve, ping, load or ship".to_owned()
         }
         _ => error.render().to_string(),
     };

@@ -13,6 +13,10 @@ Exit codes: 0 something answered, 1 nothing did, 2 usage, 130 and 143 interrupte
 pub(crate) const HELP_OF_LOAD: &str = "\
 Exit codes: 0 done, 1 no request succeeded, 2 usage, 4 the measurement is invalid, 130 and 143 interrupted.";
 
+pub(crate) const HELP_OF_SHIP: &str = "\
+Exit codes: 0 every line is confirmed, 1 no sink was reached and nothing read, or the input or a file failed, 2 usage, \
+5 lines are uncertain, undelivered or refused, 130 and 143 interrupted.";
+
 /// The exit codes scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -24,6 +28,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The measurement is invalid: its figures judge nothing.
     Invalid = 4,
+    /// Lines are uncertain, undelivered or refused.
+    Undelivered = 5,
     /// SIGINT.
     Interrupted = 130,
     /// SIGTERM.

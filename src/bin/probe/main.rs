@@ -1,4 +1,4 @@
-//! probe: serve, ping and load for TCP services; the first embedder of taut.
+//! probe: serve, ping, load and ship for TCP services; the first embedder of taut.
 //!
 //! Thin: it reads the command line, sets up logging, and hands over to one file a command. Reports go to stdout,
 //! everything else to stderr; what went wrong before a report is one line.
@@ -6,6 +6,7 @@
 mod cli;
 mod exit;
 mod histogram;
+mod link;
 mod load;
 mod payload;
 mod peer;
@@ -13,6 +14,7 @@ mod ping;
 mod proto;
 mod report;
 mod serve;
+mod ship;
 mod signals;
 mod system;
 mod target;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Ping(args) => ping::run(&args),
         Command::Load(args) => load::run(&args, cli.quiet),
+        Command::Ship(args) => ship::run(&args, cli.quiet),
     };
     match outcome {
         Ok(exit) => exit.into(),

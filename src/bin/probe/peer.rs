@@ -1,13 +1,13 @@
 //! How the peer is talked to: the flags that ping and load share, and the library's settings that follow from them.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use taut::{Breaker, Config, Limits, Peek, SocketOptions, Timeouts};
+use clap::Args;
+use taut::{Breaker, Config, Limits, Peek, Timeouts};
 
 use crate::exit::Fault;
+use crate::link::LinkArgs;
 use crate::payload::{self, Asked, Escaped, Expect};
 use crate::proto::Proto;
 use crate::units;
@@ -36,36 +36,14 @@ pub(crate) struct PeerArgs {
     /// What each reply must be: a text, or /a regex/.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) expect: Option<Expect>,
-    /// All of connecting, the lookup included.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration_above_zero)]
-    pub(crate) connect_timeout: Duration,
     /// A whole request, the wait for a connection included.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration_above_zero)]
     pub(crate) timeout: Duration,
-    /// Poll for so long before blocking.
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = units::duration)]
-    pub(crate) spin: Duration,
-    /// Pin the loop's thread to this CPU.
-    #[arg(long, value_name = "N", value_parser = cpu)]
-    pub(crate) cpu: Option<usize>,
     /// Look at the line before a write: always, idle:DURATION (after such a quiet) or never.
     #[arg(long, value_name = "WHEN", default_value = "always", value_parser = peek)]
     pub(crate) peek: Peek,
-    /// TCP_NODELAY.
-    #[arg(long, value_name = "SWITCH", value_enum, default_value = "on")]
-    pub(crate) nodelay: Switch,
-    /// The local address to connect from.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) bind: Option<IpAddr>,
-    /// TCP_USER_TIMEOUT: how long sent data may stay unacknowledged.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = units::duration_above_zero)]
-    pub(crate) user_timeout: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Switch {
-    On,
-    Off,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
 }
 
 impl PeerArgs {
@@ -96,19 +74,16 @@ impl PeerArgs {
         let part = self.timeout.max(Duration::from_secs(5));
         let day = Duration::from_secs(24 * 3600);
         let defaults = Limits::default();
+        let base = self.link.config(part);
         let window_bytes = window.saturating_mul(request.len());
         Config {
             timeouts: Timeouts {
-                resolve: self.connect_timeout,
-                connect: self.connect_timeout,
                 first_byte: part,
                 read_stall: part,
-                // The kernel's own end comes a little later.
-                write_stall: part.min(self.user_timeout * 9 / 10),
                 request: self.timeout,
                 wait: self.timeout,
                 idle: part.max(day),
-                ..Timeouts::default()
+                ..base.timeouts
             },
             limits: Limits {
                 connections_max: defaults.connections_max.max(connections),
@@ -123,24 +98,12 @@ impl PeerArgs {
             // What it measures is the peer: a request that was never made says nothing of it.
             breaker: Breaker::off(),
             peek: self.peek,
-            spin: self.spin,
-            socket: SocketOptions {
-                nodelay: self.nodelay == Switch::On,
-                bind: self.bind.map(|ip| SocketAddr::new(ip, 0)),
-                user_timeout: Some(self.user_timeout),
-                ..SocketOptions::default()
-            },
-            ..Config::default()
+            ..base
         }
     }
 }
 
-pub(crate) fn cpu(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| "a CPU is a number from 0 on, such as 1".into())
-}
-
-fn peek(text: &str) -> Result<Peek, String> {
+pub(crate) fn peek(text: &str) -> Result<Peek, String> {
     match text.split_once(':') {
         None if text == "always" => Ok(Peek::Always),
         None if text == "never" => Ok(Peek::Never),

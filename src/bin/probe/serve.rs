@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 
 use taut::server::{Server, ServerConfig, Service};
 
-use crate::cli::{ServeArgs, ServiceName};
+use crate::cli::{ServeArgs, ServiceName, SinkFraming};
 use crate::exit::{Exit, Fault};
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
@@ -49,12 +49,18 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit, Fault> {
 }
 
 fn bind(args: &ServeArgs) -> Result<Server, Fault> {
+    if args.framing == SinkFraming::Octet && args.service != ServiceName::Sink {
+        return Err(Fault::usage(
+            "--framing octet is what a sink reads: probe serve sink --framing octet",
+        ));
+    }
     let config = ServerConfig {
         service: match args.service {
             ServiceName::Shout => Service::Shout,
             ServiceName::Echo => Service::Echo,
             ServiceName::Sink => Service::Sink,
         },
+        octet_counted: args.framing == SinkFraming::Octet,
         idle_timeout: args.idle_timeout,
         line_bytes_max: args.max_line,
         read_limit_bytes: args.read_limit,

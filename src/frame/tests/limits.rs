@@ -27,9 +27,17 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
     let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
+    let relp = |n: usize| {
+        [
+            format!("2 rsp {:03} ", n - 10).into_bytes(),
+            vec![b'x'; n - 10],
+            b"\n".to_vec(),
+        ]
+        .concat()
+    };
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let streams: [(Framing, Stream<'_>); 10] = [
+    let streams: [(Framing, Stream<'_>); 11] = [
         (Framing::line(), &line),
         (Framing::line(), &line_return),
         (Framing::delimiter(b"--X"), &delimited),
@@ -39,6 +47,7 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
         (Framing::resp(), &text),
         (Framing::resp3(), &double),
         (Framing::resp3(), &push),
+        (Framing::relp(), &relp),
         (len8(), &len8_whole),
     ];
     for (framing, stream) in streams {
@@ -98,6 +107,7 @@ fn names_and_errors_say_what_is_meant() {
         Framing::fixed(1),
         Framing::resp(),
         Framing::resp3(),
+        Framing::relp(),
         Framing::raw(),
         len8(),
     ];
@@ -112,6 +122,7 @@ fn names_and_errors_say_what_is_meant() {
             "fixed",
             "resp",
             "resp3",
+            "relp",
             "raw",
             "custom"
         ]

@@ -15,7 +15,7 @@ impl Line {
             reply_begun: false,
             rests_since: Time::ZERO,
             is_over: false,
-            begun_after: 0,
+            begun_after: (0, 0),
         }
     }
 

@@ -59,8 +59,8 @@ pub(super) struct Line {
     pub(super) rests_since: Time,
     /// It takes no further request.
     pub(super) is_over: bool,
-    /// Failures that had counted when it was begun.
-    pub(super) begun_after: u32,
+    /// Failures that had counted when it was begun, misses apart.
+    pub(super) begun_after: (u32, u32),
 }
 
 pub(super) struct Waiter {
@@ -109,6 +109,7 @@ impl Model {
     pub(super) fn wait(&mut self, now: Time, asked: Asked, payload: Vec<u8>) -> Result<(), Error> {
         let may_wait = self.may_wait(payload.len());
         self.is_asked_for |= may_wait.is_err();
+        self.heed_room();
         may_wait?;
         self.waiting.push(Waiter {
             asked,
@@ -173,8 +174,8 @@ impl Model {
             let sent = sent.max(request.again.sent);
             failed.push((request.request, request.tag, error.of_request(phase, sent)));
         }
-        let (state, begun_after) = (line.state, line.begun_after);
-        *line = Line::new(State::Absent);
+        let line = std::mem::replace(line, Line::new(State::Absent));
+        let state = line.state;
         self.stats.last_error = Some(error);
         let is_failure = match state {
             State::Open { served, .. } => {
@@ -191,7 +192,7 @@ impl Model {
         };
         let stands = self.count(|state| matches!(state, State::Open { .. })) > 0;
         if is_failure {
-            self.pace.failed(now, begun_after, error.class, stands);
+            self.pace.failed(now, &line, error.class, stands);
         }
         if matches!(state, State::Connecting) {
             self.fail_hopeless(error, &mut failed);

@@ -138,11 +138,12 @@ impl Run {
         self.heartbeats.lost(member);
         let pipeline = &self.model.lines[member].pipeline;
         let payloads = &self.model.payloads;
+        let unsent = |range: &std::ops::Range<u64>| {
+            let request = pipeline.iter().find(|it| it.range == *range)?;
+            Some(&payloads[&request.request][..])
+        };
         self.service
-            .make_again(now, line, progress, &error, |range| {
-                let request = pipeline.iter().find(|it| it.range == *range)?;
-                Some(&payloads[&request.request][..])
-            });
+            .make_again(now, line, progress, &error, unsent, |_| {});
         self.model.makes_again(now, member, &error);
         self.service
             .handle_closed(now, line, random, progress, error, &mut failed);

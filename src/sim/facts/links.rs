@@ -109,7 +109,7 @@ impl<K: Kernel> Pair<K> {
     }
 
     /// Waits until so many bytes are acknowledged, the SYN with them.
-    fn await_acked(&mut self, bytes: u64) {
+    pub(super) fn await_acked(&mut self, bytes: u64) {
         let acked = |pair: &mut Self| {
             let (near, end) = pair.near();
             near.info(end).unwrap().bytes_acked

@@ -4,6 +4,7 @@
 //! lies. `tests/kernel_facts` pins more of the real kernel's facts, with calls the seam does not have.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod counts;
 mod edges;
 mod endings;
 mod links;

@@ -323,6 +323,52 @@ fn nothing_is_handed_over_while_draining_and_what_was_before_is_finished() {
     assert_eq!(pair.stats(pair.primary).handed_over, 1);
 }
 
+/// Such a trial is older than what was asked of the fallback before its breaker opened, which is no trial by that.
+#[test]
+fn a_late_answer_does_not_close_the_breaker_of_a_fallback_that_tries_what_it_was_handed() {
+    let mut config = quick();
+    config.timeouts.wait = ms(900);
+    let mut bench = Bench::new(config);
+    let breaker = Breaker {
+        requests_min: 1,
+        first_pause_max: ms(100),
+        ..Breaker::default()
+    };
+    let of_fallback = Upstream::new(bench.at.to_string())
+        .connections(2..=2)
+        .breaker(breaker);
+    let (fallback, kept) = bench.standing(of_fallback.depth(8));
+    let lost = bench.peer.accept(&bench.listener).unwrap().0;
+    let hole = std::net::SocketAddr::new([10, 9, 9, 9].into(), bench.at.port());
+    bench.world.network.borrow_mut().black_hole(hole);
+    let upstream = Upstream::new(hole.to_string()).fallback(fallback);
+    let primary = bench.engine.core.add(upstream).unwrap();
+    let state = |bench: &Bench| bench.engine.core.upstream_stats(fallback).unwrap().breaker;
+
+    let handed = asked(&mut bench, primary, 1, LONG).unwrap();
+    let both = [2, 3].map(|tag| asked(&mut bench, fallback, tag, LONG).unwrap());
+    assert_eq!(bench.events(ms(1)), []);
+    let of_lost = got(&mut bench.peer, &lost);
+    let late = both[usize::from(of_lost == "0002\n")];
+    bench.peer.close(lost, true);
+    assert_eq!(bench.events(ms(1)).iter().filter_map(failed).count(), 1);
+    assert_eq!(state(&bench), BreakerState::Open);
+    assert_eq!(bench.events(ms(950)), []);
+    assert_eq!(state(&bench), BreakerState::HalfOpen, "it was handed over");
+    bench.peer.write(&kept, b"late\n").unwrap();
+    assert_eq!(replied(&bench.events(ms(1))), [late]);
+    assert_eq!(state(&bench), BreakerState::HalfOpen, "it says nothing");
+    let tried = bench.peer.accept(&bench.listener).unwrap().0;
+    let ends = [&kept, &tried].map(|end| (got(&mut bench.peer, end), end));
+    let (_, trials) = ends
+        .iter()
+        .find(|(got, _)| got.ends_with("0001\n"))
+        .unwrap();
+    bench.peer.write(trials, b"pong\n").unwrap();
+    assert_eq!(replied(&bench.events(ms(1))), [handed]);
+    assert_eq!(state(&bench), BreakerState::Closed);
+}
+
 #[test]
 fn an_upstream_can_only_name_one_that_was_added_before() {
     let mut bench = Bench::new(Config::default());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Bench, failed, ms};
-use crate::config::{Config, Timeouts};
+use crate::config::{Config, Retry, Timeouts};
 use crate::error::{Class, Sent, Source};
 use crate::event::{ConnectionId, Event};
 use crate::frame::Framing;
@@ -283,4 +283,28 @@ fn requests_are_served_again_when_there_are_descriptors_again() {
     let (end, _) = bench.peer.accept(&bench.listener).unwrap();
     bench.peer.write(&end, b"pong\n").unwrap();
     assert!(matches!(bench.events(ms(1))[..], [Event::Reply { .. }]));
+}
+
+/// Each that timed out had all members of its upstream looked through: with ten thousand, a hundred million looks.
+#[test]
+fn however_many_connections_time_out_in_a_turn_those_that_rest_are_looked_through_once() {
+    let (busy, resting) = (40, 10);
+    let mut bench = Bench::new(Config {
+        retry: Retry::off(),
+        ..Config::default()
+    });
+    let upstream = Upstream::new(bench.at.to_string()).connections(busy + resting);
+    let upstream = bench.engine.core.add(upstream).unwrap();
+    bench.events(ms(1_000));
+    let stats = |bench: &Bench| bench.engine.core.upstream_stats(upstream).unwrap();
+    assert_eq!(stats(&bench).open, busy + resting);
+    for tag in 0..busy as u64 {
+        bench.ask(upstream, tag, ms(9_000));
+    }
+    let walks = bench.engine.outage_walks();
+    let told = bench.events(ms(5_100));
+    assert_eq!(told.iter().filter_map(failed).count(), busy);
+    let stats = stats(&bench);
+    assert_eq!((stats.open, stats.retired), (0, resting as u64));
+    assert_eq!(bench.engine.outage_walks() - walks, 1);
 }

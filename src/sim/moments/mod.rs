@@ -12,6 +12,7 @@ mod heartbeats;
 mod links;
 mod names;
 mod no_longer_wanted;
+mod parting;
 mod returning;
 mod stalls;
 mod storage;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Bench, failed, ms};
-use crate::config::{Breaker, Config};
+use crate::config::{Breaker, Config, Reconnect};
 use crate::event::{Event, UpstreamId};
 use crate::kernel::Kernel;
 use crate::sim::kernel::SimSocket;
@@ -202,6 +202,33 @@ fn a_retry_that_is_asked_for_is_made_at_once() {
     assert_eq!(stats(&bench, upstream).open, 1);
     let unknown = UpstreamId(7);
     assert!(bench.engine.core.retry_now(unknown).is_err());
+}
+
+/// The release that follows a loss began after the pause, whatever the program said.
+#[test]
+fn a_retry_that_is_asked_for_while_others_stand_is_made_at_once() {
+    let config = Config {
+        reconnect: Reconnect {
+            first_pause_max: Duration::from_secs(50),
+            pause_max: Duration::from_secs(50),
+            ..Reconnect::default()
+        },
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    let (upstream, mut sockets) = warm(&mut bench, 6);
+    for socket in sockets.drain(..4) {
+        bench.peer.close(socket, true);
+    }
+    bench.events(ms(1));
+    let after = stats(&bench, upstream);
+    assert_eq!((after.open, after.connecting), (2, 0), "a pause");
+    bench.engine.core.retry_now(upstream).unwrap();
+    assert_eq!(stats(&bench, upstream).connecting, 1);
+    bench.events(ms(1));
+    assert_eq!(stats(&bench, upstream).open, 3, "the others in their time");
+    bench.events(ms(300));
+    assert_eq!(stats(&bench, upstream).open, 6);
 }
 
 /// What is told of its state.

@@ -187,6 +187,43 @@ fn a_trial_that_was_made_before_the_first_one_is_heard_too() {
     assert_eq!(circuit.state(), BreakerState::Closed);
 }
 
+/// Those that were made here before it opened counted as trials, if their ids were not lower than its own.
+#[test]
+fn a_trial_that_is_older_makes_no_trials_of_requests_from_before_it_opened() {
+    for tried_before in [false, true] {
+        for end in [End::Answered, End::Failed, End::Unconnected, End::Unjudged] {
+            let (mut circuit, until) = opened(0);
+            if tried_before {
+                circuit.handle(until, 0, made(20));
+                circuit.handle(until, 0, ended(20, End::Unjudged));
+            }
+            circuit.handle(until, 0, made(5));
+            assert!(!circuit.handle(until, 0, ended(9, end)), "late, {end:?}");
+            assert_eq!(circuit.state(), BreakerState::HalfOpen);
+            assert!(circuit.handle(until, 0, ended(5, End::Answered)));
+        }
+    }
+}
+
+/// However short a lease is, there is an answer that closes it.
+#[test]
+fn of_many_trials_whose_lease_has_ended_the_oldest_are_heard_and_the_last_one() {
+    for (heard, n) in [(true, 20), (true, 22), (false, 23), (false, 28), (true, 29)] {
+        let (mut circuit, until) = opened(0);
+        for n in 20..30 {
+            let now = until.after(Duration::from_secs(5) * (n - 20));
+            assert_eq!(circuit.admit(now), Ok(()));
+            circuit.handle(now, 0, made(n.into()));
+        }
+        let now = until.after(Duration::from_secs(46));
+        assert_eq!(
+            circuit.handle(now, 0, ended(n, End::Answered)),
+            heard,
+            "{n}"
+        );
+    }
+}
+
 #[test]
 fn each_trial_that_fails_doubles_the_longest_pause_up_to_its_bound() {
     for (random, share) in [(0, 1), (u64::MAX, 2)] {

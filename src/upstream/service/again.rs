@@ -15,7 +15,7 @@ use crate::upstream::pipeline::Progress;
 
 impl Service {
     /// The member's connection is lost: takes those of its requests back that are made again. `unsent` finds the bytes
-    /// of one of which nothing was written. Called before `handle_closed`, which fails the others.
+    /// of one of which nothing was written; `told` is told of each. Called before `handle_closed`, which fails the others.
     pub(crate) fn make_again<'a>(
         &mut self,
         now: Time,
@@ -23,6 +23,7 @@ impl Service {
         progress: Progress,
         error: &Error,
         unsent: impl Fn(&Range<u64>) -> Option<&'a [u8]>,
+        mut told: impl FnMut(&Asked),
     ) {
         // What another try would meet as well, and what the program has done itself.
         let is_in_vain = matches!(error.class, Class::Persistent | Class::Local);
@@ -70,6 +71,7 @@ impl Service {
             ids.put(asked.tag, Place::Waiting);
             stats.in_flight -= 1;
             stats.retries += 1;
+            told(&asked);
             true
         });
     }

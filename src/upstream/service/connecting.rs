@@ -104,8 +104,8 @@ impl Service {
     }
 
     /// The program wants no pause: a connection is made now, if none stands also for nobody.
-    pub(crate) fn retry_now(&mut self) {
-        self.outage.forget_pause();
+    pub(crate) fn retry_now(&mut self, now: Time) {
+        self.outage.forget_pause(now);
         self.is_asked_for |= self.stats.open == 0;
     }
 

@@ -119,14 +119,15 @@ impl Service {
         self.place(member);
     }
 
-    /// No member can take it now: it waits. When it cannot, a member is wanted all the same.
+    /// No member can take it now: it waits. When it cannot, a member is wanted all the same, unless one has room: whose
+    /// send queue is full.
     pub(crate) fn queue(&mut self, now: Time, asked: Asked, payload: &[u8]) -> Result<(), Error> {
         let wait_until = now.after(self.timeouts.wait);
         let waits = match self.waiting.is_newest(asked.request) {
             true => self.waiting.push(asked, wait_until, payload),
             false => self.queue_older(asked, wait_until, payload),
         };
-        self.is_asked_for |= waits.is_err();
+        self.is_asked_for |= waits.is_err() && self.balance.least().is_none();
         waits?;
         self.ids.put(asked.tag, Place::Waiting);
         Ok(())

@@ -8,8 +8,8 @@ use super::{Service, State};
 use crate::config::Pool;
 use crate::error::{Class, Error};
 use crate::time::Time;
-use crate::upstream::Upstream;
 use crate::upstream::ejection::{Ejection, Rules};
+use crate::upstream::{Targeted, Upstream};
 
 pub(super) fn ejection(options: &Upstream, pool: &Pool) -> Ejection {
     let rules = Rules {
@@ -127,6 +127,31 @@ impl Service {
     /// The target that a member is connected to, by its place among all.
     pub(crate) fn target_of(&self, member: u32) -> usize {
         self.members[member as usize].target
+    }
+
+    /// How each target stands.
+    pub(crate) fn targets(&self, now: Time) -> impl Iterator<Item = Targeted<'_>> {
+        (0..1 + self.options.others.len()).map(move |target| {
+            let until = self.ejection.ejected_until(target);
+            let mut stats = Targeted {
+                target: self.target_at(target),
+                open: 0,
+                connecting: 0,
+                in_flight: 0,
+                ejected_until: until.filter(|until| *until > now),
+            };
+            for member in self.members.iter().filter(|it| it.target == target) {
+                match member.state {
+                    State::Absent => {}
+                    State::Connecting => stats.connecting += 1,
+                    State::Open { .. } => {
+                        stats.open += 1;
+                        stats.in_flight += member.pipeline.len();
+                    }
+                }
+            }
+            stats
+        })
     }
 
     fn target_at(&self, target: usize) -> &str {

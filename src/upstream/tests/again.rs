@@ -55,7 +55,7 @@ fn lose(
         Some(&payloads[range.start as usize / 10][..])
     };
     let mut failed = Vec::new();
-    service.make_again(at(1), member, progress, &error, unsent);
+    service.make_again(at(1), member, progress, &error, unsent, |_| {});
     service.handle_closed(at(1), member, 0, progress, error, &mut failed);
     service.check();
     let told = failed.iter().map(|(_, tag, error)| (*tag, error.sent));

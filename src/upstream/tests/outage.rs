@@ -136,16 +136,38 @@ fn a_failure_in_the_release_is_an_outage_anew_when_none_stands_and_a_pause_when_
     end(&mut service, at(1_101), second[0], u64::MAX, REFUSED);
     let again = service.poll_timeout();
     assert!(
-        again > at(1_299) && again < at(1_401),
-        "after the second pause, in its first step: {again:?}"
+        again > at(1_199) && again < at(1_301),
+        "after the first pause of a miss, in its first step: {again:?}"
     );
     assert_eq!(begin(&mut service, again).len(), 1);
     assert!(
-        service.poll_timeout() > at(1_400),
+        service.poll_timeout() > at(1_300),
         "the schedule begins anew"
     );
     end(&mut service, at(1_402), trial[0], 0, RESET);
     assert_eq!(begin(&mut service, at(9_000)), [], "one at a time");
+}
+
+/// It takes and ends them, and refuses some between: misses made each loss look like one of before.
+#[test]
+fn losses_are_counted_whatever_is_refused_meanwhile_and_so_pauses_grow() {
+    let mut service = warm(3);
+    let (mut now, mut standing) = (at(1_000), vec![0, 1, 2]);
+    for ceiling_ms in [100, 200, 400, 800] {
+        for member in std::mem::take(&mut standing) {
+            end(&mut service, now, member, u64::MAX, RESET);
+        }
+        let trial_at = service.poll_timeout();
+        let pause = trial_at.since(now);
+        let ceiling = Duration::from_millis(ceiling_ms);
+        assert!(pause < ceiling && pause > ceiling * 9 / 10, "{pause:?}");
+        let trial = begin(&mut service, trial_at);
+        service.handle_connected(trial_at, trial[0]);
+        let second_at = service.poll_timeout();
+        let second = begin(&mut service, second_at);
+        end(&mut service, second_at, second[0], 0, REFUSED);
+        (now, standing) = (second_at, trial);
+    }
 }
 
 #[test]
@@ -262,12 +284,12 @@ fn a_retry_asked_for_forgets_the_pause_and_is_one_trial() {
         end(&mut service, at(10), member, u64::MAX, RESET);
     }
     assert_eq!(begin(&mut service, at(60_000)), [], "nobody asks");
-    service.retry_now();
+    service.retry_now(at(60_000));
     let trial = begin(&mut service, at(60_000));
     assert_eq!(trial.len(), 1);
     end(&mut service, at(60_001), trial[0], u64::MAX, REFUSED);
     assert_eq!(begin(&mut service, at(60_001)), []);
-    service.retry_now();
+    service.retry_now(at(60_001));
     assert_eq!(begin(&mut service, at(60_001)).len(), 1);
 }
 
@@ -281,4 +303,55 @@ fn a_name_that_does_not_exist_is_tried_again_at_the_caps_pace() {
     end(&mut service, at(0), trial[0], 1 << 63, unknown);
     let half = Reconnect::default().pause_max / 2;
     assert_eq!(service.poll_timeout(), Time::ZERO.after(half));
+}
+
+/// The pause was forgotten, and the schedule that began after it was not.
+#[test]
+fn a_program_that_wants_no_pause_has_the_release_begin_now_while_others_stand() {
+    let mut service = warm(6);
+    for member in 0..4 {
+        end(&mut service, at(1_000), member, u64::MAX, RESET);
+    }
+    assert!(begin(&mut service, at(1_000)).is_empty());
+    let from = at(1_010);
+    service.retry_now(from);
+    let mut begun = begin(&mut service, from);
+    assert_eq!(begun.len(), 1);
+    service.handle_connected(from, begun[0]);
+    for (earliest, latest) in [(1_110, 1_160), (1_160, 1_210), (1_210, 1_235)] {
+        let next = service.poll_timeout();
+        assert!(next >= at(earliest) && next <= at(latest), "{next:?}");
+        begun = begin(&mut service, next);
+        assert_eq!(begun.len(), 1);
+        service.handle_connected(next, begun[0]);
+    }
+}
+
+#[test]
+fn a_release_that_is_under_way_goes_on_as_it_does_and_one_that_nobody_used_is_over() {
+    for retries in [false, true] {
+        let mut service = warm(6);
+        for member in 0..4 {
+            end(&mut service, at(1_000), member, 0, RESET);
+        }
+        let first = service.poll_timeout();
+        assert_eq!(begin(&mut service, first).len(), 1);
+        let next = service.poll_timeout();
+        if retries {
+            service.retry_now(first);
+        }
+        assert_eq!(service.poll_timeout(), next);
+    }
+    let mut service = connected_on_demand(0..=40);
+    ask(&mut service, at(0), 1..2);
+    let trial = begin(&mut service, at(0));
+    end(&mut service, at(0), trial[0], 0, REFUSED);
+    ask(&mut service, at(1), 2..3);
+    let trial = begin(&mut service, at(1));
+    service.handle_connected(at(1), trial[0]);
+    service.waiter_served();
+    service.assign(trial[0], request(2, 0..1, Time::NEVER));
+    service.retry_now(at(60_000));
+    ask(&mut service, at(60_000), 3..10);
+    assert_eq!(begin(&mut service, at(60_000)).len(), 4, "in no steps");
 }

@@ -96,7 +96,7 @@ fn a_target_that_refuses_does_not_open_the_breaker_while_there_is_another_to_try
         while let Some((member, _)) = begin(&mut service, now) {
             refuse(&mut service, now, member);
         }
-        service.retry_now();
+        service.retry_now(at(now));
     }
     assert_eq!(service.stats().breaker, BreakerState::Open);
 }

@@ -108,3 +108,15 @@ fn who_was_turned_away_wants_no_connection_when_others_have_been_served_since() 
     service.handle_closed(at(10), 0, 0, progress(5, false), end, &mut Vec::new());
     assert_eq!(service.poll_connect(at(60_000)), None);
 }
+
+/// As when its send queue is full. It was remembered until something happened to a connection.
+#[test]
+fn who_is_turned_away_while_a_connection_has_room_wants_no_other() {
+    let mut service = connected(1, 1);
+    let too_long = [0; 11];
+    let turned_away = service.wait(at(0), RequestId(1), 1, at(5_000), &too_long);
+    assert_eq!(turned_away, Err(Error::full(Limit::WaitingBytes)));
+    let mut failed = Vec::new();
+    service.handle_closed(at(10), 0, 0, progress(0, false), REFUSED, &mut failed);
+    assert_eq!(service.poll_connect(at(60_000)), None);
+}

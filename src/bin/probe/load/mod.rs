@@ -54,7 +54,7 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
     let mut output = Output::open(&args.output)?;
     let signals = Signals::install()?;
     let server = match &args.target {
-        None => Some(OwnServer::start(args.peer.cpu, args.peer.spin)?),
+        None => Some(OwnServer::start(args.peer.link.cpu, args.peer.link.spin)?),
         Some(_) => None,
     };
     let target = match (&args.target, &server) {
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
         (None, None) => return Err(Fault::failed("no server")),
     };
     let progress = Progress::start(args, output.format == Format::Ndjson, quiet)?;
-    if let Some(cpu) = args.peer.cpu {
+    if let Some(cpu) = args.peer.link.cpu {
         system::pin(cpu)?;
     }
     let (client, upstream) = client(args, &target, &request, window)?;

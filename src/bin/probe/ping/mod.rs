@@ -1,15 +1,17 @@
 //! `probe ping`: probes of one or many targets over one loop.
 //!
 //! Each probe is a connection of its own, or with `--reuse` a round trip on one that is kept. A probe ends exactly
-//! once: with a reply, with what ended its connection, or at its own deadline. A lost connection is made again by the
-//! next probe, so the interval is the pause. Nothing here waits for one target: a target that hangs costs the others no
-//! time.
+//! once: with a reply, with what ended its connection, or at its own deadline. A kept connection that was lost is tried
+//! for with backoff, by probes that are due; without one to keep the interval is the pause. Nothing here waits for one
+//! target: a target that hangs costs the others no time.
 
+mod away;
 mod report;
 mod resolver;
 mod session;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     let request = args.peer.request()?;
     let output = Output::open(&args.output)?;
     let signals = Signals::install()?;
-    if let Some(cpu) = args.peer.cpu {
+    if let Some(cpu) = args.peer.link.cpu {
         system::pin(cpu)?;
     }
     let resolver = Arc::new(TimedResolver::default());
@@ -151,7 +153,7 @@ impl Pinger {
         if session.is_probing() {
             let connection = session.connection.take();
             let looked_up = self.resolver.took(&session.target, session.started());
-            let probe = session.expire(looked_up, now, &self.asked);
+            let probe = session.expire(looked_up, now, random(), &self.asked);
             if let Some(connection) = connection {
                 self.owners.remove(&connection);
                 // It may have ended in this very turn.
@@ -169,6 +171,9 @@ impl Pinger {
                 self.ask(index, connection)
             }
             None => {
+                if let Some(probe) = session.start_away(now, &self.asked) {
+                    return self.report(index, probe);
+                }
                 session.start_connecting(now, &self.asked);
                 let target = self.sessions[index].target.as_str();
                 match self.client.connect(target, self.asked.framing.clone()) {
@@ -178,7 +183,8 @@ impl Pinger {
                         Ok(())
                     }
                     Err(error) => {
-                        let probe = self.sessions[index].fail(error.into(), now, &self.asked);
+                        let probe =
+                            self.sessions[index].fail(error.into(), now, random(), &self.asked);
                         self.report(index, probe)
                     }
                 }
@@ -222,7 +228,7 @@ impl Pinger {
                     return Ok(());
                 }
                 session.looked_up(self.resolver.took(&session.target, session.started()));
-                let probe = session.lost(error, now, &self.asked);
+                let probe = session.lost(error, now, random(), &self.asked);
                 self.report(index, probe)
             }
             _ => Ok(()),
@@ -242,7 +248,7 @@ impl Pinger {
             // It ended in this very turn: `Closed` is still to be pulled, and says why.
             Err(error) if error.source == Source::NotOpen => Ok(()),
             Err(error) => {
-                let probe = self.sessions[index].fail(error.into(), now, &self.asked);
+                let probe = self.sessions[index].fail(error.into(), now, random(), &self.asked);
                 self.report(index, probe)
             }
         }
@@ -266,6 +272,11 @@ impl Pinger {
     fn report(&mut self, index: usize, probe: Probe) -> Result<(), Fault> {
         self.reporter.probe(index, &self.sessions[index], &probe)
     }
+}
+
+/// Another each time: the standard library's keys differ from one to the next.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

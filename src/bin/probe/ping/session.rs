@@ -5,6 +5,9 @@
 //!        ▲   └──────start_on (reuse)──────────────────────asked──────────►│
 //!        └──────────answer, lost, fail, expire: one Probe, once───────────┘
 //! ```
+//!
+//! A kept connection that was lost or refused is tried for again after a pause; a probe that is due before fails at
+//! once (`start_away`), as the last did.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 use taut::{Class, ConnectionId, Error, Phase, Sent, Source, TcpInfo};
 
 use super::Asked;
+use super::away::Away;
 use crate::report::Failure;
 use crate::target::Target;
 
@@ -59,6 +63,8 @@ pub(super) struct Session {
     left: Option<u64>,
     /// The connection is kept for the next probe.
     reuse: bool,
+    /// What is kept is not there.
+    away: Option<Away>,
 }
 
 impl Session {
@@ -72,6 +78,7 @@ impl Session {
             probe: Probe::new(0, now),
             left: count,
             reuse,
+            away: None,
         }
     }
 
@@ -119,6 +126,14 @@ impl Session {
         self.stage = Stage::Connecting {
             deadline: now + asked.timeout,
         };
+    }
+
+    /// What is kept is not there, and may not be tried for yet: the probe has failed as the last did.
+    pub(super) fn start_away(&mut self, now: Instant, asked: &Asked) -> Option<Probe> {
+        let away = self.away.as_ref().filter(|away| now < away.until)?;
+        let failure = away.failure.clone();
+        self.probe = Probe::new(self.probe.seq + 1, now);
+        Some(self.end_failed(failure, now, asked))
     }
 
     /// On the connection that is kept, which has received so much.
@@ -199,12 +214,20 @@ impl Session {
             .is_some_and(|expect| !expect.matches(reply))
         {
             self.probe.failure = Some(Failure::mismatch());
+        } else {
+            self.away = None;
         }
         self.end(now, ask)
     }
 
     /// Its connection has ended, or was never made.
-    pub(super) fn lost(&mut self, error: Option<Error>, now: Instant, ask: &Asked) -> Probe {
+    pub(super) fn lost(
+        &mut self,
+        error: Option<Error>,
+        now: Instant,
+        random: u64,
+        ask: &Asked,
+    ) -> Probe {
         let error = error.unwrap_or(self.error(Class::Transient, Source::Eof));
         // A raw connection knows no requests: what ended it while a reply was awaited ended the read of it, or the
         // write where not a byte had left.
@@ -217,26 +240,49 @@ impl Session {
             Some(_) => Sent::Yes,
             None => error.sent,
         };
-        self.fail(
-            Error {
-                phase,
-                sent,
-                ..error
-            }
-            .into(),
-            now,
-            ask,
-        )
+        let error = Error {
+            phase,
+            sent,
+            ..error
+        };
+        self.go_away(error.into(), now, random);
+        self.end_failed(error.into(), now, ask)
     }
 
     /// Its deadline has passed; the lookup took so long, if it has ended.
-    pub(super) fn expire(&mut self, dns: Option<Duration>, now: Instant, ask: &Asked) -> Probe {
+    pub(super) fn expire(
+        &mut self,
+        dns: Option<Duration>,
+        now: Instant,
+        random: u64,
+        ask: &Asked,
+    ) -> Probe {
         self.looked_up(dns);
         let error = self.error(Class::Local, Source::Deadline);
-        self.fail(error.into(), now, ask)
+        self.fail(error.into(), now, random, ask)
     }
 
-    pub(super) fn fail(&mut self, failure: Failure, now: Instant, ask: &Asked) -> Probe {
+    /// It cannot go on. Where no connection stands, none was made.
+    pub(super) fn fail(
+        &mut self,
+        failure: Failure,
+        now: Instant,
+        random: u64,
+        ask: &Asked,
+    ) -> Probe {
+        if matches!(self.stage, Stage::Connecting { .. }) {
+            self.go_away(failure.clone(), now, random);
+        }
+        self.end_failed(failure, now, ask)
+    }
+
+    fn go_away(&mut self, failure: Failure, now: Instant, random: u64) {
+        if self.reuse {
+            self.away = Some(Away::after(self.away.take(), now, failure, random));
+        }
+    }
+
+    fn end_failed(&mut self, failure: Failure, now: Instant, ask: &Asked) -> Probe {
         self.probe.failure = Some(failure);
         self.end(now, ask)
     }
@@ -256,13 +302,18 @@ impl Session {
         }
     }
 
-    /// The next probe is an interval after the start of this one, or now when that is past.
+    /// The next probe is an interval after the start of this one, or now when that is past. Without an interval none is
+    /// due while it could only fail: they would do so without end.
     fn end(&mut self, now: Instant, ask: &Asked) -> Probe {
         self.left = self.left.map(|left| left - 1);
+        let soonest = match &self.away {
+            Some(away) if ask.interval.is_zero() => now.max(away.until),
+            _ => now,
+        };
         self.stage = match self.left {
             Some(0) => Stage::Done,
             _ => Stage::Waiting {
-                due: (self.probe.started + ask.interval).max(now),
+                due: (self.probe.started + ask.interval).max(soonest),
             },
         };
         self.probe.clone()
@@ -286,33 +337,4 @@ impl Probe {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    fn asked(now: Instant) -> (Session, Asked) {
-        let session = Session::new("name:1".parse().unwrap(), Some(1), false, now);
-        let asked = Asked {
-            request: b"ping\n".to_vec(),
-            framing: taut::Framing::line(),
-            expect: None,
-            timeout: Duration::from_secs(1),
-            interval: Duration::ZERO,
-            reuse: false,
-        };
-        (session, asked)
-    }
-
-    /// It was told as a deadline of the connect.
-    #[test]
-    fn a_deadline_that_passes_in_the_lookup_is_one_of_the_lookup() {
-        for (dns, phase) in [(None, "resolve"), (Some(Duration::ZERO), "connect")] {
-            let now = Instant::now();
-            let (mut session, asked) = asked(now);
-            session.start_connecting(now, &asked);
-            let probe = session.expire(dns, now + asked.timeout, &asked);
-            assert_eq!(probe.failure.unwrap().phase, phase);
-            assert_eq!(probe.dns, dns);
-        }
-    }
-}
+mod tests;

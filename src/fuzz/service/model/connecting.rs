@@ -23,14 +23,14 @@ impl Model {
             "{member} has a connection"
         );
         line.state = State::Connecting;
-        line.begun_after = self.pace.failures;
+        line.begun_after = self.pace.counted;
         self.pace.begun(now);
         self.begun = self.first.min(self.begun + 1);
         self.is_asked_for = false;
     }
 
-    pub(in crate::fuzz::service) fn retry_now(&mut self) {
-        self.pace.forget_pause();
+    pub(in crate::fuzz::service) fn retry_now(&mut self, now: Time) {
+        self.pace.forget_pause(now);
         let none_stands = self.count(|state| matches!(state, State::Open { .. })) == 0;
         self.is_asked_for |= none_stands;
     }

@@ -2,6 +2,7 @@
 //!
 //! Pauses and moments are known by their bounds alone, for the draws within them are the service's own.
 
+use super::Line;
 use crate::config::Reconnect;
 use crate::error::Class;
 use crate::time::Time;
@@ -14,9 +15,11 @@ pub(super) struct Pace {
     state: State,
     /// The pause ends between the two.
     pause: (Time, Time),
-    /// Failures that counted so far, and those since the last stable uptime.
-    pub(super) failures: u32,
+    /// Failures that counted so far, misses apart, and those since the last stable uptime.
+    pub(super) counted: (u32, u32),
     in_a_row: u32,
+    /// Attempts that failed since the last success, while others stood.
+    misses: u32,
     fine_since: Option<Time>,
     /// When the last was begun.
     begun_at: Time,
@@ -40,8 +43,9 @@ impl Pace {
             rules,
             state: State::Growing,
             pause: (Time::ZERO, Time::ZERO),
-            failures: 0,
+            counted: (0, 0),
             in_a_row: 0,
+            misses: 0,
             fine_since: None,
             begun_at: Time::ZERO,
             others,
@@ -83,6 +87,7 @@ impl Pace {
     }
 
     pub(super) fn connected(&mut self, now: Time) {
+        self.misses = 0;
         self.fine_since = self.fine_since.or(Some(now));
         if matches!(self.state, State::Trial) {
             self.state = match self.others {
@@ -106,12 +111,19 @@ impl Pace {
         moments
     }
 
-    pub(super) fn failed(&mut self, now: Time, begun_after: u32, class: Class, stands: bool) {
-        let is_new = begun_after == self.failures;
-        if is_new {
-            self.failures += 1;
+    pub(super) fn failed(&mut self, now: Time, failed: &Line, class: Class, stands: bool) {
+        let is_miss = failed.is_connecting() && stands;
+        let (failures, misses) = &mut self.counted;
+        let is_new =
+            failed.begun_after.0 == *failures && (!is_miss || failed.begun_after.1 == *misses);
+        match is_miss {
+            _ if !is_new => {}
+            true => *misses += 1,
+            false => *failures += 1,
         }
-        if is_new && class != Class::Resource {
+        if is_new && class != Class::Resource && is_miss {
+            self.misses += 1;
+        } else if is_new && class != Class::Resource {
             let stable = self.rules.stable_uptime;
             if self.fine_since.is_some_and(|it| now.since(it) >= stable) {
                 self.in_a_row = 0;
@@ -119,12 +131,13 @@ impl Pace {
             self.in_a_row += 1;
             self.fine_since = stands.then_some(now);
         }
+        let row = if is_miss { self.misses } else { self.in_a_row };
         if is_new {
-            self.pause = self.drawn(now, class);
+            self.pause = self.drawn(now, class, row);
         } else if !stands {
             // Drawn anew when its end has come, which the draw before decides.
             let (_, until) = self.pause;
-            self.pause = self.drawn(now, class);
+            self.pause = self.drawn(now, class, row);
             self.pause.1 = self.pause.1.max(until);
         }
         if !stands {
@@ -138,9 +151,8 @@ impl Pace {
         }
     }
 
-    fn drawn(&self, now: Time, class: Class) -> (Time, Time) {
-        let doubled =
-            self.rules.first_pause_max * 2u32.pow(self.in_a_row.saturating_sub(1).min(20));
+    fn drawn(&self, now: Time, class: Class, row: u32) -> (Time, Time) {
+        let doubled = self.rules.first_pause_max * 2u32.pow(row.saturating_sub(1).min(20));
         let ceiling = match class {
             Class::Resource => self.rules.first_pause_max,
             Class::Persistent => self.rules.pause_max,
@@ -149,7 +161,17 @@ impl Pace {
         (now, now.after(ceiling))
     }
 
-    pub(super) fn forget_pause(&mut self) {
+    pub(super) fn forget_pause(&mut self, now: Time) {
         self.pause = (Time::ZERO, Time::ZERO);
+        // Of a release that has not begun the first moment is now, and the others follow in their steps.
+        if let State::Release(moments) = &mut self.state
+            && moments.len() == self.others
+        {
+            let begins_late = moments[0].1.since(now.after(self.rules.release_step));
+            for (from, until) in moments.iter_mut() {
+                *until = from.after(until.since(*from) - begins_late);
+            }
+            moments[0].1 = moments[0].1.min(now);
+        }
     }
 }

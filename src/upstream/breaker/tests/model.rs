@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::super::trials::LATE_MAX;
 use super::super::*;
 use super::made;
 
@@ -15,7 +16,8 @@ struct Model {
     breaches: u32,
     until: Time,
     for_connects: bool,
-    first: u64,
+    /// Those that are heard; of more than so many late ones the newest is not.
+    trials: Vec<u64>,
     lease: Option<(u64, Time)>,
 }
 
@@ -29,7 +31,7 @@ impl Model {
             breaches: 0,
             until: Time::ZERO,
             for_connects: false,
-            first: u64::MAX,
+            trials: Vec::new(),
             lease: None,
         }
     }
@@ -65,16 +67,20 @@ impl Model {
             Happened::Made { request } => {
                 match self.state {
                     Closed => return Closed,
-                    Open => self.first = request.0,
-                    HalfOpen => self.first = self.first.min(request.0),
+                    Open => self.trials.clear(),
+                    HalfOpen => {}
                 }
+                if self.trials.len() > LATE_MAX {
+                    self.trials.pop();
+                }
+                self.trials.push(request.0);
                 self.lease = Some((request.0, now.after(self.rules.lease)));
                 return HalfOpen;
             }
             Happened::Connected => {
                 self.connects = 0;
                 if self.state == Open && self.for_connects {
-                    (self.first, self.lease) = (u64::MAX, None);
+                    (self.trials, self.lease) = (Vec::new(), None);
                     return HalfOpen;
                 }
             }
@@ -87,7 +93,8 @@ impl Model {
                     self.ends.push((bucket, end == End::Failed));
                 }
                 fails = end == End::Failed;
-                if self.state == HalfOpen && request.0 >= self.first {
+                if self.state == HalfOpen && self.trials.contains(&request.0) {
+                    self.trials.retain(|it| *it != request.0);
                     match end {
                         End::Answered => {
                             self.connects = 0;
@@ -125,7 +132,7 @@ impl Model {
 fn happened() -> impl Strategy<Value = (u8, u64, u64)> {
     (
         0u8..14,
-        0u64..6,
+        0u64..10,
         prop_oneof![Just(0), 0u64..50, 0u64..1_500],
     )
 }
@@ -149,17 +156,24 @@ proptest! {
         };
         let mut circuit = Circuit::new(rules);
         let mut model = Model::new(rules);
-        let (mut now, mut requests, mut leases) = (Time::ZERO, 0, Vec::<(u64, Time)>::new());
+        let (mut now, mut newest, mut leases) = (Time::ZERO, 10, Vec::<(u64, Time)>::new());
+        let mut handed_over = Vec::new();
         for (what, which, pause) in steps {
             now = now.after(Duration::from_millis(pause));
             prop_assert_eq!(circuit.admit(now).is_ok(), model.admits(now));
-            let request = RequestId(u64::saturating_sub(requests, which));
+            let request = RequestId(newest - which);
+            // Those that another upstream hands over have odd numbers.
+            let is_older = request.0 % 2 == 1 && !handed_over.contains(&request);
             let happened = match what {
-                0..4 if circuit.admit(now).is_ok() => {
-                    requests += 1;
-                    made(requests)
+                0..4 if circuit.admit(now).is_err() => continue,
+                0 | 1 if is_older => {
+                    handed_over.push(request);
+                    Happened::Made { request }
                 }
-                0..4 => continue,
+                0..4 => {
+                    newest += 2;
+                    made(newest)
+                }
                 4..6 => Happened::Ended { request, end: End::Answered },
                 6..9 => Happened::Ended { request, end: End::Failed },
                 9 => Happened::Ended { request, end: End::Unjudged },

@@ -1,0 +1,36 @@
+//! What is known of a connection at its end: how much of what was written the peer took, and how its end came.
+//!
+//! Plain facts, taken before the socket was closed, for then the kernel forgets them. What they prove of the peer's
+//! program is in `docs/guarantees.md`.
+
+use crate::error::Error;
+
+/// What was known of a raw connection when it ended. Told by [`Client::parting`](crate::Client::parting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parting {
+    /// Bytes that were handed to the kernel.
+    pub written: u64,
+    /// Of those, what the peer's TCP had acknowledged; our SYN and FIN are not counted. `None` where the system does
+    /// not tell it. At most `written`.
+    pub acked: Option<u64>,
+    /// Our FIN had been handed to the kernel.
+    pub fin_sent: bool,
+    /// The peer's FIN was there before any other end: when its program closed, it had read all that had come, which is
+    /// what was `acked` (RFC 1122 §4.2.2.13; a peer with unread input resets). A peer that ends only its own half
+    /// looks the same.
+    pub fin_first: bool,
+    /// The peer had acknowledged our FIN, and with it every byte, when its own FIN was first seen. Of the two together
+    /// neither proves it: its FIN may come while our bytes are still on their way.
+    pub fin_acked: bool,
+    /// The first error, as [`Event::Closed`](crate::Event::Closed) tells it.
+    pub error: Option<Error>,
+}
+
+impl Parting {
+    /// Whether the peer's end proves that its program has read every byte: we ended our half, and the peer ended its
+    /// own after it had acknowledged that, without an error.
+    pub fn is_commit(&self) -> bool {
+        self.fin_sent && self.fin_first && self.fin_acked && self.error.is_none()
+    }
+}

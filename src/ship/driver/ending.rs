@@ -1,0 +1,194 @@
+//! The ends of links: what they prove, and what becomes of lines of which they prove nothing.
+
+use super::Driver;
+use crate::error::{Error, Phase, Source};
+use crate::kernel::Kernel;
+use crate::ship::config::{Ack, OnUncertain};
+use crate::ship::fates::Fate;
+use crate::ship::link::{Link, Stage};
+use crate::ship::verdict::{End, Verdict, Witnessed};
+use crate::time::Time;
+
+/// Epochs in a row that ended without a witness, after which such lines are not sent again: more than one server's
+/// deaths in a row, and what a sink does that closes idle connections soon.
+const UNWITNESSED_MAX: u32 = 3;
+
+impl<K: Kernel> Driver<K> {
+    /// What is proven of a link that stands.
+    pub(super) fn settle_standing(&mut self, at: usize, written: u64) {
+        let proven = match self.config.ack {
+            Ack::None | Ack::Peek => written,
+            Ack::Kernel => {
+                let acked = self.links[at].poll.acked;
+                let end = End {
+                    written,
+                    acked,
+                    ..End::default()
+                };
+                end.in_flight(self.config.receive_bytes_max).read
+            }
+            Ack::Commit | Ack::Relp => return,
+        };
+        let (link, lines) = (&mut self.links[at], &mut self.lines);
+        link.epoch
+            .take(proven, |run| lines.settle_run(run, Fate::Delivered));
+    }
+
+    /// A link has ended.
+    pub(super) fn ended(&mut self, at: usize, error: Option<Error>) {
+        let now = self.now();
+        let id = self.links[at].id;
+        if matches!(self.links[at].stage, Stage::Connecting) {
+            let link = self.links.remove(at);
+            let error = error.unwrap_or(Error::new(Phase::Connect, Source::Closed));
+            return self.failed(link.sink, now, error);
+        }
+        let Some(parting) = self.engine.core.parting(id) else {
+            unreachable!("a connection that has just ended is known");
+        };
+        let end = End {
+            written: parting.written,
+            acked: parting.acked.unwrap_or(0).min(parting.written),
+            fin_first: parting.fin_first,
+            is_commit: parting.is_commit(),
+        };
+        let link = &mut self.links[at];
+        link.poll.acked = link.poll.acked.max(end.acked);
+        self.lines.counts.bytes_written += end.written;
+        self.lines.counts.bytes_acked += end.acked;
+        self.count(at, end.written);
+        let link = &mut self.links[at];
+        let is_proof = end.is_commit || end.fin_first;
+        let is_witnessed = self.config.ack == Ack::Commit && self.config.witness;
+        if !is_witnessed || !is_proof || link.epoch.is_empty() {
+            let link = self.links.remove(at);
+            return self.judge(link, end, Witnessed::NotAsked, error);
+        }
+        link.stage = Stage::Ended {
+            end,
+            error,
+            judge_at: now.after(self.config.witness_grace),
+        };
+        link.poll.at = Time::NEVER;
+    }
+
+    /// Judges those whose witness had its moment before the sockets were last looked at: its end would be known.
+    pub(super) fn judge_ended(&mut self, looked_at: Time) {
+        let is_due = |link: &Link| matches!(link.stage, Stage::Ended { judge_at, .. } if judge_at <= looked_at);
+        while let Some(at) = self.links.iter().position(is_due) {
+            let link = self.links.remove(at);
+            let Stage::Ended { end, error, .. } = link.stage else {
+                unreachable!("it was just seen");
+            };
+            let witness = match link.witness {
+                None => Witnessed::Missing,
+                Some(id) if self.witnesses.stands(id) => Witnessed::Alive,
+                Some(_) => Witnessed::Dead,
+            };
+            self.judge(link, end, witness, error);
+        }
+    }
+
+    fn judge(&mut self, mut link: Link, end: End, witness: Witnessed, error: Option<Error>) {
+        let now = self.now();
+        let lines = link.epoch.lines();
+        let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
+        match witness {
+            Witnessed::Missing | Witnessed::Dead => self.unwitnessed += 1,
+            Witnessed::Alive => self.unwitnessed = 0,
+            Witnessed::NotAsked => {}
+        }
+        // Where no witness can be held, sending again would go on for ever.
+        let on_uncertain = match self.unwitnessed > UNWITNESSED_MAX {
+            true => OnUncertain::Report,
+            false => self.config.on_uncertain,
+        };
+        let delivered = self.apply(&mut link, verdict, on_uncertain);
+        if delivered > 0 {
+            self.sinks.handle_progress(link.sink, now);
+        }
+        let is_fine = end.is_commit && delivered == lines;
+        let is_idle_end = lines == 0
+            && end.fin_first
+            && end.acked == end.written
+            && self.lines.backlog.is_empty();
+        if !is_fine && !is_idle_end {
+            let error = error.unwrap_or(Error::new(Phase::Drain, Source::Eof));
+            self.failed(link.sink, now, error);
+        }
+    }
+
+    /// Settles the lines of a link, or gives them back; how many were delivered.
+    pub(super) fn apply(
+        &mut self,
+        link: &mut Link,
+        verdict: Verdict,
+        on_uncertain: OnUncertain,
+    ) -> usize {
+        let (lines, before) = (&mut self.lines, link.epoch.lines());
+        link.epoch.take(verdict.read, |run| {
+            lines.settle_run(run, Fate::Delivered);
+        });
+        let delivered = before - link.epoch.lines();
+        link.epoch
+            .take(verdict.doubt, |mut run| match on_uncertain {
+                OnUncertain::Report => lines.settle_run(run, Fate::Uncertain),
+                OnUncertain::Resend => {
+                    run.in_doubt = true;
+                    lines.backlog.put_back(run);
+                }
+            });
+        link.epoch.take(u64::MAX, |run| lines.backlog.put_back(run));
+        delivered
+    }
+
+    /// Lets links go whose peer has had its time: to commit, or to answer.
+    pub(super) fn give_up_overdue(&mut self, now: Time) {
+        let is_overdue = |link: &Link| {
+            let by = match link.stage {
+                Stage::Sealed { until } => until.min(link.answer_by),
+                Stage::Ended { .. } => Time::NEVER,
+                _ => link.answer_by,
+            };
+            by <= now
+        };
+        while let Some(at) = self.links.iter().position(is_overdue) {
+            let mut link = self.links.remove(at);
+            let is_sealed = matches!(link.stage, Stage::Sealed { .. });
+            let end = self.end_of_standing(&link);
+            // The peer lives and has all of it, or will: sent again, it would only be doubled.
+            let (verdict, on_uncertain) = match self.config.ack {
+                Ack::Kernel | Ack::Commit if is_sealed => (
+                    end.in_flight(self.config.receive_bytes_max),
+                    OnUncertain::Report,
+                ),
+                ack => (
+                    end.judge(ack, Witnessed::NotAsked, self.config.receive_bytes_max),
+                    self.config.on_uncertain,
+                ),
+            };
+            self.apply(&mut link, verdict, on_uncertain);
+            let timeout = Source::Timeout(self.config.commit_timeout);
+            let phase = if is_sealed { Phase::Drain } else { Phase::Read };
+            self.failed(link.sink, now, Error::new(phase, timeout));
+            let _ = self.engine.core.leave(link.id);
+        }
+    }
+
+    /// How far a link has come that has not ended.
+    pub(super) fn end_of_standing(&mut self, link: &Link) -> End {
+        let core = &self.engine.core;
+        let (written, _) = core.transferred(link.id).unwrap_or_default();
+        let acked = core
+            .info(link.id)
+            .map_or(0, |info| info.bytes_acked.saturating_sub(1));
+        let acked = acked.max(link.poll.acked).min(written);
+        self.lines.counts.bytes_written += written;
+        self.lines.counts.bytes_acked += acked;
+        End {
+            written,
+            acked,
+            ..End::default()
+        }
+    }
+}

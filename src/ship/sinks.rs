@@ -1,0 +1,100 @@
+//! Which sink is tried next, and when: the first in order whose pause is over.
+//!
+//! The pauses are those of the upstreams ([`Backoff`]: full jitter, a doubling ceiling, reset by stable uptime), each
+//! sink has its own, and a sink that has proved to read lines begins anew. There is no breaker besides: nothing fails
+//! fast here, since lines wait in the journal; the pause is what protects the sink.
+
+use crate::config::Reconnect;
+use crate::error::Class;
+use crate::time::Time;
+use crate::upstream::{Backoff, Failing};
+
+#[derive(Debug)]
+pub(super) struct Sinks {
+    targets: Vec<String>,
+    pauses: Vec<Backoff>,
+    rules: Reconnect,
+}
+
+impl Sinks {
+    pub(super) fn new(targets: Vec<String>, rules: Reconnect) -> Sinks {
+        let pauses = targets.iter().map(|_| Backoff::new()).collect();
+        Sinks {
+            targets,
+            pauses,
+            rules,
+        }
+    }
+
+    /// The sink that may be tried now.
+    ///
+    /// # Errors
+    /// None may be: when the first pause is over.
+    pub(super) fn next(&self, now: Time) -> Result<usize, Time> {
+        let ready = self.pauses.iter().position(|it| it.until() <= now);
+        let first = self.pauses.iter().map(Backoff::until).min();
+        ready.ok_or(first.unwrap_or(Time::NEVER))
+    }
+
+    pub(super) fn target(&self, sink: usize) -> &str {
+        &self.targets[sink]
+    }
+
+    /// A connection to it stands.
+    pub(super) fn handle_connected(&mut self, sink: usize, now: Time) {
+        self.pauses[sink].handle_connected(now);
+    }
+
+    /// It has read lines: whatever failed before is past.
+    pub(super) fn handle_progress(&mut self, sink: usize, now: Time) {
+        let until = self.pauses[sink].until();
+        if until <= now {
+            self.pauses[sink] = Backoff::new();
+            self.pauses[sink].handle_connected(now);
+        }
+    }
+
+    /// A connection to it was lost, or could not be made.
+    pub(super) fn handle_failed(&mut self, sink: usize, now: Time, class: Class, random: u64) {
+        let pause = &mut self.pauses[sink];
+        pause.count(now, class, Failing::All, false, &self.rules);
+        pause.pause(now, class, Failing::All, random, &self.rules);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn the_first_sink_in_order_whose_pause_is_over_is_next() {
+        let targets = ["a:1", "b:2"].map(str::to_owned).to_vec();
+        let mut sinks = Sinks::new(targets, Reconnect::default());
+        assert_eq!(sinks.next(at(0)), Ok(0));
+        sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);
+        assert_eq!(sinks.next(at(0)), Ok(1));
+        sinks.handle_failed(1, at(1), Class::Transient, u64::MAX);
+        let Err(until) = sinks.next(at(1)) else {
+            panic!("both have failed");
+        };
+        assert!(until > at(99) && until <= at(100), "{until:?}");
+        assert_eq!(sinks.next(at(100)), Ok(0));
+    }
+
+    #[test]
+    fn a_sink_that_reads_begins_anew() {
+        let mut sinks = Sinks::new(vec!["a:1".to_owned()], Reconnect::default());
+        for _ in 0..10 {
+            sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);
+        }
+        assert!(sinks.next(at(9_000)).is_err());
+        sinks.handle_progress(0, at(20_000));
+        sinks.handle_failed(0, at(20_000), Class::Transient, u64::MAX);
+        assert_eq!(sinks.next(at(20_100)), Ok(0));
+    }
+}
