@@ -20,15 +20,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// The link that takes lines: the one whose epoch has begun, or a fresh one.
+    /// The link that takes lines: the one whose epoch has begun and is not sealed, and only where there is none, a fresh
+    /// one. So one epoch at most is being written, and one awaits its commit.
     fn writer(&self, now: Time) -> Option<usize> {
         if self.lines.backlog.is_empty() {
             return None;
         }
         let takes = |link: &Link| self.takes_lines(link, now);
-        let begun = |link: &Link| takes(link) && !link.epoch.is_empty();
-        let fresh = self.links.iter().position(takes);
-        self.links.iter().position(begun).or(fresh)
+        let begun = |link: &Link| link.is_open() && !link.epoch.is_empty();
+        match self.links.iter().position(begun) {
+            Some(at) => takes(&self.links[at]).then_some(at),
+            None => self.links.iter().position(takes),
+        }
     }
 
     fn takes_lines(&self, link: &Link, now: Time) -> bool {

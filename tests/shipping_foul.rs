@@ -1,0 +1,151 @@
+//! Sinks that misbehave: none has a shipper spin, wait for ever, connect without a pause, or write out of order.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use support::*;
+use taut::ship::{Ack, ShipConfig, ShipCounts, ShipEvent, Shipper, Wire};
+
+/// No witness, small lines.
+fn to(target: &str) -> ShipConfig {
+    ShipConfig {
+        witness: false,
+        wire: Wire::Lf { escapes: false },
+        line_bytes_max: Some(1_000),
+        ..ShipConfig::to(target)
+    }
+}
+
+fn relp_to(target: &str) -> ShipConfig {
+    ShipConfig {
+        ack: Ack::Relp,
+        wire: Wire::Relp,
+        ..to(target)
+    }
+}
+
+/// Turns for so long.
+fn turn_for(shipper: &mut Shipper, time: Duration) -> Vec<ShipEvent> {
+    let end = Instant::now() + time;
+    let mut told = Vec::new();
+    while Instant::now() < end {
+        shipper.turn(Some(ms(10))).unwrap();
+        told.extend(std::iter::from_fn(|| shipper.next_event()));
+    }
+    told
+}
+
+/// Turns until it is so.
+#[track_caller]
+fn turn_until(
+    shipper: &mut Shipper,
+    what: &str,
+    mut is_so: impl FnMut(&Shipper, &[ShipEvent]) -> bool,
+) {
+    let mut told = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while !is_so(shipper, &told) {
+        assert!(
+            Instant::now() < end,
+            "{what}: {told:?} {:?}",
+            shipper.counts()
+        );
+        shipper.turn(Some(ms(10))).unwrap();
+        told.extend(std::iter::from_fn(|| shipper.next_event()));
+    }
+}
+
+fn offer_many(shipper: &mut Shipper, lines: usize, bytes: usize) {
+    let line = vec![b'x'; bytes];
+    for _ in 0..lines {
+        shipper.offer(&line).unwrap();
+    }
+}
+
+/// A sink that serves one connection after the other for as long as the test lasts.
+fn sink(mut speak: impl FnMut(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .for_each(|stream| speak(stream.unwrap()))
+    });
+    target
+}
+
+/// Takes RELP frames, of short lines, and gives each to `answer`, which says what is sent.
+fn speak_relp(mut stream: TcpStream, mut answer: impl FnMut(u32, &str) -> String) {
+    let mut heard = Vec::new();
+    let mut buffer = [0; 4 << 10];
+    loop {
+        while let Some(end) = heard.iter().position(|&byte| byte == b'\n') {
+            let text = String::from_utf8(heard[..end].to_vec()).unwrap();
+            let parts: Vec<&str> = text.splitn(4, ' ').collect();
+            let (txnr, command, len) = (
+                parts[0].parse().unwrap(),
+                parts[1],
+                parts[2].parse::<usize>().unwrap(),
+            );
+            let data =
+                parts[0].len() + parts[1].len() + parts[2].len() + 2 + usize::from(len > 0) + len;
+            if heard.len() <= data {
+                break;
+            }
+            let said = answer(txnr, command);
+            heard.drain(..=data);
+            if stream.write_all(said.as_bytes()).is_err() {
+                return;
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => heard.extend(&buffer[..n]),
+        }
+    }
+}
+
+const OFFERS: &str = "200 OK\nrelp_version=0\ncommands=syslog";
+
+fn opened(txnr: u32) -> String {
+    format!("{txnr} rsp {} {OFFERS}\n", OFFERS.len())
+}
+
+#[test]
+fn with_ordered_nothing_is_written_elsewhere_while_an_epoch_waits_for_room() {
+    let peer = Peer::narrow();
+    let mut config = to(&peer.target());
+    config.ordered = true;
+    config.commit_after = ms(50);
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 30_000, 1_000);
+    turn_until(&mut shipper, "a connection", |it, _| {
+        it.counts().connections > 0
+    });
+    let _first = peer.accept();
+    turn_for(&mut shipper, ms(500));
+    if shipper.counts().connections > 1 {
+        let mut second = peer.accept();
+        second.set_nonblocking(true).unwrap();
+        let outcome = second.read(&mut [0; 100]);
+        let is_empty = matches!(&outcome, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        assert!(is_empty, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_never_confirms_has_two_epochs_and_no_more() {
+    let peer = Peer::new();
+    let mut config = to(&peer.target());
+    config.commit_bytes = 1_000;
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 2_000, 100);
+    turn_for(&mut shipper, ms(500));
+    let counts = shipper.counts();
+    assert!(counts.connections <= 3, "{counts:?}");
+}
