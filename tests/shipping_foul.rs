@@ -149,3 +149,18 @@ fn a_sink_that_never_confirms_has_two_epochs_and_no_more() {
     let counts = shipper.counts();
     assert!(counts.connections <= 3, "{counts:?}");
 }
+
+#[test]
+fn a_relp_server_that_closes_every_session_at_once_is_given_pauses() {
+    let target = sink(|stream| {
+        speak_relp(stream, |txnr, command| match command {
+            "open" => opened(txnr) + "0 serverclose 0\n",
+            _ => String::new(),
+        });
+    });
+    let mut shipper = Shipper::new(relp_to(&target)).unwrap();
+    offer_many(&mut shipper, 3, 10);
+    turn_for(&mut shipper, ms(1_000));
+    let counts = shipper.counts();
+    assert!(counts.connections < 50, "{counts:?}");
+}

@@ -108,6 +108,11 @@ impl Epoch {
         self.last < line
     }
 
+    /// Whether a line was ever queued.
+    pub(super) fn has_begun(&self) -> bool {
+        self.last > 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -107,7 +107,8 @@ impl<K: Kernel> Driver<K> {
         if delivered > 0 {
             self.sinks.handle_progress(link.sink, now);
         }
-        let is_fine = end.is_commit && delivered == lines;
+        // A session that took no line is none: one after the other would be begun without a pause.
+        let is_fine = end.is_commit && delivered == lines && link.epoch.has_begun();
         let is_idle_end = lines == 0
             && end.fin_first
             && end.acked == end.written
