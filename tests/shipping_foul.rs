@@ -164,3 +164,27 @@ fn a_relp_server_that_closes_every_session_at_once_is_given_pauses() {
     let counts = shipper.counts();
     assert!(counts.connections < 50, "{counts:?}");
 }
+
+#[test]
+fn a_witness_that_cannot_be_made_holds_nothing_up_for_ever() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    // One connection is taken, and the SYN of every other dropped.
+    socket.listen(0).unwrap();
+    let target = socket
+        .local_addr()
+        .unwrap()
+        .as_socket()
+        .unwrap()
+        .to_string();
+    let mut config = to(&target);
+    config.witness = true;
+    config.client.timeouts.connect = ms(1_200);
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 1, 10);
+    turn_until(&mut shipper, "a line is written", |it, _| {
+        it.counts().written > 0
+    });
+}

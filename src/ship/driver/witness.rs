@@ -32,29 +32,42 @@ struct Witness {
 
 #[derive(Debug)]
 enum State {
-    Connecting(ConnectionId),
+    Connecting {
+        id: ConnectionId,
+        /// Epochs wait for it: the attempt before, if any, did not fail.
+        is_awaited: bool,
+    },
     Standing(ConnectionId),
     /// It ended, or could not be made; another one is tried then.
     Gone {
         again_at: Time,
+        has_stood: bool,
     },
 }
 
 impl Witnesses {
     pub(super) fn handle_connected(&mut self, connection: ConnectionId) {
         for it in &mut self.all {
-            if matches!(it.state, State::Connecting(id) if id == connection) {
+            if matches!(it.state, State::Connecting { id, .. } if id == connection) {
                 it.state = State::Standing(connection);
             }
         }
     }
 
     pub(super) fn handle_ended(&mut self, connection: ConnectionId, now: Time) {
-        let is_it = |it: &State| matches!(it, State::Standing(id) | State::Connecting(id) if *id == connection);
-        for it in self.all.iter_mut().filter(|it| is_it(&it.state)) {
+        for it in &mut self.all {
             // One that stood for a while is made again at once, one that could not be made or kept after a pause.
-            let again_at = now.max(it.begun.after(AGAIN_AFTER));
-            it.state = State::Gone { again_at };
+            let (again_at, has_stood) = match it.state {
+                State::Standing(id) if id == connection => {
+                    (now.max(it.begun.after(AGAIN_AFTER)), true)
+                }
+                State::Connecting { id, .. } if id == connection => (now.after(AGAIN_AFTER), false),
+                _ => continue,
+            };
+            it.state = State::Gone {
+                again_at,
+                has_stood,
+            };
         }
     }
 
@@ -71,17 +84,18 @@ impl Witnesses {
         self.all.iter().any(is_it)
     }
 
-    /// Whether one of a peer is being made.
+    /// Whether one of a peer is being made that epochs wait for.
     fn is_awaited(&self, peer: Option<SocketAddr>) -> bool {
-        let is_it =
-            |it: &Witness| Some(it.peer) == peer && matches!(it.state, State::Connecting(_));
-        self.all.iter().any(is_it)
+        self.all.iter().any(|it| {
+            let is_awaited = matches!(it.state, State::Connecting { is_awaited, .. } if is_awaited);
+            is_awaited && Some(it.peer) == peer
+        })
     }
 
     /// When another is to be tried.
     pub(super) fn next(&self, now: Time) -> Time {
         let times = self.all.iter().filter_map(|it| match it.state {
-            State::Gone { again_at } => Some(again_at.max(now)),
+            State::Gone { again_at, .. } => Some(again_at.max(now)),
             _ => None,
         });
         times.min().unwrap_or(Time::NEVER)
@@ -89,7 +103,7 @@ impl Witnesses {
 
     pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.all.iter().filter_map(|it| match it.state {
-            State::Connecting(id) | State::Standing(id) => Some(id),
+            State::Connecting { id, .. } | State::Standing(id) => Some(id),
             State::Gone { .. } => None,
         })
     }
@@ -115,14 +129,20 @@ impl<K: Kernel> Driver<K> {
                 link.witness = self.witnesses.of(peer).or(link.witness);
             }
             let place = self.witnesses.all.iter().position(|it| it.peer == peer);
-            let is_due = |at: usize| matches!(self.witnesses.all[at].state, State::Gone { again_at } if again_at <= now);
-            if place.is_some_and(|at| !is_due(at)) {
-                continue;
-            }
+            // Where the last one could not be made, nothing waits for the next: it may fail as slowly.
+            let is_awaited = match place.map(|at| &self.witnesses.all[at].state) {
+                None => true,
+                Some(State::Gone {
+                    again_at,
+                    has_stood,
+                }) if *again_at <= now => *has_stood,
+                Some(_) => continue,
+            };
             let state = match self.engine.core.connect(&peer.to_string(), &Framing::raw()) {
-                Ok(id) => State::Connecting(id),
+                Ok(id) => State::Connecting { id, is_awaited },
                 Err(_) => State::Gone {
                     again_at: now.after(AGAIN_AFTER),
+                    has_stood: false,
                 },
             };
             let begun = now;
@@ -134,7 +154,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Its witness is being made: until it stands or has failed no epoch is begun there, and none is sealed.
+    /// Its witness is being made: until it stands or has failed once no epoch is begun there, and none is sealed.
     pub(super) fn awaits_witness(&self, link: &Link) -> bool {
         self.config.witness && self.witnesses.is_awaited(link.peer)
     }
@@ -148,7 +168,7 @@ impl<K: Kernel> Driver<K> {
             let has_links = links.iter().any(|link| link.peer == Some(it.peer));
             match it.state {
                 State::Standing(_) if is_last => true,
-                State::Connecting(id) | State::Standing(id) if !has_links => {
+                State::Connecting { id, .. } | State::Standing(id) if !has_links => {
                     let _ = core.leave(id);
                     false
                 }
