@@ -188,3 +188,27 @@ fn a_witness_that_cannot_be_made_holds_nothing_up_for_ever() {
         it.counts().written > 0
     });
 }
+
+#[test]
+fn a_line_that_was_answered_counts_as_written_and_acknowledged() {
+    let target = sink(|stream| {
+        speak_relp(stream, |txnr, command| match command {
+            "open" => opened(txnr),
+            "close" => format!("{txnr} rsp 0\n"),
+            _ => format!("{txnr} rsp 6 200 OK\n"),
+        });
+    });
+    let mut shipper = Shipper::new(relp_to(&target)).unwrap();
+    offer_many(&mut shipper, 1_000, 10);
+    shipper.finish(far());
+    turn_until(&mut shipper, "the end", |_, told| {
+        told.last() == Some(&ShipEvent::Finished)
+    });
+    let ShipCounts {
+        confirmed,
+        written,
+        kernel_acked,
+        ..
+    } = shipper.counts();
+    assert_eq!((confirmed, written, kernel_acked), (1_000, 1_000, 1_000));
+}

@@ -92,6 +92,12 @@ impl Epoch {
         }
     }
 
+    /// Where the line of a frame ends.
+    pub(super) fn end_of_frame(&self, txnr: u32) -> Option<u64> {
+        let place = self.entries.binary_search_by_key(&txnr, |it| it.txnr);
+        place.ok().map(|place| self.entries[place].end)
+    }
+
     /// Takes the line of a frame.
     pub(super) fn take_frame(&mut self, txnr: u32) -> Option<u64> {
         let place = self
