@@ -212,3 +212,17 @@ fn a_line_that_was_answered_counts_as_written_and_acknowledged() {
     } = shipper.counts();
     assert_eq!((confirmed, written, kernel_acked), (1_000, 1_000, 1_000));
 }
+
+#[test]
+fn room_is_told_when_the_line_that_had_none_has_it() {
+    let mut config = to("127.0.0.1:1");
+    config.line_bytes_max = Some(10_000);
+    config.journal_bytes_max = 10_000;
+    let mut shipper = Shipper::new(config).unwrap();
+    shipper.offer(&[b'x'; 5_000]).unwrap();
+    for _ in 0..3 {
+        assert!(shipper.offer(&[b'y'; 6_000]).unwrap_err().is_full());
+        let told = turn_for(&mut shipper, ms(30));
+        assert!(!told.contains(&ShipEvent::Room), "{told:?}");
+    }
+}
