@@ -226,3 +226,34 @@ fn room_is_told_when_the_line_that_had_none_has_it() {
         assert!(!told.contains(&ShipEvent::Room), "{told:?}");
     }
 }
+
+#[test]
+fn a_shipper_whose_sink_takes_nothing_sleeps() {
+    let peer = Peer::narrow();
+    let mut config = to(&peer.target());
+    config.line_bytes_max = None;
+    config.client.socket.send_buffer_bytes = Some(32 << 10);
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 10, 1 << 20);
+    turn_until(&mut shipper, "a connection", |it, _| {
+        it.counts().connections > 0
+    });
+    let mut stream = peer.accept();
+    stream.set_nonblocking(true).unwrap();
+    let (mut bytes, mut read) = (vec![0; 16 << 10], 0);
+    // However much of the queue is left.
+    for _ in 0..24 {
+        let before = read;
+        turn_until(&mut shipper, "bytes", |_, _| {
+            read += stream.read(&mut bytes).unwrap_or(0);
+            read >= before + (64 << 10)
+        });
+        let (begun, mut turns) = (Instant::now(), 0);
+        while begun.elapsed() < ms(20) {
+            shipper.turn(Some(ms(5))).unwrap();
+            while shipper.next_event().is_some() {}
+            turns += 1;
+        }
+        assert!(turns < 50, "{turns} {:?}", shipper.counts());
+    }
+}

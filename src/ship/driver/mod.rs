@@ -93,8 +93,9 @@ impl<K: Kernel> Driver<K> {
         client.timeouts.linger = NEVER;
         client.half_close = false;
         let longest = config.wire.bytes_max(config.line_bytes_max());
+        // That there is room is told at half of the queue: the longest line has it then.
         let queue = &mut client.limits.send_queue_bytes_max;
-        *queue = longest.max(*queue);
+        *queue = longest.saturating_mul(2).max(*queue);
         client
     }
 
