@@ -257,3 +257,21 @@ fn a_shipper_whose_sink_takes_nothing_sleeps() {
         assert!(turns < 50, "{turns} {:?}", shipper.counts());
     }
 }
+
+#[test]
+fn a_sink_that_is_given_up_still_gets_what_the_kernel_took_where_nobody_asks_again() {
+    for ack in [Ack::None, Ack::Peek] {
+        let peer = Peer::narrow();
+        let mut config = to(&peer.target());
+        config.ack = ack;
+        config.client.timeouts.write_stall = ms(200);
+        let mut shipper = Shipper::new(config).unwrap();
+        offer_many(&mut shipper, 30_000, 1_000);
+        turn_until(&mut shipper, "a loss", |_, told| {
+            told.iter().any(|it| matches!(it, ShipEvent::Lost { .. }))
+        });
+        let mut heard = Vec::new();
+        let outcome = peer.accept().read_to_end(&mut heard);
+        assert!(outcome.is_ok(), "{ack:?} {outcome:?} {}", heard.len());
+    }
+}
