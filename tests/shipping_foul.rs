@@ -275,3 +275,31 @@ fn a_sink_that_is_given_up_still_gets_what_the_kernel_took_where_nobody_asks_aga
         assert!(outcome.is_ok(), "{ack:?} {outcome:?} {}", heard.len());
     }
 }
+
+#[test]
+fn a_sink_that_is_slow_and_goes_on_reading_has_its_time_to_confirm() {
+    let peer = Peer::narrow();
+    let mut config = to(&peer.target());
+    config.commit_timeout = ms(500);
+    config.client.socket.send_buffer_bytes = Some(32 << 10);
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 600, 1_000);
+    shipper.finish(far());
+    turn_until(&mut shipper, "a connection", |it, _| {
+        it.counts().connections > 0
+    });
+    let mut stream = Some(peer.accept());
+    stream
+        .iter()
+        .for_each(|it| it.set_nonblocking(true).unwrap());
+    turn_until(&mut shipper, "the end", |_, told| {
+        // Longer than the deadline for all of it.
+        let outcome = stream.as_mut().map(|it| it.read(&mut [0; 4 << 10]));
+        if let Some(Ok(0)) = outcome {
+            stream = None;
+        }
+        told.last() == Some(&ShipEvent::Finished)
+    });
+    let counts = shipper.counts();
+    assert_eq!((counts.confirmed, counts.uncertain), (600, 0), "{counts:?}");
+}

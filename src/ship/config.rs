@@ -72,7 +72,8 @@ pub struct ShipConfig {
     pub commit_bytes: u64,
     /// Of an epoch: it is sealed for its commit so long after its first line. Default: 1 s.
     pub commit_after: Duration,
-    /// From our FIN to the peer's; after it an epoch has confirmed nothing. Default: 30 s.
+    /// From our FIN to the peer's; after it an epoch has confirmed nothing. While the peer still takes what is queued
+    /// before our FIN, it begins anew. Default: 30 s.
     pub commit_timeout: Duration,
     /// Nothing is written while an epoch waits for its commit, so that lines arrive in order across epochs too.
     /// Default: false.

@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::kernel::Kernel;
 use crate::ship::config::Ack;
-use crate::ship::link::{Link, Stage};
+use crate::ship::link::{Link, Stage, seal_timeout};
 use crate::time::Time;
 
 /// Bytes of lines that are handed to a connection's queue at a time.
@@ -144,11 +144,17 @@ impl<K: Kernel> Driver<K> {
             let Some((written, _)) = core.transferred(link.id) else {
                 continue;
             };
-            if link.poll.at <= now
-                && let Ok(info) = core.info(link.id)
-            {
-                let acked = info.bytes_acked.saturating_sub(1).min(written);
-                link.poll.handle_answer(now, acked, written, &self.config);
+            if link.poll.at <= now {
+                let before = link.poll.acked;
+                // Where the system does not tell, no more is known than before.
+                let acked = core.info(link.id).map_or(before, |info| {
+                    info.bytes_acked.saturating_sub(1).min(written)
+                });
+                let queued = link.epoch.end();
+                link.poll.handle_answer(now, acked, queued, &self.config);
+                if acked > before {
+                    link.handle_progress(now, &self.config);
+                }
             }
             self.count(at, written);
             self.settle_standing(at, written);
@@ -200,14 +206,9 @@ impl<K: Kernel> Driver<K> {
 
     /// Sends our FIN behind the last line, and awaits the peer's.
     pub(super) fn seal(&mut self, at: usize, now: Time) {
-        // Where the kernel's word is enough there is nothing to wait for but that it has all.
-        let timeout = match self.config.ack {
-            Ack::None | Ack::Peek => self.config.client.timeouts.linger,
-            Ack::Kernel | Ack::Commit | Ack::Relp => self.config.commit_timeout,
-        };
         let link = &mut self.links[at];
         link.stage = Stage::Sealed {
-            until: now.after(timeout),
+            until: now.after(seal_timeout(&self.config)),
         };
         let _ = self.engine.core.close(link.id);
     }
