@@ -49,7 +49,8 @@ impl<K: Kernel> Driver<K> {
         let end = End {
             written: parting.written,
             acked: parting.acked.unwrap_or(0).min(parting.written),
-            fin_first: parting.fin_first,
+            // Where it is not known what was acknowledged, a FIN bounds nothing.
+            fin_first: parting.fin_first && parting.acked.is_some(),
             is_commit: parting.is_commit(),
         };
         let link = &mut self.links[at];
