@@ -47,8 +47,10 @@ pub(crate) struct Driver<K: Kernel> {
     chunk: Vec<u8>,
     /// A connection was begun, so that a sink that cannot be reached is known before the first line.
     has_begun: bool,
-    /// Epochs in a row that ended in peace and had no witness.
+    /// Witnesses in a row that had ended with their epochs, and epochs that had none.
     unwitnessed: u32,
+    /// The last witness that had ended with its epoch.
+    last_dead: Option<ConnectionId>,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -68,6 +70,7 @@ impl<K: Kernel> Driver<K> {
             chunk: Vec::new(),
             has_begun: false,
             unwitnessed: 0,
+            last_dead: None,
             config,
         }
     }

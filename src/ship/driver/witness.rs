@@ -34,14 +34,15 @@ struct Witness {
 enum State {
     Connecting {
         id: ConnectionId,
-        /// Epochs wait for it: the attempt before, if any, did not fail.
+        /// Epochs wait for it: the attempt before, if any, did not take long to fail.
         is_awaited: bool,
     },
     Standing(ConnectionId),
     /// It ended, or could not be made; another one is tried then.
     Gone {
         again_at: Time,
-        has_stood: bool,
+        /// Epochs will wait for that one.
+        is_awaited: bool,
     },
 }
 
@@ -56,18 +57,30 @@ impl Witnesses {
 
     pub(super) fn handle_ended(&mut self, connection: ConnectionId, now: Time) {
         for it in &mut self.all {
-            // One that stood for a while is made again at once, one that could not be made or kept after a pause.
-            let (again_at, has_stood) = match it.state {
-                State::Standing(id) if id == connection => {
-                    (now.max(it.begun.after(AGAIN_AFTER)), true)
+            // One that stood for a while is made again at once, one that could not be made or kept after a pause; and
+            // where it took long to fail (its SYN was dropped), nothing waits for the next, which may take as long.
+            let soon = it.begun.after(AGAIN_AFTER);
+            let (again_at, is_awaited) = match it.state {
+                State::Standing(id) if id == connection => (now.max(soon), true),
+                State::Connecting { id, .. } if id == connection => {
+                    (now.after(AGAIN_AFTER), now < soon)
                 }
-                State::Connecting { id, .. } if id == connection => (now.after(AGAIN_AFTER), false),
                 _ => continue,
             };
             it.state = State::Gone {
                 again_at,
-                has_stood,
+                is_awaited,
             };
+        }
+    }
+
+    /// A link to a peer stands, so it takes connections: one that was started again has a witness at once, however soon
+    /// after the last one's making that ended.
+    pub(super) fn handle_link(&mut self, peer: SocketAddr, now: Time) {
+        for it in self.all.iter_mut().filter(|it| it.peer == peer) {
+            if let State::Gone { again_at, .. } = &mut it.state {
+                *again_at = now;
+            }
         }
     }
 
@@ -129,20 +142,19 @@ impl<K: Kernel> Driver<K> {
                 link.witness = self.witnesses.of(peer).or(link.witness);
             }
             let place = self.witnesses.all.iter().position(|it| it.peer == peer);
-            // Where the last one could not be made, nothing waits for the next: it may fail as slowly.
             let is_awaited = match place.map(|at| &self.witnesses.all[at].state) {
                 None => true,
                 Some(State::Gone {
                     again_at,
-                    has_stood,
-                }) if *again_at <= now => *has_stood,
+                    is_awaited,
+                }) if *again_at <= now => *is_awaited,
                 Some(_) => continue,
             };
             let state = match self.engine.core.connect(&peer.to_string(), &Framing::raw()) {
                 Ok(id) => State::Connecting { id, is_awaited },
                 Err(_) => State::Gone {
                     again_at: now.after(AGAIN_AFTER),
-                    has_stood: false,
+                    is_awaited: true,
                 },
             };
             let begun = now;
@@ -154,7 +166,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Its witness is being made: until it stands or has failed once no epoch is begun there, and none is sealed.
+    /// Its witness is being made: until it stands or has failed no epoch is begun there, and none is sealed.
     pub(super) fn awaits_witness(&self, link: &Link) -> bool {
         self.config.witness && self.witnesses.is_awaited(link.peer)
     }
@@ -175,5 +187,41 @@ impl<K: Kernel> Driver<K> {
                 _ => has_links,
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn one_that_was_lost_soon_is_made_again_after_a_pause_or_when_its_peer_takes_a_link() {
+        let id = ConnectionId {
+            generation: 0,
+            index: 7,
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 6514));
+        let mut witnesses = Witnesses::default();
+        witnesses.all.push(Witness {
+            peer,
+            state: State::Connecting {
+                id,
+                is_awaited: true,
+            },
+            begun: at(100),
+        });
+        witnesses.handle_connected(id);
+        assert!(witnesses.stands(id));
+        witnesses.handle_ended(id, at(150));
+        assert!(!witnesses.stands(id));
+        assert_eq!(witnesses.next(at(150)), at(1_100));
+        witnesses.handle_link(SocketAddr::from(([127, 0, 0, 2], 6514)), at(200));
+        assert_eq!(witnesses.next(at(200)), at(1_100), "another peer's");
+        witnesses.handle_link(peer, at(300));
+        assert_eq!(witnesses.next(at(300)), at(300));
     }
 }
