@@ -9,10 +9,6 @@ use crate::time::Time;
 /// Bytes of lines that are handed to a connection's queue at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Epochs on connections that have not ended. Those that have, and only await what their witness says, are as many as
-/// the journal holds.
-const EPOCHS_MAX: usize = 2;
-
 impl<K: Kernel> Driver<K> {
     /// Writes what the links take.
     pub(super) fn write(&mut self, now: Time) {
@@ -25,7 +21,8 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// The link that takes lines: the one whose epoch has begun and is not sealed, and only where there is none, a fresh
-    /// one. So one epoch at most is being written, and one awaits its commit.
+    /// one. So one epoch at most is being written, and the end of one is awaited. Those that have ended, and only await
+    /// what their witness says, are as many as the journal holds.
     fn writer(&self, now: Time) -> Option<usize> {
         if self.lines.backlog.is_empty() {
             return None;
@@ -45,7 +42,6 @@ impl<K: Kernel> Driver<K> {
         let waits = self.links.iter().any(Link::is_unconfirmed);
         let has_sealed = self.links.iter().any(Link::is_sealed);
         match self.config.ack {
-            Ack::Commit if link.epoch.is_empty() && self.epochs() >= EPOCHS_MAX => false,
             // The next connection is not there yet: the stream goes on for a while.
             Ack::Commit if link.epoch.end() >= self.config.commit_bytes.saturating_mul(2) => false,
             // Nothing is written at all until the epoch before is confirmed; or its own seal waits for that one's end.
@@ -59,12 +55,6 @@ impl<K: Kernel> Driver<K> {
             }),
             _ => true,
         }
-    }
-
-    /// Epochs that have lines and whose connection has not ended, sealed or not.
-    fn epochs(&self) -> usize {
-        let begun = |it: &&Link| !it.epoch.is_empty() && !it.has_ended();
-        self.links.iter().filter(begun).count()
     }
 
     /// Whether the next line comes after those of a link. Those that an epoch before has given back do not: they have
