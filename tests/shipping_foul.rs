@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use support::*;
 use taut::ship::{Ack, ShipConfig, ShipCounts, ShipEvent, Shipper, Wire};
 
@@ -302,4 +302,29 @@ fn a_sink_that_is_slow_and_goes_on_reading_has_its_time_to_confirm() {
     });
     let counts = shipper.counts();
     assert_eq!((counts.confirmed, counts.uncertain), (600, 0), "{counts:?}");
+}
+
+#[test]
+fn a_sink_that_resets_behind_every_end_is_not_sent_the_same_for_ever() {
+    for witness in [false, true] {
+        let target = sink(|mut stream| {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4 << 10];
+                while let Ok(1..) = stream.read(&mut buffer) {}
+                let nothing = Some(Duration::ZERO);
+                SockRef::from(&stream).set_linger(nothing).unwrap();
+            });
+        });
+        let mut config = to(&target);
+        config.witness = witness;
+        config.client.reconnect.pause_max = config.client.reconnect.first_pause_max;
+        let mut shipper = Shipper::new(config).unwrap();
+        offer_many(&mut shipper, 1, 10);
+        shipper.finish(far());
+        turn_until(&mut shipper, "the end", |_, told| {
+            told.last() == Some(&ShipEvent::Finished)
+        });
+        let counts = shipper.counts();
+        assert_eq!((counts.uncertain, counts.resent), (1, 3), "{counts:?}");
+    }
 }

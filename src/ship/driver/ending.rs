@@ -9,9 +9,10 @@ use crate::ship::link::{Link, Stage};
 use crate::ship::verdict::{End, Verdict, Witnessed};
 use crate::time::Time;
 
-/// Epochs in a row that ended without a witness, after which such lines are not sent again: more than one server's
-/// deaths in a row, and what a sink does that closes idle connections soon.
-const UNWITNESSED_MAX: u32 = 3;
+/// Epochs in a row that a peer had whole and whose end proved nothing, after which such lines are not sent again: more
+/// than one server's deaths in a row, and what a sink does that closes idle connections soon, or resets each one at its
+/// end.
+const UNPROVEN_MAX: u32 = 3;
 
 impl<K: Kernel> Driver<K> {
     /// What is proven of a link that stands.
@@ -52,6 +53,10 @@ impl<K: Kernel> Driver<K> {
             // Where it is not known what was acknowledged, a FIN bounds nothing.
             fin_first: parting.fin_first && parting.acked.is_some(),
             is_commit: parting.is_commit(),
+            is_cut: self.config.ack != Ack::Relp
+                && parting.fin_sent
+                && !parting.fin_first
+                && parting.acked == Some(parting.written),
         };
         let link = &mut self.links[at];
         link.poll.acked = link.poll.acked.max(end.acked);
@@ -59,9 +64,9 @@ impl<K: Kernel> Driver<K> {
         self.lines.counts.bytes_acked += end.acked;
         self.count(at, end.written);
         let link = &mut self.links[at];
-        let is_proof = end.is_commit || end.fin_first;
+        let is_whole = end.is_commit || end.fin_first || end.is_cut;
         let is_witnessed = self.config.ack == Ack::Commit && self.config.witness;
-        if !is_witnessed || !is_proof || link.epoch.is_empty() {
+        if !is_witnessed || !is_whole || link.epoch.is_empty() {
             let link = self.links.remove(at);
             return self.judge(link, end, Witnessed::NotAsked, error);
         }
@@ -95,18 +100,20 @@ impl<K: Kernel> Driver<K> {
         let lines = link.epoch.lines();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
         match witness {
-            Witnessed::Missing => self.unwitnessed += 1,
-            // One death may end several epochs.
-            Witnessed::Dead if self.last_dead == link.witness => {}
+            Witnessed::Missing => self.unproven += 1,
+            // A sink that died may come back, and does not reset for ever. One death may end several epochs.
+            Witnessed::Dead if end.is_cut || self.last_dead == link.witness => {}
             Witnessed::Dead => {
                 self.last_dead = link.witness;
-                self.unwitnessed += 1;
+                self.unproven += 1;
             }
-            Witnessed::Alive => self.unwitnessed = 0,
+            Witnessed::Alive | Witnessed::NotAsked if end.is_cut && lines > 0 => self.unproven += 1,
+            Witnessed::Alive => self.unproven = 0,
+            Witnessed::NotAsked if end.is_commit => self.unproven = 0,
             Witnessed::NotAsked => {}
         }
-        // Where no witness can be held, sending again would go on for ever.
-        let on_uncertain = match self.unwitnessed > UNWITNESSED_MAX {
+        // Where no end proves anything, sending again would go on for ever.
+        let on_uncertain = match self.unproven > UNPROVEN_MAX {
             true => OnUncertain::Report,
             false => self.config.on_uncertain,
         };
