@@ -9,8 +9,9 @@
 //! over, and its witness has a moment to end too.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::config::ShipConfig;
+use super::config::{Ack, ShipConfig};
 use super::epoch::Epoch;
 use super::relp::Session;
 use super::verdict::End;
@@ -57,7 +58,7 @@ pub(super) struct Link {
 pub(super) struct Poll {
     pub(super) acked: u64,
     pub(super) at: Time,
-    pause: std::time::Duration,
+    pause: Duration,
 }
 
 impl Link {
@@ -76,7 +77,7 @@ impl Link {
             poll: Poll {
                 acked: 0,
                 at: Time::NEVER,
-                pause: std::time::Duration::ZERO,
+                pause: Duration::ZERO,
             },
         }
     }
@@ -102,11 +103,29 @@ impl Link {
         }
     }
 
+    /// Its peer has taken more. Until it has taken our FIN, which leaves behind all that is queued, it is not late.
+    pub(super) fn handle_progress(&mut self, now: Time, config: &ShipConfig) {
+        if let Stage::Sealed { until } = &mut self.stage
+            && config.ack != Ack::Relp
+        {
+            *until = now.after(seal_timeout(config));
+        }
+    }
+
     /// Its epoch is large or old enough to be sealed; `part` of that.
     pub(super) fn is_due(&self, now: Time, config: &ShipConfig, part: u32) -> bool {
         let age = self.first_at.after(config.commit_after / part);
         !self.epoch.is_empty()
             && (self.epoch.end() >= config.commit_bytes / u64::from(part) || age <= now)
+    }
+}
+
+/// From our FIN to the peer's, at most.
+pub(super) fn seal_timeout(config: &ShipConfig) -> Duration {
+    // Where the kernel's word is enough there is nothing to wait for but that it has all.
+    match config.ack {
+        Ack::None | Ack::Peek => config.client.timeouts.linger,
+        Ack::Kernel | Ack::Commit | Ack::Relp => config.commit_timeout,
     }
 }
 
@@ -122,7 +141,7 @@ impl Poll {
         &mut self,
         now: Time,
         acked: u64,
-        written: u64,
+        queued: u64,
         config: &ShipConfig,
     ) {
         self.pause = match acked > self.acked {
@@ -130,7 +149,7 @@ impl Poll {
             false => (self.pause * 2).min(config.ack_poll_max),
         };
         self.acked = acked;
-        self.at = match acked < written {
+        self.at = match acked < queued {
             true => now.after(self.pause),
             false => Time::NEVER,
         };

@@ -38,6 +38,8 @@ struct Witness {
     begun: Time,
     /// In a row, soon after they were begun, and before they had outlived an epoch.
     losses: u32,
+    /// Links and epochs wait for it while it is being made: the attempt before did not take long to fail.
+    is_waited_for: bool,
 }
 
 #[derive(Debug)]
@@ -63,9 +65,13 @@ impl Witness {
         matches!(self.state, State::Connecting(_))
     }
 
-    /// Its sink has closed too many: links go without for a while.
-    fn cannot_be_kept(&self, now: Time) -> bool {
-        self.losses > LOSSES_MAX && !self.is_due(now)
+    fn is_awaited(&self) -> bool {
+        self.is_connecting() && self.is_waited_for
+    }
+
+    /// Its sink has closed too many, or lets too few in: links go without.
+    fn cannot_be_had(&self, now: Time) -> bool {
+        self.losses > LOSSES_MAX && !self.is_due(now) || !self.is_waited_for
     }
 
     fn is_due(&self, now: Time) -> bool {
@@ -78,12 +84,15 @@ impl Witnesses {
         let made = |it: &&mut Witness| it.id() == Some(connection);
         if let Some(it) = self.all.iter_mut().find(made) {
             (it.state, it.peer) = (State::Standing(connection), Some(peer));
+            it.is_waited_for = true;
         }
     }
 
-    /// One could not be made. Where no link stands to its sink either, that one's own pause holds the next one off.
+    /// One could not be made. Where no link stands to its sink either, that one's own pause holds the next one off. Where
+    /// it took long to fail (its SYN was dropped), nothing waits for the next, which may take as long.
     fn handle_failed(&mut self, sink: usize, now: Time, has_links: bool) {
         if let Some(it) = self.all.iter_mut().find(|it| it.sink == sink) {
+            it.is_waited_for = now < it.begun.after(AGAIN_AFTER);
             let again_at = if has_links {
                 now.after(AGAIN_AFTER)
             } else {
@@ -118,6 +127,7 @@ impl Witnesses {
                 state,
                 begun: now,
                 losses: 0,
+                is_waited_for: true,
             }),
         }
     }
@@ -142,9 +152,9 @@ impl Witnesses {
         self.all.iter().any(is_it)
     }
 
-    /// Whether one is being made.
-    pub(super) fn is_making_one(&self) -> bool {
-        self.all.iter().any(Witness::is_connecting)
+    /// Whether one is being made that a link waits for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.all.iter().any(Witness::is_awaited)
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
@@ -172,8 +182,8 @@ impl<K: Kernel> Driver<K> {
                 peer: Some(peer),
                 ..
             }) => return Some(peer.to_string()),
-            Some(it) if it.is_connecting() => return None,
-            Some(it) if it.cannot_be_kept(now) => return Some(target.to_owned()),
+            Some(it) if it.is_awaited() => return None,
+            Some(it) if it.cannot_be_had(now) => return Some(target.to_owned()),
             _ if !self.wants_witnesses() => return Some(target.to_owned()),
             // The sink's own pause is over.
             _ => {}
@@ -226,6 +236,19 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// A link could not be made: the witness, if there is one, may have the only place.
+    pub(super) fn give_witness_up(&mut self, sink: usize, now: Time) {
+        let is_it = |it: &&mut Witness| it.sink == sink;
+        let it = self.witnesses.all.iter_mut().find(is_it);
+        if let Some(it) = it
+            && let State::Standing(id) = it.state
+        {
+            let again_at = now.after(AGAIN_AFTER);
+            (it.state, it.is_waited_for) = (State::Gone { again_at }, false);
+            let _ = self.engine.core.leave(id);
+        }
+    }
+
     /// When another is to be tried, where a link waits for it.
     pub(super) fn next_witness(&self, now: Time) -> Time {
         let stands = |it: &Witness| {
@@ -241,7 +264,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Its witness is being made: until it stands or has failed no epoch is begun there, and none is sealed.
     pub(super) fn awaits_witness(&self, link: &Link) -> bool {
-        let is_it = |it: &Witness| it.sink == link.sink && it.is_connecting();
+        let is_it = |it: &Witness| it.sink == link.sink && it.is_awaited();
         self.config.witness && self.witnesses.all.iter().any(is_it)
     }
 
@@ -306,10 +329,26 @@ mod tests {
         };
         let mut witnesses = Witnesses::default();
         witnesses.begin(1, Some(id), at(0));
-        assert!(witnesses.is_making_one());
+        assert!(witnesses.is_awaited());
         witnesses.handle_failed(1, at(10), true);
         assert!(!witnesses.all[0].is_due(at(1_009)) && witnesses.all[0].is_due(at(1_010)));
         witnesses.handle_failed(1, at(10), false);
-        assert!(witnesses.all[0].is_due(at(10)));
+        assert!(witnesses.all[0].is_due(at(10)) && witnesses.all[0].is_waited_for);
+    }
+
+    #[test]
+    fn nothing_waits_for_one_after_an_attempt_that_took_long_to_fail() {
+        let id = |index| ConnectionId {
+            generation: 0,
+            index,
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 6514));
+        let mut witnesses = Witnesses::default();
+        witnesses.begin(0, Some(id(1)), at(0));
+        witnesses.handle_failed(0, at(5_000), false);
+        witnesses.begin(0, Some(id(2)), at(6_000));
+        assert!(!witnesses.is_awaited() && witnesses.all[0].cannot_be_had(at(6_000)));
+        witnesses.handle_connected(id(2), peer);
+        assert!(witnesses.all[0].is_waited_for, "it is let in");
     }
 }
