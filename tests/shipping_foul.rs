@@ -165,21 +165,27 @@ fn a_relp_server_that_closes_every_session_at_once_is_given_pauses() {
     assert!(counts.connections < 50, "{counts:?}");
 }
 
+/// A sink with one place: while it is taken, the SYN of every other is dropped.
 #[test]
-fn a_witness_that_cannot_be_made_holds_nothing_up_for_ever() {
+fn a_witness_that_takes_the_only_place_holds_nothing_up_for_ever() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
         .unwrap();
-    // One connection is taken, and the SYN of every other dropped.
     socket.listen(0).unwrap();
-    let target = socket
-        .local_addr()
-        .unwrap()
-        .as_socket()
-        .unwrap()
-        .to_string();
-    let mut config = to(&target);
+    let listener = TcpListener::from(socket);
+    let target = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        // What waits to be accepted is full with it.
+        let filler = TcpStream::connect(target).unwrap();
+        _ = first.read_to_end(&mut Vec::new());
+        drop((first, filler));
+        while let Ok((mut stream, _)) = listener.accept() {
+            _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let mut config = to(&target.to_string());
     config.witness = true;
     config.client.timeouts.connect = ms(1_200);
     let mut shipper = Shipper::new(config).unwrap();
