@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 use support::*;
+use taut::server::{ServerConfig, Service};
 use taut::ship::{Ack, ShipConfig, ShipCounts, ShipEvent, Shipper, Wire};
 
 /// No witness, small lines.
@@ -192,6 +193,23 @@ fn a_witness_that_takes_the_only_place_holds_nothing_up_for_ever() {
     offer_many(&mut shipper, 1, 10);
     turn_until(&mut shipper, "a line is written", |it, _| {
         it.counts().written > 0
+    });
+}
+
+/// The bundled sink lets one more in than it serves, and closes that at once.
+#[test]
+fn a_sink_that_serves_one_connection_and_closes_others_gets_lines_all_the_same() {
+    let sink = Running::start(ServerConfig {
+        service: Service::Sink,
+        connections_max: 1,
+        ..ServerConfig::default()
+    });
+    let mut config = to(&sink.address.to_string());
+    config.witness = true;
+    let mut shipper = Shipper::new(config).unwrap();
+    offer_many(&mut shipper, 1, 10);
+    turn_until(&mut shipper, "a line is written", |it, _| {
+        it.counts().kernel_acked > 0
     });
 }
 

@@ -42,7 +42,10 @@ impl<K: Kernel> Driver<K> {
         if matches!(self.links[at].stage, Stage::Connecting) {
             let link = self.links.remove(at);
             let error = error.unwrap_or(Error::new(Phase::Connect, Source::Closed));
-            self.give_witness_up(link.sink, now);
+            // Its SYN was dropped: the witness may have the only place.
+            if matches!(error.source, Source::Timeout(_)) {
+                self.give_witness_up(link.sink, now);
+            }
             return self.failed(link.sink, now, error);
         }
         let Some(parting) = self.engine.core.parting(id) else {
@@ -64,6 +67,7 @@ impl<K: Kernel> Driver<K> {
         self.lines.counts.bytes_written += end.written;
         self.lines.counts.bytes_acked += end.acked;
         self.count(at, end.written);
+        self.heed_turned_away(at, &end, now);
         let link = &mut self.links[at];
         let is_whole = end.is_commit || end.fin_first || end.is_cut;
         let is_witnessed = self.config.ack == Ack::Commit && self.config.witness;

@@ -14,12 +14,14 @@ use crate::frame::Framing;
 use crate::kernel::Kernel;
 use crate::ship::config::Ack;
 use crate::ship::link::Link;
+use crate::ship::verdict::End;
 use crate::time::Time;
 
 /// The pause before another is tried, after one that could not be made or after too many that could not be kept.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// So many in a row may be lost within that time and be made again at once, as when a server is killed and started.
+/// So many in a row may be lost within that time and be made again at once, as when a server is killed and started; and
+/// so many links may be turned away beside one that stands.
 const LOSSES_MAX: u32 = 3;
 
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ struct Witness {
     begun: Time,
     /// In a row, soon after they were begun, and before they had outlived an epoch.
     losses: u32,
+    /// Links in a row of which nothing was taken.
+    turned_away: u32,
     /// Links and epochs wait for it while it is being made: the attempt before did not take long to fail.
     is_waited_for: bool,
 }
@@ -127,6 +131,7 @@ impl Witnesses {
                 state,
                 begun: now,
                 losses: 0,
+                turned_away: 0,
                 is_waited_for: true,
             }),
         }
@@ -236,7 +241,27 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// A link could not be made: the witness, if there is one, may have the only place.
+    /// A link has ended. Where several in a row are let in and closed before anything of them was taken, the witness may
+    /// have the only place.
+    pub(super) fn heed_turned_away(&mut self, at: usize, end: &End, now: Time) {
+        let sink = self.links[at].sink;
+        let is_it = |it: &&mut Witness| it.sink == sink;
+        let Some(it) = self.witnesses.all.iter_mut().find(is_it) else {
+            return;
+        };
+        let is_turned_away = end.acked == 0 && !end.is_commit;
+        it.turned_away = if is_turned_away {
+            it.turned_away + 1
+        } else {
+            0
+        };
+        if it.turned_away > LOSSES_MAX {
+            it.turned_away = 0;
+            self.give_witness_up(sink, now);
+        }
+    }
+
+    /// Links go without one to this sink, until one is let in beside them.
     pub(super) fn give_witness_up(&mut self, sink: usize, now: Time) {
         let is_it = |it: &&mut Witness| it.sink == sink;
         let it = self.witnesses.all.iter_mut().find(is_it);
