@@ -21,7 +21,7 @@ impl<K: Kernel> Driver<K> {
         let Ok(sink) = self.sinks.next(now) else {
             return;
         };
-        self.has_begun = true;
+        self.sinks.handle_begun(sink);
         let framing = match self.config.ack {
             Ack::Relp => Framing::relp(),
             _ => Framing::raw(),
@@ -41,14 +41,14 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Lines wait and no link takes them, or soon none will; or nothing has been tried yet.
+    /// Lines wait and no link takes them, or soon none will; or it is not known whether a sink is there.
     fn wants_connection(&self, now: Time) -> bool {
         if self.links.iter().any(Link::is_being_made) || self.finish.is_over() {
             return false;
         }
-        let is_first = !self.has_begun && !self.finish.is_asked();
+        let explores = self.sinks.is_to_be_explored() && !self.finish.is_asked();
         let goes_on = |link: &Link| link.is_open() && !self.is_half_way(link, now);
-        is_first || !self.lines.backlog.is_empty() && !self.links.iter().any(goes_on)
+        explores || !self.lines.backlog.is_empty() && !self.links.iter().any(goes_on)
     }
 
     /// An epoch that is half full: the connection for the next one is made meanwhile, so that the stream does not pause.

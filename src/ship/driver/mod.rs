@@ -45,8 +45,6 @@ pub(crate) struct Driver<K: Kernel> {
     told: VecDeque<ShipEvent>,
     /// Lines on their way into a connection's queue.
     chunk: Vec<u8>,
-    /// A connection was begun, so that a sink that cannot be reached is known before the first line.
-    has_begun: bool,
     /// Epochs in a row that ended in peace and had no witness.
     unwitnessed: u32,
 }
@@ -66,7 +64,6 @@ impl<K: Kernel> Driver<K> {
             finish: Finish::default(),
             told: VecDeque::new(),
             chunk: Vec::new(),
-            has_begun: false,
             unwitnessed: 0,
             config,
         }
