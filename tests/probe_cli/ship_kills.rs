@@ -14,7 +14,7 @@ use taut::ship::spool::{Spool, SpoolConfig};
 
 use super::random::Random;
 use super::shipping::{fates, scratch, ship_json, start};
-use super::support::{DEADLINE, Serving, end, signal};
+use super::support::{DEADLINE, Serving, end, nobody, signal};
 
 /// Small, so that segments come and go and reading waits for room.
 const SPOOL_BYTES: u64 = 256 << 10;
@@ -36,6 +36,8 @@ fn line(number: u64) -> String {
 enum Moment {
     /// So many bytes were written into its pipe, and what is on its way may be read or not.
     Written(u64),
+    /// No sink is there, so that what was read is in the spool and nowhere else; and it has grown by so many bytes.
+    Spooled(u64),
     /// The sink has so many bytes more.
     Arrived(u64),
 }
@@ -45,8 +47,9 @@ impl Moment {
     fn drawn(random: &mut Random) -> Moment {
         let magnitude = random.below(21);
         let bytes = ((1 << magnitude) + random.below(1 << magnitude)) as u64;
-        match random.below(2) {
+        match random.below(3) {
             0 => Moment::Written(bytes),
+            1 => Moment::Spooled(bytes),
             _ => Moment::Arrived(bytes.min(500_000)),
         }
     }
@@ -79,15 +82,6 @@ impl Arrived {
 
     fn bytes(&self) -> u64 {
         std::fs::metadata(&self.dump).unwrap().len()
-    }
-
-    /// Waits until it has so many bytes.
-    fn wait_for(&self, bytes: u64) {
-        let deadline = Instant::now() + DEADLINE;
-        while self.bytes() < bytes {
-            assert!(Instant::now() < deadline, "{} of {bytes}", self.bytes());
-            std::thread::sleep(Duration::from_micros(200));
-        }
     }
 
     /// Reads on. Each line is one that was fed, byte for byte. Returns the last of all.
@@ -145,6 +139,15 @@ fn feed(pipe: &mut ChildStdin, from: u64, bytes: u64) {
     }
 }
 
+/// Waits until there are so many.
+fn wait_for(bytes: u64, of: impl Fn() -> u64) {
+    let deadline = Instant::now() + DEADLINE;
+    while of() < bytes {
+        assert!(Instant::now() < deadline, "{} of {bytes}", of());
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
 struct Scene {
     spool: PathBuf,
     sink: Serving,
@@ -152,10 +155,9 @@ struct Scene {
 }
 
 impl Scene {
-    fn flags(&self) -> Vec<&str> {
+    fn flags<'a>(&'a self, target: &'a str) -> Vec<&'a str> {
         let spool = self.spool.to_str().unwrap();
         let flags = "--max-line 1KiB --spool-max 256KiB --commit-every 64KiB --spool";
-        let target = self.sink.address.as_str();
         [target]
             .into_iter()
             .chain(flags.split(' '))
@@ -173,22 +175,42 @@ impl Scene {
         (spool.last(), spool.resumed())
     }
 
+    fn spool_bytes(&self) -> u64 {
+        let Ok(files) = std::fs::read_dir(&self.spool) else {
+            return 0;
+        };
+        let bytes = files.flatten().flat_map(|it| it.metadata());
+        bytes.map(|it| it.len()).sum()
+    }
+
     /// Runs a shipper that is fed from this line on, and kills it at its moment.
     fn kill_one(&self, from: u64, moment: &Moment) {
-        let mut child: Child = start(&self.flags());
+        let nobody = nobody();
+        let target = match moment {
+            Moment::Spooled(_) => &nobody,
+            _ => &self.sink.address,
+        };
+        let mut child: Child = start(&self.flags(target));
         let mut pipe = child.stdin.take().unwrap();
         match *moment {
             Moment::Written(bytes) => {
                 feed(&mut pipe, from, bytes);
                 signal(child.id(), "KILL");
             }
-            Moment::Arrived(bytes) => {
-                let until = self.arrived.bytes() + bytes;
+            Moment::Arrived(bytes) | Moment::Spooled(bytes) => {
+                let until = match moment {
+                    Moment::Arrived(_) => self.arrived.bytes() + bytes,
+                    // When it is nearly full it grows no more.
+                    _ => (self.spool_bytes() + bytes).min(SPOOL_BYTES / 2),
+                };
                 let feeding = std::thread::spawn(move || {
                     feed(&mut pipe, from, u64::MAX);
                     pipe
                 });
-                self.arrived.wait_for(until);
+                wait_for(until, || match moment {
+                    Moment::Arrived(_) => self.arrived.bytes(),
+                    _ => self.spool_bytes(),
+                });
                 signal(child.id(), "KILL");
                 drop(feeding.join().unwrap());
             }
@@ -199,7 +221,7 @@ impl Scene {
 
 #[test]
 fn nothing_that_was_read_into_the_spool_is_lost_by_kills_at_any_moment() {
-    let kills: u64 = std::env::var("TAUT_SHIP_KILLS").map_or(5, |it| it.parse().unwrap());
+    let kills: u64 = std::env::var("TAUT_SHIP_KILLS").map_or(20, |it| it.parse().unwrap());
     let (spool, dump) = (scratch("kills-spool"), scratch("kills-dump"));
     let flags = ["sink", "-v", "--framing", "octet", "--dump"];
     let sink = Serving::start(&[&flags[..], &[dump.to_str().unwrap()]].concat());
@@ -228,9 +250,9 @@ fn nothing_that_was_read_into_the_spool_is_lost_by_kills_at_any_moment() {
     let rest: String = (last + 1..=last + 1_000)
         .map(|it| line(it) + "\n")
         .collect();
-    let ended = ship_json(&scene.flags(), rest.as_bytes());
+    let ended = ship_json(&scene.flags(&scene.sink.address), rest.as_bytes());
     assert_eq!(ended.code, 0, "{ended:?}");
-    let ended = ship_json(&scene.flags(), b"");
+    let ended = ship_json(&scene.flags(&scene.sink.address), b"");
     assert_eq!((ended.code, fates(&ended.json())), (0, [0; 4]), "{ended:?}");
     let Scene {
         spool,
