@@ -77,6 +77,25 @@ fn a_sink_that_is_gone_is_warned_of_once_while_another_stands() {
     feeding.join().unwrap();
 }
 
+/// It can be connected to each time.
+#[test]
+fn a_sink_that_does_not_speak_relp_is_warned_of_once() {
+    let serving = Serving::start(&["echo"]);
+    let flags = [&serving.address, "--framing", "relp", "-v"];
+    let mut child = start(&flags);
+    child.stdin.as_mut().unwrap().write_all(b"line\n").unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let lost = log.lines().map(Result::unwrap);
+    let lost: Vec<_> = lost.filter(|it| it.contains("malformed")).take(3).collect();
+    assert!(lost[0].contains(" WARN "), "{lost:?}");
+    assert!(
+        lost[1].contains(" INFO ") && lost[2].contains(" INFO "),
+        "{lost:?}"
+    );
+    signal(child.id(), "KILL");
+    assert_eq!(end(child).code, -1);
+}
+
 /// It has read them, and nothing proves it.
 #[test]
 fn lines_of_which_the_sink_never_says_that_it_has_read_them_are_uncertain() {

@@ -46,8 +46,10 @@ pub(super) struct Drive {
 pub(super) struct Losses {
     pub(super) count: u64,
     pub(super) last: Option<String>,
-    /// Of each sink: no connection to it has followed its last loss.
+    /// Of each sink: since its last loss it has taken no line.
     is_down: Vec<bool>,
+    /// The sink that was connected to last.
+    connected: Option<usize>,
 }
 
 /// When something was last written, acknowledged or confirmed, and how much had been then.
@@ -197,8 +199,13 @@ impl Drive {
             match event {
                 ShipEvent::Room => self.feeder.room(),
                 ShipEvent::Connected { sink, peer } => {
-                    self.losses.is_down[sink] = false;
+                    self.losses.connected = Some(sink);
                     log::info!("{} at {peer}: connected", self.name(sink));
+                }
+                ShipEvent::Delivered { .. } => {
+                    if let Some(sink) = self.losses.connected {
+                        self.losses.is_down[sink] = false;
+                    }
                 }
                 ShipEvent::Lost { sink, error } => self.lost(sink, &error),
                 ShipEvent::Finished => self.stage = Stage::Finished,
@@ -207,7 +214,7 @@ impl Drive {
         }
     }
 
-    /// Warns once of each sink, until there is a connection to it again.
+    /// Warns once of each sink, until it takes lines again: that it lets itself be connected to says little.
     fn lost(&mut self, sink: usize, error: &Error) {
         let text = format!("{}: {error}", self.name(sink));
         match std::mem::replace(&mut self.losses.is_down[sink], true) {
