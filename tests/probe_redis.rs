@@ -5,6 +5,8 @@
 #[path = "probe_cli/support.rs"]
 mod support;
 
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/redis.rs"]
 mod redis;
 

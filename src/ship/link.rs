@@ -89,9 +89,19 @@ impl Link {
         matches!(self.stage, Stage::Open)
     }
 
+    /// Its peer's end is awaited.
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.stage, Stage::Sealed { .. })
+    }
+
+    /// It has ended, and awaits what its witness says.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended { .. })
+    }
+
     /// It awaits its commit.
     pub(super) fn is_unconfirmed(&self) -> bool {
-        matches!(self.stage, Stage::Sealed { .. } | Stage::Ended { .. })
+        self.is_sealed() || self.has_ended()
     }
 
     /// When its epoch is to be sealed by its age.

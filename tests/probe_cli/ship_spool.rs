@@ -86,7 +86,7 @@ fn what_is_not_delivered_stays_for_the_next_run_with_its_number() {
         "--spool",
         spool.as_str(),
         "--drain",
-        "50ms",
+        "300ms",
         "--uncertain",
         file.to_str().unwrap(),
     ];

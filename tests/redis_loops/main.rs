@@ -11,6 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/random.rs"]
 mod random;
 #[path = "../support/redis.rs"]

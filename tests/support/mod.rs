@@ -82,8 +82,17 @@ pub(crate) fn turns() -> u64 {
 }
 
 /// Waits until the condition holds, without turning any client.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition);
+}
+
+/// The same where what is waited for takes longer by its nature.
+pub(crate) fn eventually_within(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
+    let deadline = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < deadline, "never came: {what}");
         std::thread::park_timeout(Duration::from_micros(200));

@@ -6,18 +6,15 @@
 #![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_port;
 
 /// No wait of a passing test takes this long.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Below the ports that the kernel chooses sources from (`net.ipv4.ip_local_port_range`), lest one of them take it while
-/// the server is down.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A server that is killed when it is dropped.
 pub(crate) struct Redis {
@@ -102,17 +99,6 @@ impl Drop for Redis {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let from = std::process::id() as usize;
-    let mut ports = (0..PORTS.len()).map(|_| {
-        let nth = from + usize::from(TAKEN.fetch_add(1, Ordering::Relaxed));
-        PORTS.start + (nth % PORTS.len()) as u16
-    });
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    ports.find(is_free).expect("a free port")
 }
 
 fn spawn(port: u16, directory: &PathBuf, options: &[String]) -> Child {

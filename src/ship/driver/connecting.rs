@@ -68,6 +68,7 @@ impl<K: Kernel> Driver<K> {
         link.peer = Some(peer);
         self.lines.counts.connections += 1;
         self.sinks.handle_connected(sink, now);
+        self.witnesses.handle_link(peer, now);
         match self.config.ack {
             Ack::Relp => self.begin_session(at, now),
             _ => link.stage = Stage::Open,

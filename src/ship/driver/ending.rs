@@ -94,7 +94,13 @@ impl<K: Kernel> Driver<K> {
         let lines = link.epoch.lines();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
         match witness {
-            Witnessed::Missing | Witnessed::Dead => self.unwitnessed += 1,
+            Witnessed::Missing => self.unwitnessed += 1,
+            // One death may end several epochs.
+            Witnessed::Dead if self.last_dead == link.witness => {}
+            Witnessed::Dead => {
+                self.last_dead = link.witness;
+                self.unwitnessed += 1;
+            }
             Witnessed::Alive => self.unwitnessed = 0,
             Witnessed::NotAsked => {}
         }

@@ -45,8 +45,10 @@ pub(crate) struct Driver<K: Kernel> {
     told: VecDeque<ShipEvent>,
     /// Lines on their way into a connection's queue.
     chunk: Vec<u8>,
-    /// Epochs in a row that ended in peace and had no witness.
+    /// Witnesses in a row that had ended with their epochs, and epochs that had none.
     unwitnessed: u32,
+    /// The last witness that had ended with its epoch.
+    last_dead: Option<ConnectionId>,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -65,6 +67,7 @@ impl<K: Kernel> Driver<K> {
             told: VecDeque::new(),
             chunk: Vec::new(),
             unwitnessed: 0,
+            last_dead: None,
             config,
         }
     }

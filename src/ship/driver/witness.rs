@@ -58,6 +58,16 @@ impl Witnesses {
         }
     }
 
+    /// A link to a peer stands, so it takes connections: one that was started again has a witness at once, however soon
+    /// after the last one's making that ended.
+    pub(super) fn handle_link(&mut self, peer: SocketAddr, now: Time) {
+        for it in self.all.iter_mut().filter(|it| it.peer == peer) {
+            if let State::Gone { again_at } = &mut it.state {
+                *again_at = now;
+            }
+        }
+    }
+
     /// The one of a peer that stands.
     fn of(&self, peer: SocketAddr) -> Option<ConnectionId> {
         self.all.iter().find_map(|it| match it.state {
@@ -155,5 +165,38 @@ impl<K: Kernel> Driver<K> {
                 _ => has_links,
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn one_that_was_lost_soon_is_made_again_after_a_pause_or_when_its_peer_takes_a_link() {
+        let id = ConnectionId {
+            generation: 0,
+            index: 7,
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 6514));
+        let mut witnesses = Witnesses::default();
+        witnesses.all.push(Witness {
+            peer,
+            state: State::Connecting(id),
+            begun: at(100),
+        });
+        witnesses.handle_connected(id);
+        assert!(witnesses.stands(id));
+        witnesses.handle_ended(id, at(150));
+        assert!(!witnesses.stands(id));
+        assert_eq!(witnesses.next(at(150)), at(1_100));
+        witnesses.handle_link(SocketAddr::from(([127, 0, 0, 2], 6514)), at(200));
+        assert_eq!(witnesses.next(at(200)), at(1_100), "another peer's");
+        witnesses.handle_link(peer, at(300));
+        assert_eq!(witnesses.next(at(300)), at(300));
     }
 }

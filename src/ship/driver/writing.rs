@@ -9,6 +9,10 @@ use crate::time::Time;
 /// Bytes of lines that are handed to a connection's queue at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 
+/// Epochs on connections that have not ended. Those that have, and only await what their witness says, are as many as
+/// the journal holds.
+const EPOCHS_MAX: usize = 2;
+
 impl<K: Kernel> Driver<K> {
     /// Writes what the links take.
     pub(super) fn write(&mut self, now: Time) {
@@ -36,13 +40,14 @@ impl<K: Kernel> Driver<K> {
             return false;
         }
         let waits = self.links.iter().any(Link::is_unconfirmed);
+        let has_sealed = self.links.iter().any(Link::is_sealed);
         match self.config.ack {
+            Ack::Commit if link.epoch.is_empty() && self.epochs() >= EPOCHS_MAX => false,
             // The next connection is not there yet: the stream goes on for a while.
             Ack::Commit if link.epoch.end() >= self.config.commit_bytes.saturating_mul(2) => false,
-            // Its seal waits for that of the epoch before; or nothing is written at all until that is confirmed.
-            Ack::Commit if waits && (self.config.ordered || link.is_due(now, &self.config, 1)) => {
-                false
-            }
+            // Nothing is written at all until the epoch before is confirmed; or its own seal waits for that one's end.
+            Ack::Commit if waits && self.config.ordered => false,
+            Ack::Commit if has_sealed && link.is_due(now, &self.config, 1) => false,
             Ack::Commit => !self.awaits_witness(link),
             // What the one before gives back goes before what is new.
             _ if waits => false,
@@ -51,6 +56,12 @@ impl<K: Kernel> Driver<K> {
             }),
             _ => true,
         }
+    }
+
+    /// Epochs that have lines and whose connection has not ended, sealed or not.
+    fn epochs(&self) -> usize {
+        let begun = |it: &&Link| !it.epoch.is_empty() && !it.has_ended();
+        self.links.iter().filter(begun).count()
     }
 
     /// Whether the next line comes after those of a link. Those that an epoch before has given back do not: they have
@@ -160,9 +171,9 @@ impl<K: Kernel> Driver<K> {
         self.lines.counts.kernel_acked += acked;
     }
 
-    /// Seals the epochs that are large or old enough, where the one before is confirmed and the next can begin.
+    /// Seals the epochs that are large or old enough, where the one before has ended and the next can begin.
     pub(super) fn seal_due(&mut self, now: Time) {
-        if self.links.iter().any(Link::is_unconfirmed) {
+        if self.links.iter().any(Link::is_sealed) {
             return;
         }
         let is_due = |link: &Link| link.is_open() && self.is_to_be_sealed(link, now);

@@ -4,6 +4,7 @@
 //! single one.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod draws;
 mod run;
 mod sink;
 

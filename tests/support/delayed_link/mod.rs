@@ -134,6 +134,11 @@ impl Link {
         }
     }
 
+    /// From the near end to the far one.
+    pub(crate) fn delay(&self) -> Duration {
+        self.lock().lanes[Direction::Out as usize].delay
+    }
+
     pub(crate) fn set_delay_of(&self, direction: Direction, delay: Duration) {
         self.change(direction, |lane| lane.delay = delay);
     }
