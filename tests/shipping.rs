@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::*;
 use taut::Deadline;
@@ -161,4 +161,48 @@ fn lines_for_nobody_are_undelivered_at_the_deadline_and_not_before() {
     );
     assert!(told.contains(&ShipEvent::Undelivered { from: 1, to: 3 }));
     assert!(adds_up(&shipper.counts()));
+}
+
+/// Without a line, too: a program wants to know before it reads one.
+#[test]
+fn each_sink_is_tried_once_or_until_one_has_stood() {
+    let nobody = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let told_first = |sinks: Vec<String>| {
+        let mut config = ShipConfig::to(&sinks[0]);
+        config.sinks = sinks;
+        let mut shipper = Shipper::new(config.clone()).unwrap();
+        let (mut told, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while told.len() < config.sinks.len() {
+            assert!(Instant::now() < deadline, "{told:?}");
+            shipper.turn(Some(PATIENCE)).unwrap();
+            told.extend(std::iter::from_fn(|| shipper.next_event()));
+        }
+        for _ in 0..20 {
+            shipper.turn(Some(Duration::from_millis(10))).unwrap();
+            assert_eq!(shipper.next_event(), None, "it is tried again");
+        }
+        told
+    };
+    let told = told_first(vec![nobody(), nobody(), nobody()]);
+    for (at, event) in told.iter().enumerate() {
+        assert!(
+            matches!(event, ShipEvent::Lost { sink, .. } if *sink == at),
+            "{told:?}"
+        );
+    }
+    let sink = sink();
+    let told = told_first(vec![nobody(), sink.address.to_string()]);
+    assert!(
+        matches!(
+            told[..],
+            [
+                ShipEvent::Lost { sink: 0, .. },
+                ShipEvent::Connected { sink: 1, .. }
+            ]
+        ),
+        "{told:?}"
+    );
 }

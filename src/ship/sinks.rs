@@ -3,6 +3,9 @@
 //! The pauses are those of the upstreams ([`Backoff`]: full jitter, a doubling ceiling, reset by stable uptime), each
 //! sink has its own, and a sink that has proved to read lines begins anew. There is no breaker besides: nothing fails
 //! fast here, since lines wait in the journal; the pause is what protects the sink.
+//!
+//! Until a connection has stood, sinks that were not tried go before those that failed: so it is known before the first
+//! line whether any can be reached.
 
 use crate::config::Reconnect;
 use crate::error::Class;
@@ -14,6 +17,10 @@ pub(super) struct Sinks {
     targets: Vec<String>,
     pauses: Vec<Backoff>,
     rules: Reconnect,
+    /// So many of the first were tried.
+    tried: usize,
+    /// A connection to one of them has stood.
+    has_stood: bool,
 }
 
 impl Sinks {
@@ -23,7 +30,19 @@ impl Sinks {
             targets,
             pauses,
             rules,
+            tried: 0,
+            has_stood: false,
         }
+    }
+
+    /// None has stood, and some were not tried.
+    pub(super) fn is_to_be_explored(&self) -> bool {
+        !self.has_stood && self.tried < self.targets.len()
+    }
+
+    /// A connection to it is begun, or its witness could not be made.
+    pub(super) fn handle_begun(&mut self, sink: usize) {
+        self.tried = self.tried.max(sink + 1);
     }
 
     /// The sink that may be tried now.
@@ -31,6 +50,9 @@ impl Sinks {
     /// # Errors
     /// None may be: when the first pause is over.
     pub(super) fn next(&self, now: Time) -> Result<usize, Time> {
+        if self.is_to_be_explored() {
+            return Ok(self.tried);
+        }
         let ready = self.pauses.iter().position(|it| it.until() <= now);
         let first = self.pauses.iter().map(Backoff::until).min();
         ready.ok_or(first.unwrap_or(Time::NEVER))
@@ -42,6 +64,7 @@ impl Sinks {
 
     /// A connection to it stands.
     pub(super) fn handle_connected(&mut self, sink: usize, now: Time) {
+        self.has_stood = true;
         self.pauses[sink].handle_connected(now);
     }
 
@@ -75,6 +98,7 @@ mod tests {
     fn the_first_sink_in_order_whose_pause_is_over_is_next() {
         let targets = ["a:1", "b:2"].map(str::to_owned).to_vec();
         let mut sinks = Sinks::new(targets, Reconnect::default());
+        sinks.handle_connected(0, at(0));
         assert_eq!(sinks.next(at(0)), Ok(0));
         sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);
         assert_eq!(sinks.next(at(0)), Ok(1));
@@ -86,9 +110,25 @@ mod tests {
         assert_eq!(sinks.next(at(100)), Ok(0));
     }
 
+    /// However short the pause of one that failed is.
+    #[test]
+    fn each_sink_is_tried_once_before_one_is_tried_again_until_one_has_stood() {
+        let targets = ["a:1", "b:2", "c:3"].map(str::to_owned).to_vec();
+        let mut sinks = Sinks::new(targets, Reconnect::default());
+        for sink in 0..3 {
+            assert!(sinks.is_to_be_explored());
+            assert_eq!(sinks.next(at(0)), Ok(sink));
+            sinks.handle_begun(sink);
+            sinks.handle_failed(sink, at(0), Class::Transient, 0);
+        }
+        assert!(!sinks.is_to_be_explored());
+        assert_eq!(sinks.next(at(1)), Ok(0));
+    }
+
     #[test]
     fn a_sink_that_reads_begins_anew() {
         let mut sinks = Sinks::new(vec!["a:1".to_owned()], Reconnect::default());
+        sinks.handle_connected(0, at(0));
         for _ in 0..10 {
             sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);
         }

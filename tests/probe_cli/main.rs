@@ -2,6 +2,9 @@
 #![cfg(feature = "probe")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../support/random.rs"]
+mod random;
+
 mod load;
 mod load_outage;
 mod ping;
@@ -10,6 +13,7 @@ mod running;
 mod serve;
 mod ship;
 mod ship_faults;
+mod ship_kills;
 mod ship_spool;
 mod shipping;
 mod support;

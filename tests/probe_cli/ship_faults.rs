@@ -34,10 +34,66 @@ fn lines_for_nobody_are_undelivered_and_without_a_line_nobody_is_a_failure() {
     let ended = ship(&[&nobody], b"");
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.out.contains("\nUNREACHABLE\n"), "{ended:?}");
+    let (second, third) = (super::support::nobody(), super::support::nobody());
+    let ended = ship(&[&nobody, &second, &third], b"");
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for told in [&nobody, &second, &third] {
+        assert!(
+            ended.err.contains(&format!("{told}: ")),
+            "{told}: {ended:?}"
+        );
+    }
     let (sink, _brought) = reading_sink();
-    let ended = ship_json(&[&sink], b"");
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert_eq!(ended.json()["verdict"], "delivered");
+    for targets in [&[&sink][..], &[&nobody, &second, &sink]] {
+        let targets: Vec<&str> = targets.iter().map(|it| it.as_str()).collect();
+        let ended = ship_json(&targets, b"");
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(ended.json()["verdict"], "delivered");
+    }
+}
+
+/// The sink behind it gets a connection an epoch meanwhile.
+#[test]
+fn a_sink_that_is_gone_is_warned_of_once_while_another_stands() {
+    let (sink, _brought) = reading_sink();
+    let flags = ["--commit-every", "1b", "-v"];
+    let mut child = start(&[&[nobody().as_str(), &sink], &flags[..]].concat());
+    let mut stdin = child.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || {
+        while stdin.write_all(b"line\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let lost = log.lines().map(Result::unwrap);
+    let lost: Vec<_> = lost.filter(|it| it.contains("refused")).take(3).collect();
+    assert!(lost[0].contains(" WARN "), "{lost:?}");
+    assert!(
+        lost[1].contains(" INFO ") && lost[2].contains(" INFO "),
+        "{lost:?}"
+    );
+    signal(child.id(), "INT");
+    assert_eq!(end(child).code, 130);
+    feeding.join().unwrap();
+}
+
+/// It can be connected to each time.
+#[test]
+fn a_sink_that_does_not_speak_relp_is_warned_of_once() {
+    let serving = Serving::start(&["echo"]);
+    let flags = [&serving.address, "--framing", "relp", "-v"];
+    let mut child = start(&flags);
+    child.stdin.as_mut().unwrap().write_all(b"line\n").unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let lost = log.lines().map(Result::unwrap);
+    let lost: Vec<_> = lost.filter(|it| it.contains("malformed")).take(3).collect();
+    assert!(lost[0].contains(" WARN "), "{lost:?}");
+    assert!(
+        lost[1].contains(" INFO ") && lost[2].contains(" INFO "),
+        "{lost:?}"
+    );
+    signal(child.id(), "KILL");
+    assert_eq!(end(child).code, -1);
 }
 
 /// It has read them, and nothing proves it.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::shipping::{endless_sink, fates, reading_sink, scratch, ship, ship_json, start, until};
-use super::support::{DEADLINE, end, nobody, signal};
+use super::support::{DEADLINE, caught, end, nobody, signal};
 
 /// A directory that is gone in the end.
 struct Dir(PathBuf);
@@ -86,7 +86,7 @@ fn what_is_not_delivered_stays_for_the_next_run_with_its_number() {
         "--spool",
         spool.as_str(),
         "--drain",
-        "50ms",
+        "300ms",
         "--uncertain",
         file.to_str().unwrap(),
     ];
@@ -197,4 +197,33 @@ fn two_shippers_on_one_spool_are_one_too_many() {
     );
     assert_eq!(small.code, 2, "{small:?}");
     assert!(small.err.contains("smaller --max-line"), "{small:?}");
+}
+
+/// It is a limit on the size of files that stands for a full disk, as root or not. The spool is synced a second after the
+/// first line, and the epoch is not committed before that.
+#[test]
+fn a_full_disk_is_waited_for_and_warned_of_once_until_there_is_room() {
+    let spool = Dir::new("full");
+    let (sink, brought) = reading_sink();
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" ship \"$1\" --spool \"$2\" --commit-every 1100ms --format json";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_probe"), &sink]);
+    shell.arg(spool.as_str());
+    let mut shell = caught(shell);
+    let mut child = shell.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines = format!("{}\n", "f".repeat(99)).repeat(1_000);
+    for epoch in 0..2 {
+        let mut arrived = 0;
+        stdin.write_all(lines.as_bytes()).unwrap();
+        while epoch == 0 && arrived < 1_000 * "99 ".len() + 1_000 * 99 {
+            arrived += brought.recv_timeout(DEADLINE).unwrap().len();
+        }
+    }
+    drop(stdin);
+    let ended = end(child);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(fates(&ended.json()), [2_000, 0, 0, 0]);
+    let warnings = ended.err.matches("File too large").count();
+    assert!((1..=4).contains(&warnings), "{ended:?}");
 }

@@ -21,7 +21,6 @@ impl<K: Kernel> Driver<K> {
         let Ok(sink) = self.sinks.next(now) else {
             return;
         };
-        self.has_begun = true;
         let framing = match self.config.ack {
             Ack::Relp => Framing::relp(),
             _ => Framing::raw(),
@@ -29,6 +28,7 @@ impl<K: Kernel> Driver<K> {
         let Some(target) = self.link_target(sink, now) else {
             return;
         };
+        self.sinks.handle_begun(sink);
         match self.engine.core.connect(&target, &framing) {
             Ok(id) => self.links.push(Link::new(id, sink)),
             Err(error) => self.failed(sink, now, error),
@@ -43,15 +43,15 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Lines wait and no link takes them, or soon none will; or nothing has been tried yet.
+    /// Lines wait and no link takes them, or soon none will; or it is not known whether a sink is there.
     fn wants_connection(&self, now: Time) -> bool {
         let is_making = self.links.iter().any(Link::is_being_made);
         if is_making || self.witnesses.is_awaited() || self.finish.is_over() {
             return false;
         }
-        let is_first = !self.has_begun && !self.finish.is_asked();
+        let explores = self.sinks.is_to_be_explored() && !self.finish.is_asked();
         let goes_on = |link: &Link| link.is_open() && !self.is_half_way(link, now);
-        is_first || !self.lines.backlog.is_empty() && !self.links.iter().any(goes_on)
+        explores || !self.lines.backlog.is_empty() && !self.links.iter().any(goes_on)
     }
 
     /// An epoch that is half full: the connection for the next one is made meanwhile, so that the stream does not pause.
@@ -85,6 +85,7 @@ impl<K: Kernel> Driver<K> {
     /// A connection to a sink could not be made, or was lost.
     pub(super) fn failed(&mut self, sink: usize, now: Time, error: Error) {
         let random = self.engine.core.kernel.random();
+        self.sinks.handle_begun(sink);
         self.sinks.handle_failed(sink, now, error.class, random);
         self.tell(ShipEvent::Lost { sink, error });
     }

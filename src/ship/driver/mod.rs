@@ -45,8 +45,6 @@ pub(crate) struct Driver<K: Kernel> {
     told: VecDeque<ShipEvent>,
     /// Lines on their way into a connection's queue.
     chunk: Vec<u8>,
-    /// A connection was begun, so that a sink that cannot be reached is known before the first line.
-    has_begun: bool,
     /// Witnesses in a row that had ended with their epochs, epochs that had none, and those that were reset behind our FIN
     /// by a sink that lives.
     unproven: u32,
@@ -69,7 +67,6 @@ impl<K: Kernel> Driver<K> {
             finish: Finish::default(),
             told: VecDeque::new(),
             chunk: Vec::new(),
-            has_begun: false,
             unproven: 0,
             last_dead: None,
             config,

@@ -52,6 +52,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::error::Class;
 use active::Active;
 use cursor::Cursor;
 use files::Segment;
@@ -170,9 +171,16 @@ impl Spool {
     /// [`Io`](SpoolError::Io): lines that were not handed over stay in memory, for the next call. They are in nobody's
     /// way: [`Spool::next`] tells them all the same.
     pub fn flush(&mut self) -> Result<(), SpoolError> {
-        match self.config.sync {
+        let done = match self.config.sync {
             Sync::Each => self.sync(),
             Sync::Never | Sync::Interval(_) => self.active.as_mut().map_or(Ok(()), Active::flush),
+        };
+        match done {
+            // Nothing of all that is here is needed: the room that it takes is what is missing.
+            Err(error) if error.class() == Class::Resource && self.is_settled() => {
+                self.start_over()
+            }
+            done => done,
         }
     }
 

@@ -46,8 +46,10 @@ pub(super) struct Drive {
 pub(super) struct Losses {
     pub(super) count: u64,
     pub(super) last: Option<String>,
-    /// No connection has followed the last one.
-    is_down: bool,
+    /// Of each sink: since its last loss it has taken no line.
+    is_down: Vec<bool>,
+    /// The sink that was connected to last.
+    connected: Option<usize>,
 }
 
 /// When something was last written, acknowledged or confirmed, and how much had been then.
@@ -83,7 +85,10 @@ impl Drive {
             stage: Stage::Reading,
             sinks: sinks.to_vec(),
             drain,
-            losses: Losses::default(),
+            losses: Losses {
+                is_down: vec![false; sinks.len()],
+                ..Losses::default()
+            },
             moved: Moved {
                 at: Instant::now(),
                 marks: [0; 3],
@@ -157,10 +162,11 @@ impl Drive {
         self.feeder.feed(&mut self.shipper, &mut self.fates)
     }
 
-    /// Without a line, all there is to say is whether the sink is there.
+    /// Without a line, all there is to say is whether a sink is there.
     fn is_reachability_known(&self) -> bool {
         let counts = self.shipper.counts();
-        counts.read > 0 || counts.connections > 0 || self.losses.count > 0
+        let has_tried_each = self.losses.count >= self.sinks.len() as u64;
+        counts.read > 0 || counts.connections > 0 || has_tried_each
     }
 
     /// No line is taken any more, and all are settled by then; what was said first may only be brought forward.
@@ -193,8 +199,13 @@ impl Drive {
             match event {
                 ShipEvent::Room => self.feeder.room(),
                 ShipEvent::Connected { sink, peer } => {
-                    self.losses.is_down = false;
+                    self.losses.connected = Some(sink);
                     log::info!("{} at {peer}: connected", self.name(sink));
+                }
+                ShipEvent::Delivered { .. } => {
+                    if let Some(sink) = self.losses.connected {
+                        self.losses.is_down[sink] = false;
+                    }
                 }
                 ShipEvent::Lost { sink, error } => self.lost(sink, &error),
                 ShipEvent::Finished => self.stage = Stage::Finished,
@@ -203,14 +214,13 @@ impl Drive {
         }
     }
 
-    /// Warns once until there is a connection again.
+    /// Warns once of each sink, until it takes lines again: that it lets itself be connected to says little.
     fn lost(&mut self, sink: usize, error: &Error) {
         let text = format!("{}: {error}", self.name(sink));
-        match self.losses.is_down {
+        match std::mem::replace(&mut self.losses.is_down[sink], true) {
             false => log::warn!("{text}"),
             true => log::info!("{text}"),
         }
-        self.losses.is_down = true;
         self.losses.count += 1;
         self.losses.last = Some(text);
     }

@@ -147,7 +147,12 @@ impl Report<'_> {
             writeln!(text, "       refused: {refused}")?;
         }
         if let Some(loss) = &self.losses.last {
-            writeln!(text, "lost   {} times, last {loss}", self.losses.count)?;
+            let times = if self.losses.count == 1 {
+                "time"
+            } else {
+                "times"
+            };
+            writeln!(text, "lost   {} {times}, last {loss}", self.losses.count)?;
         }
         let verdict = match self.is_unreachable() {
             true => "UNREACHABLE".to_owned(),

@@ -30,6 +30,8 @@ pub(super) struct Spooled {
     is_held: bool,
     keeps_uncertain: bool,
     is_full: bool,
+    /// The disk is: what was taken is in memory, and nothing more is taken until it can be written.
+    is_disk_full: bool,
     /// Of a line that is too long, one byte more than may be.
     line_bytes_max: usize,
 }
@@ -62,6 +64,7 @@ impl Spooled {
             is_held: false,
             keeps_uncertain: config.on_uncertain == OnUncertain::Resend,
             is_full: false,
+            is_disk_full: false,
             line_bytes_max,
             spool,
         })
@@ -73,7 +76,7 @@ impl Spooled {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.is_full
+        self.is_full || self.is_disk_full
     }
 
     /// Takes a line; its number as the shipper will count it. `None`: there is no room.
@@ -92,11 +95,23 @@ impl Spooled {
 
     /// From here on lines survive the end of this process.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        match self.spool.flush() {
-            Err(error) if error.class() == Class::Resource => log::warn!("{error}"),
-            other => other.map_err(fault)?,
+        let done = self.spool.flush();
+        self.is_disk_full &= done.is_err();
+        self.outlast_full_disk(done)
+    }
+
+    /// Told once, until there is room again.
+    fn outlast_full_disk(&mut self, done: Result<(), SpoolError>) -> Result<(), Fault> {
+        match done {
+            Err(error) if error.class() == Class::Resource => {
+                if !self.is_disk_full {
+                    log::warn!("--spool: {error}: reading waits until lines are settled");
+                }
+                self.is_disk_full = true;
+                Ok(())
+            }
+            other => other.map_err(fault),
         }
-        Ok(())
     }
 
     /// Offers what there is, as far as the shipper has room.
@@ -142,9 +157,9 @@ impl Spooled {
         if self.settled > self.spool.confirmed() {
             self.spool.confirm(self.settled).map_err(fault)?;
         }
-        // A disk that was full may have room again, too.
         self.is_full = false;
-        self.spool.tick(Instant::now()).map(drop).map_err(fault)
+        let done = self.spool.tick(Instant::now()).map(drop);
+        self.outlast_full_disk(done)
     }
 
     /// Lines that were taken in this run or an earlier one, and not yet settled before this one.
