@@ -6,7 +6,7 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench ship -- [rungs|relp] [--rounds N] [--quick]
   a sink or a shipper alone, for perf and callgrind:
 cargo bench --bench ship -- --sink
-cargo bench --bench ship -- --shipper none|peek|kernel|commit|relp --connect ADDR [--lines N] [--input FILE] [--window N] [--cpu N]";
+cargo bench --bench ship -- --shipper none|peek|kernel|commit|relp --connect ADDR [--lines N] [--input FILE] [--window N] [--journal BYTES] [--cpu N]";
 
 pub(crate) struct Options {
     pub(crate) mode: Mode,
@@ -31,6 +31,8 @@ pub(crate) struct Alone {
     pub(crate) input: Option<PathBuf>,
     /// RELP's; without it the library's default.
     pub(crate) window: Option<usize>,
+    /// Bytes of lines whose fate is open; without it the library's default.
+    pub(crate) journal: Option<usize>,
     pub(crate) cpu: Option<usize>,
 }
 
@@ -39,7 +41,7 @@ impl Options {
         let (mut rounds, mut quick, mut only) = (None, false, None);
         let (mut is_sink, mut ack) = (false, None);
         let (mut connect, mut lines) = (String::new(), 1_000_000);
-        let (mut input, mut window, mut cpu) = (None, None, None);
+        let (mut input, mut window, mut journal, mut cpu) = (None, None, None, None);
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 let missing = format!("{argument} needs a value");
@@ -57,6 +59,7 @@ impl Options {
                 "--lines" => lines = number(&value()?)?,
                 "--input" => input = Some(value()?.into()),
                 "--window" => window = Some(number(&value()?)?),
+                "--journal" => journal = Some(number(&value()?)?),
                 "--cpu" => cpu = Some(number(&value()?)?),
                 other => return Err(format!("unknown: {other}")),
             }
@@ -68,6 +71,7 @@ impl Options {
                 lines,
                 input,
                 window,
+                journal,
                 cpu,
             }),
             None if is_sink => Mode::Sink,

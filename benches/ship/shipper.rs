@@ -87,6 +87,7 @@ pub(crate) fn alone(options: &Alone) {
     let mut shipper = Shipper::new(ShipConfig {
         ack,
         wire,
+        journal_bytes_max: options.journal.unwrap_or(standard.journal_bytes_max),
         window: options.window.unwrap_or(standard.window),
         ..standard
     })
