@@ -143,6 +143,8 @@ pub(crate) trait Kernel {
     fn peek(&mut self, socket: &Self::Socket) -> Peeked;
     /// Whether the peer has shut its half, seen past whatever data is queued; takes nothing.
     fn peer_has_shut(&mut self, socket: &Self::Socket) -> bool;
+    /// Acknowledges at once what was received, where nothing is written that the acknowledgement could ride on.
+    fn acknowledge(&self, _socket: &Self::Socket) {}
     /// Sends a FIN.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
     /// Closes; with `reset` the peer gets a RST whatever is queued.

@@ -19,6 +19,7 @@ mod load;
 mod machine;
 mod managed;
 mod options;
+#[allow(dead_code, reason = "not each bench needs all of it")]
 mod report;
 mod round_trip;
 

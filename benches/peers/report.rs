@@ -82,6 +82,20 @@ pub(crate) fn asked(text: &str, what: &str, figures: &Figures, least: f64, at_mo
     );
 }
 
+/// A figure that is to be so much at least.
+pub(crate) fn least(text: &str, what: &str, figures: &Figures, least: f64) {
+    let verdict = verdict(figures.median() >= least);
+    println!(
+        "  {text:<38} {what:<16} {}   asked: at least {least}: {verdict}",
+        figures.words()
+    );
+}
+
+/// A ratio of two subjects within each round that is to be so much at least.
+pub(crate) fn ratio_least(text: &str, of: &Figures, to: &Figures, at_least: f64) {
+    least(text, "ratio", &of.over(to), at_least);
+}
+
 fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "falls short" }
 }

@@ -75,6 +75,15 @@ impl<K: Kernel> Core<K> {
         self.command(id, |conn| conn.notify_writable())
     }
 
+    /// Acknowledges at once what was received, which the kernel may hold back for some 40 ms.
+    pub(crate) fn acknowledge(&self, id: ConnectionId) {
+        let slot = self.slots.get(id.index as usize);
+        let slot = slot.filter(|slot| slot.id == id);
+        if let Some(socket) = slot.and_then(|slot| slot.socket.as_ref()) {
+            self.kernel.acknowledge(socket);
+        }
+    }
+
     fn command(&mut self, id: ConnectionId, act: impl FnOnce(&mut Conn)) -> Result<(), Error> {
         let slot = self
             .slots

@@ -199,6 +199,10 @@ impl Kernel for Net {
         socket.peer_has_shut()
     }
 
+    fn acknowledge(&self, socket: &Socket) {
+        socket.acknowledge();
+    }
+
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
         socket.shutdown()
     }

@@ -83,6 +83,13 @@ impl Socket {
         n == 1 && poll_fd.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
     }
 
+    /// Linux sends an acknowledgement that it holds back when TCP_QUICKACK is set, and only then: the option does not
+    /// stay (tcp(7)). Where it cannot be set, the acknowledgement comes later.
+    pub(super) fn acknowledge(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&self.0).set_tcp_quickack(true);
+    }
+
     pub(super) fn shutdown(&self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }

@@ -50,6 +50,8 @@ pub(super) struct Link {
     pub(super) answer_by: Time,
     /// To be told when its queue has room.
     pub(super) awaits_room: bool,
+    /// The peer has answered since something was last written to it.
+    pub(super) owes_ack: bool,
     pub(super) poll: Poll,
 }
 
@@ -74,6 +76,7 @@ impl Link {
             first_at: Time::NEVER,
             answer_by: Time::NEVER,
             awaits_room: false,
+            owes_ack: false,
             poll: Poll {
                 acked: 0,
                 at: Time::NEVER,

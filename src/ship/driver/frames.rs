@@ -24,6 +24,15 @@ impl<K: Kernel> Driver<K> {
         let _ = self.engine.core.send(link.id, &self.chunk);
     }
 
+    /// Acknowledges answers behind which nothing is written. A server whose socket has Nagle's algorithm (librelp's, of
+    /// rsyslog) holds the next answers back until then, and our kernel would hold the acknowledgement back for 40 ms.
+    pub(super) fn acknowledge_answers(&mut self) {
+        for link in self.links.iter_mut().filter(|link| link.owes_ack) {
+            link.owes_ack = false;
+            self.engine.core.acknowledge(link.id);
+        }
+    }
+
     /// A sink has said something.
     pub(super) fn heard(&mut self, at: usize, frame: Frame) {
         let now = self.now();
@@ -34,6 +43,7 @@ impl<K: Kernel> Driver<K> {
         let Some(bytes) = self.engine.bytes(&frame) else {
             return;
         };
+        link.owes_ack = true;
         match session.handle_frame(bytes) {
             Ok(Heard::Nothing) => {}
             Ok(Heard::Ready) => {

@@ -128,6 +128,7 @@ impl<K: Kernel> Driver<K> {
         self.seal_due(now);
         self.connect_wanted(now);
         self.write(now);
+        self.acknowledge_answers();
         self.go_on_finishing(now);
     }
 

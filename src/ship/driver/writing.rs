@@ -121,6 +121,7 @@ impl<K: Kernel> Driver<K> {
         if link.session.is_some() && lines > 0 {
             link.answer_by = link.answer_by.min(now.after(self.config.commit_timeout));
         }
+        link.owes_ack &= lines == 0;
         link.poll.handle_written(now, &self.config);
         let id = link.id;
         if !self.chunk.is_empty() {
