@@ -268,6 +268,8 @@ impl<K: Kernel> Core<K> {
                 self.services[service as usize].handle_standing(now, member, random);
                 self.services[service as usize].handle_connected(now, member);
                 self.tell_changes(service);
+                // Its target may have been left alone meanwhile.
+                self.retire_spent(index);
                 self.serve_waiting(service);
                 // Where one stands, more may be made at a time.
                 self.connect_members(service);

@@ -24,6 +24,8 @@ use crate::wheel::TimerKey;
 #[derive(Debug)]
 pub(super) struct Drain {
     until: Time,
+    /// Since when the loop has known that its time is over.
+    over_since: Option<Time>,
     timer: TimerKey,
     /// Connections whose end is not carried out yet.
     left: usize,
@@ -87,6 +89,7 @@ impl<K: Kernel> Core<K> {
         let left = slots.filter(|(_, slot)| !slot.conn.is_end_told()).count();
         self.drain = Some(Box::new(Drain {
             until,
+            over_since: None,
             timer,
             left,
             told: 0,
@@ -159,12 +162,14 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// The drain's time is over. As with other deadlines, what lies here unread is read first.
+    /// The drain's time is over. As with other deadlines, what lies here unread is read first, also when the loop learns
+    /// of it late.
     pub(super) fn force_drain(&mut self) {
-        let Some(drain) = &self.drain else {
+        let Some(drain) = &mut self.drain else {
             return;
         };
-        let (timer, late) = (drain.timer, self.now.since(drain.until));
+        let since = *drain.over_since.get_or_insert(self.now);
+        let (timer, late) = (drain.timer, self.now.since(since));
         let mut failed = self.take_failed();
         for service in &mut self.services {
             service.fail_waiting(&mut failed);

@@ -72,7 +72,8 @@ pub struct ShipConfig {
     pub commit_bytes: u64,
     /// Of an epoch: it is sealed for its commit so long after its first line. Default: 1 s.
     pub commit_after: Duration,
-    /// From our FIN to the peer's; after it an epoch has confirmed nothing. Default: 30 s.
+    /// From our FIN to the peer's; after it an epoch has confirmed nothing. While the peer still takes what is queued
+    /// before our FIN, it begins anew. Default: 30 s.
     pub commit_timeout: Duration,
     /// Nothing is written while an epoch waits for its commit, so that lines arrive in order across epochs too.
     /// Default: false.
@@ -80,7 +81,7 @@ pub struct ShipConfig {
     /// A second, idle connection to the sink tells a sink that has closed from one that has died. Default: true.
     pub witness: bool,
     /// How long the witness must outlive an epoch's end. A process that is killed ends its connections one after the
-    /// other, and on a busy machine it may be put aside between two of them. Default: 50 ms.
+    /// other, and on a busy machine it may be put aside between two of them. Default: 10 ms.
     pub witness_grace: Duration,
     /// RELP: frames that are not answered. Default: 128.
     pub window: usize,
@@ -92,12 +93,17 @@ pub struct ShipConfig {
     /// From [`Shipper::finish`](super::Shipper::finish) with [`Deadline::Standard`](crate::Deadline::Standard) to its
     /// end. Default: 30 s.
     pub drain: Duration,
-    /// Of the connections: timeouts, backoff, breaker, sockets. `peek` is set by the rung: never with [`Ack::None`].
+    /// Of the connections: timeouts, backoff, sockets. `peek` is set by the rung: never with [`Ack::None`]. A sink that
+    /// pauses is waited for longer than a server that must answer, for a reset has it read everything twice: the
+    /// default's `timeouts.write_stall` is 30 s, and its `socket.user_timeout` 40 s.
     pub client: Config,
 }
 
 impl Default for ShipConfig {
     fn default() -> ShipConfig {
+        let mut client = Config::default();
+        client.timeouts.write_stall = Duration::from_secs(30);
+        client.socket.user_timeout = Some(Duration::from_secs(40));
         ShipConfig {
             sinks: Vec::new(),
             ack: Ack::Commit,
@@ -112,12 +118,12 @@ impl Default for ShipConfig {
             commit_timeout: Duration::from_secs(30),
             ordered: false,
             witness: true,
-            witness_grace: Duration::from_millis(50),
+            witness_grace: Duration::from_millis(10),
             window: 128,
             ack_poll: Duration::from_millis(5),
             ack_poll_max: Duration::from_millis(100),
             drain: Duration::from_secs(30),
-            client: Config::default(),
+            client,
         }
     }
 }

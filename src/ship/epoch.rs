@@ -92,6 +92,12 @@ impl Epoch {
         }
     }
 
+    /// Where the line of a frame ends.
+    pub(super) fn end_of_frame(&self, txnr: u32) -> Option<u64> {
+        let place = self.entries.binary_search_by_key(&txnr, |it| it.txnr);
+        place.ok().map(|place| self.entries[place].end)
+    }
+
     /// Takes the line of a frame.
     pub(super) fn take_frame(&mut self, txnr: u32) -> Option<u64> {
         let place = self
@@ -106,6 +112,11 @@ impl Epoch {
     /// Whether a line comes after all that were queued: within an epoch they keep their order.
     pub(super) fn precedes(&self, line: u64) -> bool {
         self.last < line
+    }
+
+    /// Whether a line was ever queued.
+    pub(super) fn has_begun(&self) -> bool {
+        self.last > 0
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -18,8 +18,8 @@ pub(super) struct Lines {
     pub(super) counts: ShipCounts,
     fates: Fates,
     events_max: usize,
-    /// A line was not taken for want of room, and that there is room again is to be told.
-    owes_room: bool,
+    /// A line of so many bytes was not taken for want of room, and that there is room for it is to be told.
+    owes_room: Option<usize>,
 }
 
 impl Lines {
@@ -30,7 +30,7 @@ impl Lines {
             counts: ShipCounts::default(),
             fates: Fates::default(),
             events_max,
-            owes_room: false,
+            owes_room: None,
         }
     }
 
@@ -45,7 +45,7 @@ impl Lines {
             true => Err(Limit::Events),
             false => self.journal.push(kept),
         };
-        let number = taken.inspect_err(|_| self.owes_room = true)?;
+        let number = taken.inspect_err(|_| self.owes_room = Some(kept.len()))?;
         self.counts.read += 1;
         match refusal {
             None => self.backlog.push(number),
@@ -67,24 +67,29 @@ impl Lines {
         self.settle(run.from..=run.to, fate);
     }
 
-    /// What is to be told next. Room is told when a quarter of it is free again.
+    /// What is to be told next. Room is told when a quarter of it is free again, and the line that had none has it.
     pub(super) fn poll(&mut self) -> Option<ShipEvent> {
         let event = self.fates.poll();
-        if event.is_none() && self.owes_room && self.journal.is_eased() {
-            self.owes_room = false;
+        if event.is_none() && self.has_room_to_tell() {
+            self.owes_room = None;
             return Some(ShipEvent::Room);
         }
         event
     }
 
+    fn has_room_to_tell(&self) -> bool {
+        let is_there = |bytes| self.journal.is_eased() && self.journal.admits(bytes).is_ok();
+        self.owes_room.is_some_and(is_there)
+    }
+
     /// Whether anything is to be told.
     pub(super) fn has_events(&self) -> bool {
-        self.fates.unpulled() > 0 || self.owes_room && self.journal.is_eased()
+        self.fates.unpulled() > 0 || self.has_room_to_tell()
     }
 
     /// Whether a line was refused for want of room that is not there yet.
     pub(super) fn wants_room(&self) -> bool {
-        self.owes_room
+        self.owes_room.is_some()
     }
 
     /// All lines that were offered are settled.

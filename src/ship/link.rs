@@ -9,8 +9,9 @@
 //! over, and its witness has a moment to end too.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::config::ShipConfig;
+use super::config::{Ack, ShipConfig};
 use super::epoch::Epoch;
 use super::relp::Session;
 use super::verdict::End;
@@ -59,7 +60,7 @@ pub(super) struct Link {
 pub(super) struct Poll {
     pub(super) acked: u64,
     pub(super) at: Time,
-    pause: std::time::Duration,
+    pause: Duration,
 }
 
 impl Link {
@@ -79,7 +80,7 @@ impl Link {
             poll: Poll {
                 acked: 0,
                 at: Time::NEVER,
-                pause: std::time::Duration::ZERO,
+                pause: Duration::ZERO,
             },
         }
     }
@@ -92,19 +93,9 @@ impl Link {
         matches!(self.stage, Stage::Open)
     }
 
-    /// Its peer's end is awaited.
-    pub(super) fn is_sealed(&self) -> bool {
-        matches!(self.stage, Stage::Sealed { .. })
-    }
-
-    /// It has ended, and awaits what its witness says.
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended { .. })
-    }
-
     /// It awaits its commit.
     pub(super) fn is_unconfirmed(&self) -> bool {
-        self.is_sealed() || self.has_ended()
+        matches!(self.stage, Stage::Sealed { .. } | Stage::Ended { .. })
     }
 
     /// When its epoch is to be sealed by its age.
@@ -115,11 +106,29 @@ impl Link {
         }
     }
 
+    /// Its peer has taken more. Until it has taken our FIN, which leaves behind all that is queued, it is not late.
+    pub(super) fn handle_progress(&mut self, now: Time, config: &ShipConfig) {
+        if let Stage::Sealed { until } = &mut self.stage
+            && config.ack != Ack::Relp
+        {
+            *until = now.after(seal_timeout(config));
+        }
+    }
+
     /// Its epoch is large or old enough to be sealed; `part` of that.
     pub(super) fn is_due(&self, now: Time, config: &ShipConfig, part: u32) -> bool {
         let age = self.first_at.after(config.commit_after / part);
         !self.epoch.is_empty()
             && (self.epoch.end() >= config.commit_bytes / u64::from(part) || age <= now)
+    }
+}
+
+/// From our FIN to the peer's, at most.
+pub(super) fn seal_timeout(config: &ShipConfig) -> Duration {
+    // Where the kernel's word is enough there is nothing to wait for but that it has all.
+    match config.ack {
+        Ack::None | Ack::Peek => config.client.timeouts.linger,
+        Ack::Kernel | Ack::Commit | Ack::Relp => config.commit_timeout,
     }
 }
 
@@ -135,7 +144,7 @@ impl Poll {
         &mut self,
         now: Time,
         acked: u64,
-        written: u64,
+        queued: u64,
         config: &ShipConfig,
     ) {
         self.pause = match acked > self.acked {
@@ -143,7 +152,7 @@ impl Poll {
             false => (self.pause * 2).min(config.ack_poll_max),
         };
         self.acked = acked;
-        self.at = match acked < written {
+        self.at = match acked < queued {
             true => now.after(self.pause),
             false => Time::NEVER,
         };

@@ -19,6 +19,9 @@ pub(super) struct End {
     pub(super) fin_first: bool,
     /// Our FIN was acknowledged when the peer's was first seen, and there was no error.
     pub(super) is_commit: bool,
+    /// It was reset behind our FIN, when the peer's TCP had all: by a program that had not read it, or by one that always
+    /// does.
+    pub(super) is_cut: bool,
 }
 
 /// What the witness of an epoch says when the epoch has ended.
@@ -97,6 +100,7 @@ mod tests {
             acked: 600,
             fin_first,
             is_commit,
+            is_cut: false,
         }
     }
 

@@ -96,7 +96,10 @@ impl Upstream {
 
     /// Another target of the same service, at `host:port`: its connections are spread over all of them, and a request
     /// goes to the connection with the fewest in flight. A target that fails again and again is left alone for a while
-    /// ([`Pool::ejection_failures`]), at most half of them at a time; its connections are made to the others meanwhile.
+    /// ([`Pool::ejection_failures`]), at most half of them at a time: no connection to it gets another request, whether it
+    /// stands or is just being made; what is in flight there may still be answered, and then it is closed. Others are made
+    /// to the other targets instead. After that while one connection is tried, and if it stands the target is one of all
+    /// again.
     ///
     /// ```
     /// use taut::Upstream;

@@ -179,7 +179,7 @@ impl Service {
         self.outage.handle_connected(now);
         self.changes.put(Change::Up);
         self.heed_connected(now);
-        self.heed_target_stands(member);
+        self.heed_target_stands(now, member);
         self.place(member);
     }
 

@@ -26,8 +26,10 @@ impl<K: Kernel> Driver<K> {
             Ack::Relp => Framing::relp(),
             _ => Framing::raw(),
         };
-        let target = self.sinks.target(sink);
-        match self.engine.core.connect(target, &framing) {
+        let Some(target) = self.link_target(sink, now) else {
+            return;
+        };
+        match self.engine.core.connect(&target, &framing) {
             Ok(id) => self.links.push(Link::new(id, sink)),
             Err(error) => self.failed(sink, now, error),
         }
@@ -43,7 +45,8 @@ impl<K: Kernel> Driver<K> {
 
     /// Lines wait and no link takes them, or soon none will; or nothing has been tried yet.
     fn wants_connection(&self, now: Time) -> bool {
-        if self.links.iter().any(Link::is_being_made) || self.finish.is_over() {
+        let is_making = self.links.iter().any(Link::is_being_made);
+        if is_making || self.witnesses.is_awaited() || self.finish.is_over() {
             return false;
         }
         let is_first = !self.has_begun && !self.finish.is_asked();
@@ -64,14 +67,17 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn connected(&mut self, at: usize, peer: SocketAddr) {
         let now = self.now();
         let link = &mut self.links[at];
-        let sink = link.sink;
+        let (sink, id) = (link.sink, link.id);
         link.peer = Some(peer);
         self.lines.counts.connections += 1;
         self.sinks.handle_connected(sink, now);
-        self.witnesses.handle_link(peer, now);
         match self.config.ack {
             Ack::Relp => self.begin_session(at, now),
             _ => link.stage = Stage::Open,
+        }
+        if self.config.ack < Ack::Kernel {
+            // What the kernel took is told as delivered: no reset of ours destroys it where the sink is given up.
+            let _ = self.engine.core.spare(id);
         }
         self.tell(ShipEvent::Connected { sink, peer });
     }

@@ -9,9 +9,10 @@ use crate::ship::link::{Link, Stage};
 use crate::ship::verdict::{End, Verdict, Witnessed};
 use crate::time::Time;
 
-/// Epochs in a row that ended without a witness, after which such lines are not sent again: more than one server's
-/// deaths in a row, and what a sink does that closes idle connections soon.
-const UNWITNESSED_MAX: u32 = 3;
+/// Epochs in a row that a peer had whole and whose end proved nothing, after which such lines are not sent again: more
+/// than one server's deaths in a row, and what a sink does that closes idle connections soon, or resets each one at its
+/// end.
+const UNPROVEN_MAX: u32 = 3;
 
 impl<K: Kernel> Driver<K> {
     /// What is proven of a link that stands.
@@ -41,6 +42,10 @@ impl<K: Kernel> Driver<K> {
         if matches!(self.links[at].stage, Stage::Connecting) {
             let link = self.links.remove(at);
             let error = error.unwrap_or(Error::new(Phase::Connect, Source::Closed));
+            // Its SYN was dropped: the witness may have the only place.
+            if matches!(error.source, Source::Timeout(_)) {
+                self.give_witness_up(link.sink, now);
+            }
             return self.failed(link.sink, now, error);
         }
         let Some(parting) = self.engine.core.parting(id) else {
@@ -49,18 +54,24 @@ impl<K: Kernel> Driver<K> {
         let end = End {
             written: parting.written,
             acked: parting.acked.unwrap_or(0).min(parting.written),
-            fin_first: parting.fin_first,
+            // Where it is not known what was acknowledged, a FIN bounds nothing.
+            fin_first: parting.fin_first && parting.acked.is_some(),
             is_commit: parting.is_commit(),
+            is_cut: self.config.ack != Ack::Relp
+                && parting.fin_sent
+                && !parting.fin_first
+                && parting.acked == Some(parting.written),
         };
         let link = &mut self.links[at];
         link.poll.acked = link.poll.acked.max(end.acked);
         self.lines.counts.bytes_written += end.written;
         self.lines.counts.bytes_acked += end.acked;
         self.count(at, end.written);
+        self.heed_turned_away(at, &end, now);
         let link = &mut self.links[at];
-        let is_proof = end.is_commit || end.fin_first;
+        let is_whole = end.is_commit || end.fin_first || end.is_cut;
         let is_witnessed = self.config.ack == Ack::Commit && self.config.witness;
-        if !is_witnessed || !is_proof || link.epoch.is_empty() {
+        if !is_witnessed || !is_whole || link.epoch.is_empty() {
             let link = self.links.remove(at);
             return self.judge(link, end, Witnessed::NotAsked, error);
         }
@@ -94,18 +105,23 @@ impl<K: Kernel> Driver<K> {
         let lines = link.epoch.lines();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
         match witness {
-            Witnessed::Missing => self.unwitnessed += 1,
-            // One death may end several epochs.
-            Witnessed::Dead if self.last_dead == link.witness => {}
+            Witnessed::Missing => self.unproven += 1,
+            // A sink that died may come back, and does not reset for ever. One death may end several epochs.
+            Witnessed::Dead if end.is_cut || self.last_dead == link.witness => {}
             Witnessed::Dead => {
                 self.last_dead = link.witness;
-                self.unwitnessed += 1;
+                self.unproven += 1;
             }
-            Witnessed::Alive => self.unwitnessed = 0,
+            Witnessed::Alive | Witnessed::NotAsked if end.is_cut && lines > 0 => self.unproven += 1,
+            Witnessed::Alive => {
+                self.unproven = 0;
+                self.witnesses.handle_alive(link.sink);
+            }
+            Witnessed::NotAsked if end.is_commit => self.unproven = 0,
             Witnessed::NotAsked => {}
         }
-        // Where no witness can be held, sending again would go on for ever.
-        let on_uncertain = match self.unwitnessed > UNWITNESSED_MAX {
+        // Where no end proves anything, sending again would go on for ever.
+        let on_uncertain = match self.unproven > UNPROVEN_MAX {
             true => OnUncertain::Report,
             false => self.config.on_uncertain,
         };
@@ -113,7 +129,8 @@ impl<K: Kernel> Driver<K> {
         if delivered > 0 {
             self.sinks.handle_progress(link.sink, now);
         }
-        let is_fine = end.is_commit && delivered == lines;
+        // A session that took no line is none: one after the other would be begun without a pause.
+        let is_fine = end.is_commit && delivered == lines && link.epoch.has_begun();
         let is_idle_end = lines == 0
             && end.fin_first
             && end.acked == end.written
@@ -162,12 +179,15 @@ impl<K: Kernel> Driver<K> {
             let mut link = self.links.remove(at);
             let is_sealed = matches!(link.stage, Stage::Sealed { .. });
             let end = self.end_of_standing(&link);
-            // The peer lives and has all of it, or will: sent again, it would only be doubled.
+            // Where the peer's system has all of it, sending again would only double it.
+            let on_uncertain = match end.acked == end.written {
+                true => OnUncertain::Report,
+                false => self.config.on_uncertain,
+            };
             let (verdict, on_uncertain) = match self.config.ack {
-                Ack::Kernel | Ack::Commit if is_sealed => (
-                    end.in_flight(self.config.receive_bytes_max),
-                    OnUncertain::Report,
-                ),
+                Ack::Kernel | Ack::Commit if is_sealed => {
+                    (end.in_flight(self.config.receive_bytes_max), on_uncertain)
+                }
                 ack => (
                     end.judge(ack, Witnessed::NotAsked, self.config.receive_bytes_max),
                     self.config.on_uncertain,

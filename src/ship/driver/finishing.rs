@@ -86,7 +86,7 @@ impl<K: Kernel> Driver<K> {
                 match self.config.ack {
                     Ack::Relp => self.end_session(at, now),
                     Ack::Commit
-                        if self.links.iter().any(Link::is_sealed)
+                        if self.links.iter().any(Link::is_unconfirmed)
                             || self.awaits_witness(&self.links[at]) => {}
                     _ => self.seal(at, now),
                 }

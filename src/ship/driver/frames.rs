@@ -72,6 +72,12 @@ impl<K: Kernel> Driver<K> {
 
     fn answered(&mut self, at: usize, txnr: u32, accepted: bool, code: u32, now: Time) {
         let link = &mut self.links[at];
+        // What was answered was written and acknowledged, though the kernel was not asked since.
+        if let Some(end) = link.epoch.end_of_frame(txnr) {
+            link.poll.acked = link.poll.acked.max(end);
+            self.count(at, end);
+        }
+        let link = &mut self.links[at];
         let Some(line) = link.epoch.take_frame(txnr) else {
             return self.broken(at, now, "an answer to a frame that is not unanswered");
         };

@@ -47,8 +47,9 @@ pub(crate) struct Driver<K: Kernel> {
     chunk: Vec<u8>,
     /// A connection was begun, so that a sink that cannot be reached is known before the first line.
     has_begun: bool,
-    /// Witnesses in a row that had ended with their epochs, and epochs that had none.
-    unwitnessed: u32,
+    /// Witnesses in a row that had ended with their epochs, epochs that had none, and those that were reset behind our FIN
+    /// by a sink that lives.
+    unproven: u32,
     /// The last witness that had ended with its epoch.
     last_dead: Option<ConnectionId>,
 }
@@ -69,7 +70,7 @@ impl<K: Kernel> Driver<K> {
             told: VecDeque::new(),
             chunk: Vec::new(),
             has_begun: false,
-            unwitnessed: 0,
+            unproven: 0,
             last_dead: None,
             config,
         }
@@ -96,8 +97,9 @@ impl<K: Kernel> Driver<K> {
         client.timeouts.linger = NEVER;
         client.half_close = false;
         let longest = config.wire.bytes_max(config.line_bytes_max());
+        // That there is room is told at half of the queue: the longest line has it then.
         let queue = &mut client.limits.send_queue_bytes_max;
-        *queue = longest.max(*queue);
+        *queue = longest.saturating_mul(2).max(*queue);
         client
     }
 
@@ -137,7 +139,7 @@ impl<K: Kernel> Driver<K> {
         match event {
             Event::Connected { connection, peer } => match self.place(connection) {
                 Some(at) => self.connected(at, peer),
-                None => self.witnesses.handle_connected(connection),
+                None => self.witnesses.handle_connected(connection, peer),
             },
             Event::Frame { connection, frame } => {
                 if let Some(at) = self.place(connection) {
@@ -153,10 +155,7 @@ impl<K: Kernel> Driver<K> {
                 connection, error, ..
             } => match self.place(connection) {
                 Some(at) => self.ended(at, error),
-                None => {
-                    let now = self.now();
-                    self.witnesses.handle_ended(connection, now);
-                }
+                None => self.witness_ended(connection, error),
             },
             _ => {}
         }
@@ -234,7 +233,7 @@ impl<K: Kernel> Driver<K> {
         let times = [
             of_links.unwrap_or(Time::NEVER),
             self.next_connect(now),
-            self.witnesses.next(now),
+            self.next_witness(now),
             self.finish.next(),
         ];
         let next = times.into_iter().min().unwrap_or(Time::NEVER);

@@ -3,15 +3,11 @@
 use super::Driver;
 use crate::kernel::Kernel;
 use crate::ship::config::Ack;
-use crate::ship::link::{Link, Stage};
+use crate::ship::link::{Link, Stage, seal_timeout};
 use crate::time::Time;
 
 /// Bytes of lines that are handed to a connection's queue at a time.
 const CHUNK_BYTES: usize = 128 << 10;
-
-/// Epochs on connections that have not ended. Those that have, and only await what their witness says, are as many as
-/// the journal holds.
-const EPOCHS_MAX: usize = 2;
 
 impl<K: Kernel> Driver<K> {
     /// Writes what the links take.
@@ -24,15 +20,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// The link that takes lines: the one whose epoch has begun, or a fresh one.
+    /// The link that takes lines: the one whose epoch has begun and is not sealed, and only where there is none, a fresh
+    /// one. So one epoch at most is being written, and one awaits its commit.
     fn writer(&self, now: Time) -> Option<usize> {
         if self.lines.backlog.is_empty() {
             return None;
         }
         let takes = |link: &Link| self.takes_lines(link, now);
-        let begun = |link: &Link| takes(link) && !link.epoch.is_empty();
-        let fresh = self.links.iter().position(takes);
-        self.links.iter().position(begun).or(fresh)
+        let begun = |link: &Link| link.is_open() && !link.epoch.is_empty();
+        match self.links.iter().position(begun) {
+            Some(at) => takes(&self.links[at]).then_some(at),
+            None => self.links.iter().position(takes),
+        }
     }
 
     fn takes_lines(&self, link: &Link, now: Time) -> bool {
@@ -40,14 +39,13 @@ impl<K: Kernel> Driver<K> {
             return false;
         }
         let waits = self.links.iter().any(Link::is_unconfirmed);
-        let has_sealed = self.links.iter().any(Link::is_sealed);
         match self.config.ack {
-            Ack::Commit if link.epoch.is_empty() && self.epochs() >= EPOCHS_MAX => false,
             // The next connection is not there yet: the stream goes on for a while.
             Ack::Commit if link.epoch.end() >= self.config.commit_bytes.saturating_mul(2) => false,
-            // Nothing is written at all until the epoch before is confirmed; or its own seal waits for that one's end.
-            Ack::Commit if waits && self.config.ordered => false,
-            Ack::Commit if has_sealed && link.is_due(now, &self.config, 1) => false,
+            // Its seal waits for that of the epoch before; or nothing is written at all until that is confirmed.
+            Ack::Commit if waits && (self.config.ordered || link.is_due(now, &self.config, 1)) => {
+                false
+            }
             Ack::Commit => !self.awaits_witness(link),
             // What the one before gives back goes before what is new.
             _ if waits => false,
@@ -56,12 +54,6 @@ impl<K: Kernel> Driver<K> {
             }),
             _ => true,
         }
-    }
-
-    /// Epochs that have lines and whose connection has not ended, sealed or not.
-    fn epochs(&self) -> usize {
-        let begun = |it: &&Link| !it.epoch.is_empty() && !it.has_ended();
-        self.links.iter().filter(begun).count()
     }
 
     /// Whether the next line comes after those of a link. Those that an epoch before has given back do not: they have
@@ -153,11 +145,17 @@ impl<K: Kernel> Driver<K> {
             let Some((written, _)) = core.transferred(link.id) else {
                 continue;
             };
-            if link.poll.at <= now
-                && let Ok(info) = core.info(link.id)
-            {
-                let acked = info.bytes_acked.saturating_sub(1).min(written);
-                link.poll.handle_answer(now, acked, written, &self.config);
+            if link.poll.at <= now {
+                let before = link.poll.acked;
+                // Where the system does not tell, no more is known than before.
+                let acked = core.info(link.id).map_or(before, |info| {
+                    info.bytes_acked.saturating_sub(1).min(written)
+                });
+                let queued = link.epoch.end();
+                link.poll.handle_answer(now, acked, queued, &self.config);
+                if acked > before {
+                    link.handle_progress(now, &self.config);
+                }
             }
             self.count(at, written);
             self.settle_standing(at, written);
@@ -172,9 +170,9 @@ impl<K: Kernel> Driver<K> {
         self.lines.counts.kernel_acked += acked;
     }
 
-    /// Seals the epochs that are large or old enough, where the one before has ended and the next can begin.
+    /// Seals the epochs that are large or old enough, where the one before is confirmed and the next can begin.
     pub(super) fn seal_due(&mut self, now: Time) {
-        if self.links.iter().any(Link::is_sealed) {
+        if self.links.iter().any(Link::is_unconfirmed) {
             return;
         }
         let is_due = |link: &Link| link.is_open() && self.is_to_be_sealed(link, now);
@@ -209,14 +207,9 @@ impl<K: Kernel> Driver<K> {
 
     /// Sends our FIN behind the last line, and awaits the peer's.
     pub(super) fn seal(&mut self, at: usize, now: Time) {
-        // Where the kernel's word is enough there is nothing to wait for but that it has all.
-        let timeout = match self.config.ack {
-            Ack::None | Ack::Peek => self.config.client.timeouts.linger,
-            Ack::Kernel | Ack::Commit | Ack::Relp => self.config.commit_timeout,
-        };
         let link = &mut self.links[at];
         link.stage = Stage::Sealed {
-            until: now.after(timeout),
+            until: now.after(seal_timeout(&self.config)),
         };
         let _ = self.engine.core.close(link.id);
     }

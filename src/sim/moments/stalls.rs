@@ -62,6 +62,29 @@ fn after_a_stall_of_five_seconds_nothing_whose_answer_is_here_has_timed_out() {
     );
 }
 
+/// Of a drain whose time had been over for a second when the loop learned of it, only what one turn reads was told.
+#[test]
+fn a_drain_whose_time_ran_out_while_the_loop_stood_still_tells_all_answers_that_are_here() {
+    let mut config = Config::default();
+    config.limits.turn_frames_max = 1;
+    let mut bench = Bench::new(config);
+    let (upstream, socket) = bench.upstream(DEPTH);
+    for tag in 0..DEPTH as u64 {
+        bench.ask(upstream, tag, Duration::from_secs(60));
+    }
+    assert_eq!(bench.events(ms(1)), []);
+    let until = bench.world.now().after(ms(100));
+    bench.engine.core.drain(|_, _, _| until);
+    let answers = b"pong\n".repeat(DEPTH);
+    assert_eq!(bench.peer.write(&socket, &answers).unwrap(), answers.len());
+    bench.stall(STALL);
+
+    let told = bench.events(ms(1));
+    let is_reply = |event: &&Event| matches!(event, Event::Reply { .. });
+    let replies = told.iter().filter(is_reply).count();
+    assert_eq!(replies, DEPTH, "{told:?}");
+}
+
 /// A connection for one request, whose peer has spoken first and said more than the program has pulled: what it said
 /// last is not read, and so the request is not written. It has 50 ms.
 fn held_back() -> (Bench, UpstreamId, SimSocket, RequestId) {

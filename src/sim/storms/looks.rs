@@ -144,8 +144,8 @@ impl Run {
         assert!(!was_here, "{tag} was answered by then: {error}");
     }
 
-    /// What lies here is read before anything ends, for so long and no longer: a loop that reads little in a turn, and is
-    /// stalled between two, has not read all by then.
+    /// What lies here is read before anything ends, for so long and no longer from the turn on in which it was due: a loop
+    /// that reads little in a turn, and is stalled between two, has not read all by then.
     fn was_read_first(&self, tag: u64, error: &Error) -> bool {
         let due = match error.source {
             Source::Deadline => self.asked[tag as usize].deadline,
@@ -154,6 +154,8 @@ impl Run {
         };
         let is_slow = !self.options.does_all() && !self.options.is_prompt();
         let read_first = self.options.client.timeouts.read_first;
-        is_slow && self.world.now().since(due) >= read_first
+        let turn = self.turned_at.partition_point(|at| *at < due);
+        let known_at = self.turned_at.get(turn);
+        is_slow && known_at.is_some_and(|known_at| self.world.now().since(*known_at) >= read_first)
     }
 }

@@ -17,6 +17,7 @@ mod looks;
 mod options;
 mod peer;
 mod promises;
+mod rested;
 mod round;
 mod run;
 mod settings;

@@ -41,6 +41,7 @@ impl Run {
             self.wire.read(tap, attempts_max, is_raw);
         }
         self.looked_before_writing();
+        self.nobody_new_went_to_the_left_alone();
         if !self.world.weather.happens(FaultKind::ClientLags) {
             self.pull();
         }
@@ -79,6 +80,7 @@ impl Run {
     /// Whatever lies in the kernel when the loop is turned counts before whatever is due.
     fn turn_client(&mut self) {
         self.held.clear();
+        self.turned_at.push(self.world.now());
         let host = self.client.core.kernel.host();
         let here = delivered(&self.world.network.borrow(), host);
         let roomy = with_room(&self.world.network.borrow(), host);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::guests::{name_of, name_of_stream, named, upstream};
 use super::host::Host;
-use super::options::{Options, Party};
+use super::options::Options;
 use super::peer::{Peer, Role};
 use super::promises::Asked;
 use super::streams::Stream;
@@ -19,13 +19,11 @@ use crate::sim::names::Lookup;
 use crate::sim::random::Random;
 use crate::sim::tap::Tap;
 use crate::sim::weather::Weather;
-use crate::sim::world::{SETTLED_AFTER, SimEngine, World};
+use crate::sim::world::{SimEngine, World};
 use crate::time::Time;
 
 /// In good weather, within which everything works again.
-const HEALED_WITHIN: Duration = Duration::from_secs(60);
-/// More than a heartbeat and its answer take in good weather.
-const BEATING_ROUNDS_MAX: usize = 2_000;
+pub(super) const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Run {
     pub(super) options: Options,
@@ -61,7 +59,11 @@ pub(super) struct Run {
     pub(super) generations: Vec<u32>,
     /// Targets that were left alone, so far.
     pub(super) ejections: u64,
+    /// Those that are, by their upstream and place: since when.
+    pub(super) alone_since: BTreeMap<(usize, usize), Time>,
     pub(super) client_stalls_until: Time,
+    /// When the client was turned, so far.
+    pub(super) turned_at: Vec<Time>,
     /// Or never yet.
     pub(super) healed_at: Time,
     /// When its drain is to be over, or never.
@@ -144,7 +146,9 @@ impl Run {
             answers: channel(),
             generations: Vec::new(),
             ejections: 0,
+            alone_since: BTreeMap::new(),
             client_stalls_until: Time::ZERO,
+            turned_at: Vec::new(),
             healed_at: Time::NEVER,
             drained_at: Time::NEVER,
             is_drained: false,
@@ -268,67 +272,6 @@ impl Run {
                 };
                 self.pass(Duration::from_millis(100));
             }
-        }
-    }
-
-    /// When nothing is asked any more, everything is given back.
-    fn rests(&mut self) {
-        let timeouts = self.options.client.timeouts;
-        self.pass(
-            timeouts.idle * 2
-                + timeouts.connect.min(HEALED_WITHIN)
-                + timeouts.linger
-                + SETTLED_AFTER,
-        );
-        // Slots are reaped at the start of a turn. A heartbeat may be under way.
-        for _ in 0..BEATING_ROUNDS_MAX {
-            // Longer than a step: a round in which nothing but that passes counts as one for nothing.
-            self.round(self.world.now().after(Duration::from_millis(1)));
-            let hosts = self.hosts.iter();
-            let mut held = hosts.map(|host| host.engine().held_bytes());
-            if self.client.borrowed_bytes() == 0 && held.all(|held| held == (0, 0)) {
-                break;
-            }
-        }
-        // A connection whose lifetime is over waits for its peer's end while another takes its place.
-        let mut lingering = Vec::new();
-        for upstream in &self.upstreams {
-            let stats = self.client.core.upstream_stats(*upstream).unwrap();
-            lingering.push(stats.lingering);
-            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
-            let was_told = self.up.get(upstream) == Some(&true);
-            assert!(was_told || stats.open == 0, "nobody was told: {stats:?}");
-        }
-        assert_eq!(self.client.held_bytes(), (0, 0), "bytes are held");
-        assert_eq!(self.client.borrowed_bytes(), 0, "storage is held");
-        assert!(
-            self.streams.values().all(Stream::is_over),
-            "a connection has not ended"
-        );
-        let warm: usize = self.options.parties.iter().map(Party::warm).sum();
-        let left = self.client.core.connections() - lingering.iter().sum::<usize>();
-        let bundles = |party: &Party| party.bundled.is_some();
-        // The bundled server ends what is idle, and it is made again after a pause.
-        match self.options.parties.iter().any(bundles) {
-            true => assert!(
-                left <= warm,
-                "client: {left} slots are left, of {warm} warm"
-            ),
-            false => assert_eq!(left, warm, "client: slots are left, beside the warm ones"),
-        }
-        assert_eq!(self.client.core.kernel.descriptors(), self.client.sockets());
-        for (number, host) in self.hosts.iter().enumerate() {
-            let party = self.party_of(number);
-            let warm = party.map_or(0, |party| self.options.parties[party].warm());
-            let left = host.engine().core.connections();
-            let ending = party.map_or(0, |party| lingering[party]);
-            assert!(
-                left <= warm + ending,
-                "server {number}: {left} slots are left"
-            );
-            assert_eq!(host.engine().held_bytes(), (0, 0), "bytes are held");
-            let descriptors = host.engine().core.kernel.descriptors();
-            assert_eq!(descriptors, host.engine().sockets(), "server {number}");
         }
     }
 

@@ -45,6 +45,11 @@ pub(super) fn client(
     if is_benign {
         return config;
     }
+    // Who ends what has served nobody yet looks like one who serves nobody, and is left in peace for as long as may be:
+    // who waits less than that hardly meets a connection.
+    if is_hasty && ends_idle {
+        config.reconnect.pause_max = Duration::from_secs(1);
+    }
     // Where connections end at once when idle and nobody may wait, nothing is ever served.
     let ends_soon = ends_idle || config.pool.lifetime <= Duration::from_secs(1);
     let (none, nothing) = if is_hasty || ends_soon {

@@ -223,8 +223,33 @@ impl Run {
                 "a connection to {target} of {service}, which is left alone"
             );
         }
-        let alone = self.left_alone(self.world.now()).targets;
+        let now = self.world.now();
+        let alone = self.left_alone(now).targets;
         self.ejections += alone.difference(&before.targets).count() as u64;
+        self.alone_since.retain(|it, _| alone.contains(it));
+        for it in alone {
+            self.alone_since.entry(it).or_insert(now);
+        }
+    }
+
+    /// What has left to who is left alone was made before that.
+    pub(super) fn nobody_new_went_to_the_left_alone(&self) {
+        if self.alone_since.is_empty() {
+            return;
+        }
+        for (token, service, target) in self.client.aims() {
+            let asked = self.wire.ends.get(&token);
+            let (Some(since), Some(asked)) = (self.alone_since.get(&(service, target)), asked)
+            else {
+                continue;
+            };
+            let is_new = |(_, tag): &&(usize, u64)| self.asked[*tag as usize].at > *since;
+            let new = asked.iter().find(is_new);
+            assert_eq!(
+                new, None,
+                "asked of {target} of {service}, which is left alone"
+            );
+        }
     }
 
     /// Each connection goes to its own upstream's targets, whatever was looked up besides, and of these there are no more

@@ -59,6 +59,11 @@ impl Service {
                 && !it.rest.is_over
                 && (self.ids.are_used() || it.pipeline.tombstones() == 0)
                 && in_flight < self.options.depth;
+            let is_left_alone = self.ejection.ejected_until(it.target).is_some();
+            assert!(
+                !is_left_alone || !is_open(&it.state) || it.rest.is_over,
+                "member {member} is for who is left alone"
+            );
             let offered = self.balance.list_of(member as u32);
             assert_eq!(
                 offered,

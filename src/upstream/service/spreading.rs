@@ -2,6 +2,7 @@
 //! connections.
 //!
 //! A target that comes back gets its share as connections are made anew. Of a single target nothing is counted.
+//! Always: a connection to a target that is left alone takes no new request, whenever it was made.
 
 use super::{Service, State};
 use crate::config::Pool;
@@ -22,11 +23,18 @@ pub(super) fn ejection(options: &Upstream, pool: &Pool) -> Ejection {
 impl Service {
     // What happened.
 
-    /// A member's connection stands: its target is no longer on trial.
-    pub(super) fn heed_target_stands(&mut self, member: u32) {
-        self.members[member as usize].misses = 0;
-        self.ejection
-            .handle_connected(self.members[member as usize].target);
+    /// A member's connection stands: its target is no longer on trial. One that was begun before its target was left
+    /// alone is of no use.
+    pub(super) fn heed_target_stands(&mut self, now: Time, member: u32) {
+        let it = &mut self.members[member as usize];
+        it.misses = 0;
+        if self.options.others.is_empty() {
+            return;
+        }
+        self.ejection.handle_timeout(now);
+        self.ejection.handle_connected(it.target);
+        it.rest.is_over |= self.ejection.ejected_until(it.target).is_some();
+        self.stats.ejected = self.ejection.ejected();
     }
 
     /// A reply came on a member's connection.
@@ -52,10 +60,22 @@ impl Service {
             _ => {
                 if self.ejection.handle_failure(now, target, random) {
                     self.ejected = Some(target);
+                    self.ask_no_more(target);
                 }
             }
         }
         self.stats.ejected = self.ejection.ejected();
+    }
+
+    /// The connections to a target take no further request. What is in flight there may still be answered.
+    fn ask_no_more(&mut self, target: usize) {
+        for member in 0..self.members() {
+            let it = &mut self.members[member as usize];
+            if it.target == target && matches!(it.state, State::Open { .. }) {
+                it.rest.is_over = true;
+                self.place(member);
+            }
+        }
     }
 
     /// A member's connect failed: whether another target is tried at once, before there is a pause.

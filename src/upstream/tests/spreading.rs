@@ -1,6 +1,6 @@
 //! Several targets: each gets its share, and one that fails is left alone while the others take over.
 
-use super::{REFUSED, at, progress};
+use super::{REFUSED, at, progress, request};
 use crate::config::{Config, Pool};
 use crate::upstream::{BreakerState, Service, Upstream};
 
@@ -99,4 +99,70 @@ fn a_target_that_refuses_does_not_open_the_breaker_while_there_is_another_to_try
         service.retry_now(at(now));
     }
     assert_eq!(service.stats().breaker, BreakerState::Open);
+}
+
+/// A service of two targets with two connections to each, of which one failure is enough; all stand. Members with their
+/// targets.
+fn standing() -> (Service, Vec<(u32, String)>) {
+    let pool = Pool {
+        ejection_failures: 1,
+        ..Pool::default()
+    };
+    let upstream = Upstream::new("a:1").and("b:1").connections(4).pool(pool);
+    let mut service = Service::new(upstream, &Config::default());
+    let begun: Vec<_> = std::iter::from_fn(|| begin(&mut service, 0)).collect();
+    for (member, _) in &begun {
+        service.handle_standing(at(0), *member, 0);
+        service.handle_connected(at(0), *member);
+    }
+    (service, begun)
+}
+
+/// They went on taking requests, on connections that stood when their target was left alone.
+#[test]
+fn a_connection_to_a_target_that_is_left_alone_gets_no_other_request_and_ends_when_it_has_answered()
+{
+    let (mut service, begun) = standing();
+    let of_a: Vec<_> = begun.iter().filter(|(_, target)| target == "a:1").collect();
+    let (lost, other) = (of_a[0].0, of_a[1].0);
+    for member in [lost, other] {
+        service.assign(member, request(member.into(), 0..1, at(60_000)));
+    }
+    let mut failed = Vec::new();
+    service.handle_closed(at(1), lost, 0, progress(1, false), REFUSED, &mut failed);
+    assert_eq!((failed.len(), service.poll_ejected()), (1, Some(0)));
+    service.check();
+    assert!(!service.is_spent(other), "it may still answer");
+    assert!(service.handle_reply(other, None, 1).is_some());
+    assert!(service.is_spent(other), "and then it is let go");
+    for _ in 0..2 {
+        let (member, _) = service.choose().unwrap();
+        let (_, target) = &begun[member as usize];
+        assert_eq!(target, "b:1");
+        service.assign(member, request(10 + u64::from(member), 0..1, at(60_000)));
+    }
+    assert_eq!(service.choose(), None, "nobody else is asked");
+    service.check();
+}
+
+#[test]
+fn a_connection_that_stands_when_its_target_has_been_left_alone_meanwhile_is_let_go() {
+    for (stands_at, is_let_go) in [(2, true), (1_000, false)] {
+        let pool = Pool {
+            ejection_failures: 1,
+            ..Pool::default()
+        };
+        let upstream = Upstream::new("a:1").and("b:1").connections(4).pool(pool);
+        let mut service = Service::new(upstream, &Config::default());
+        let begun: Vec<_> = std::iter::from_fn(|| begin(&mut service, 0)).collect();
+        refuse(&mut service, 1, begun[0].0);
+        let late = begun[2].0;
+        assert_eq!((&begun[0].1, &begun[2].1), (&begun[2].1, &begun[0].1));
+        service.handle_standing(at(stands_at), late, 0);
+        service.handle_connected(at(stands_at), late);
+        assert_eq!(service.is_spent(late), is_let_go, "{stands_at}");
+        assert_eq!(service.stats().ejected, usize::from(is_let_go));
+        assert_eq!(service.choose().is_none(), is_let_go);
+        service.check();
+    }
 }
