@@ -81,7 +81,7 @@ pub struct ShipConfig {
     /// A second, idle connection to the sink tells a sink that has closed from one that has died. Default: true.
     pub witness: bool,
     /// How long the witness must outlive an epoch's end. A process that is killed ends its connections one after the
-    /// other, and on a busy machine it may be put aside between two of them. Default: 10 ms.
+    /// other, and on a busy machine it may be put aside between two of them. An epoch that fills sooner waits for the one before. Default: 5 ms.
     pub witness_grace: Duration,
     /// RELP: frames that are not answered. Default: 128.
     pub window: usize,
@@ -118,7 +118,7 @@ impl Default for ShipConfig {
             commit_timeout: Duration::from_secs(30),
             ordered: false,
             witness: true,
-            witness_grace: Duration::from_millis(10),
+            witness_grace: Duration::from_millis(5),
             window: 128,
             ack_poll: Duration::from_millis(5),
             ack_poll_max: Duration::from_millis(100),

@@ -27,6 +27,9 @@ pub(super) struct Journal {
     bytes: usize,
     bytes_max: usize,
     lines_max: usize,
+    /// The chunk of the line that was looked at last: the next one is most likely there, too. Finding it anew for each
+    /// line was 19 % of a shipper's CPU.
+    last: usize,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ impl Journal {
             bytes: 0,
             bytes_max,
             lines_max,
+            last: 0,
         }
     }
 
@@ -103,9 +107,12 @@ impl Journal {
     }
 
     /// A line that is open.
-    pub(super) fn get(&self, line: u64) -> &[u8] {
-        let place = self.chunks.partition_point(|it| it.first <= line);
-        let chunk = &self.chunks[place - 1];
+    pub(super) fn get(&mut self, line: u64) -> &[u8] {
+        let holds = |it: &Chunk| it.first <= line && line < it.past();
+        if !self.chunks.get(self.last).is_some_and(holds) {
+            self.last = self.chunks.partition_point(|it| it.first <= line) - 1;
+        }
+        let chunk = &self.chunks[self.last];
         let nth = (line - chunk.first) as usize;
         let start = nth.checked_sub(1).map_or(0, |it| chunk.ends[it] as usize);
         &chunk.bytes[start..chunk.ends[nth] as usize]
