@@ -4,21 +4,21 @@
 //! whole, at the same place, so nothing that waits is lost and nothing stands there twice. What a write that failed
 //! left behind `written` counts for nothing while this process lives, and is a torn end if it does not.
 
+#[cfg(test)]
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::SpoolError;
 use super::files::{self, Segment};
 use super::record;
+use super::synced::SyncedFile;
 
 /// Of one write(2), about: 256 KiB take some 60 µs, of which the call itself is nothing.
 const WRITE_BYTES: usize = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct Active {
-    file: File,
-    path: PathBuf,
+    file: SyncedFile,
     /// Of its first line, the number.
     first: u64,
     /// Bytes of whole records that the kernel has.
@@ -29,7 +29,6 @@ pub(super) struct Active {
     pending: Vec<u8>,
     /// Of the last line among all, the number.
     last: u64,
-    is_synced: bool,
 }
 
 impl Active {
@@ -46,14 +45,12 @@ impl Active {
             files::sync_dir(dir)?;
         }
         Ok(Active {
-            file,
-            path,
+            file: SyncedFile::new(file, path, true),
             first,
             written: 0,
             written_upto: first - 1,
             pending: Vec::new(),
             last: first - 1,
-            is_synced: true,
         })
     }
 
@@ -80,14 +77,12 @@ impl Active {
             files::sync(&file, &path)?;
         }
         let active = Active {
-            file,
-            path,
+            file: SyncedFile::new(file, path, false),
             first: segment.first,
             written: segment.bytes,
             written_upto: last,
             pending: Vec::new(),
             last,
-            is_synced: false,
         };
         Ok((active, cut))
     }
@@ -95,11 +90,11 @@ impl Active {
     /// Puts another in the place of its file, so that what is done to it fails.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) -> File {
-        std::mem::replace(&mut self.file, file)
+        self.file.replace(file)
     }
 
     pub(super) fn remove(&self) -> Result<(), SpoolError> {
-        files::remove(&self.path)
+        files::remove(self.file.path())
     }
 
     pub(super) fn first(&self) -> u64 {
@@ -119,7 +114,7 @@ impl Active {
     }
 
     pub(super) fn is_synced(&self) -> bool {
-        self.is_synced && self.pending.is_empty()
+        self.file.is_synced() && self.pending.is_empty()
     }
 
     /// Whether a record more would be more than one write should take.
@@ -148,10 +143,7 @@ impl Active {
         if self.pending.is_empty() {
             return Ok(());
         }
-        self.is_synced = false;
-        self.file
-            .write_all_at(&self.pending, self.written)
-            .map_err(|error| SpoolError::io("write", &self.path, &error))?;
+        self.file.write_at(&self.pending, self.written)?;
         self.written += self.pending.len() as u64;
         self.written_upto = self.last;
         self.pending.clear();
@@ -159,10 +151,6 @@ impl Active {
     }
 
     pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
-        if !self.is_synced {
-            files::sync(&self.file, &self.path)?;
-            self.is_synced = true;
-        }
-        Ok(())
+        self.file.sync()
     }
 }

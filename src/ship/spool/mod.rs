@@ -41,6 +41,7 @@ mod reading;
 mod record;
 mod recover;
 mod segments;
+mod synced;
 #[cfg(test)]
 mod tests;
 

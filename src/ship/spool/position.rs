@@ -8,11 +8,12 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::SpoolError;
 use super::files;
 use super::record::NUMBER_MAX;
+use super::synced::SyncedFile;
 
 const MAGIC: [u8; 8] = *b"tautspl1";
 /// Magic, turn, confirmed, CRC-32 of these three.
@@ -23,12 +24,10 @@ const SLOT_STEP: u64 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Position {
-    file: File,
-    path: PathBuf,
+    file: SyncedFile,
     /// How often it has been written: its last bit says into which slot.
     turn: u64,
     confirmed: u64,
-    is_synced: bool,
 }
 
 impl Position {
@@ -51,11 +50,9 @@ impl Position {
             return Err(SpoolError::Position { file: path });
         };
         Ok(Some(Position {
-            file,
-            path,
+            file: SyncedFile::new(file, path, false),
             turn,
             confirmed,
-            is_synced: false,
         }))
     }
 
@@ -64,20 +61,16 @@ impl Position {
         let new = dir.join("position.new");
         files::remove(&new)?;
         let mut position = Position {
-            file: files::open(&new, true)?,
-            path: new.clone(),
+            file: SyncedFile::new(files::open(&new, true)?, new, true),
             turn: 0,
             confirmed: 0,
-            is_synced: true,
         };
         position.record(confirmed)?;
         position.record(confirmed)?;
         if syncs {
             position.sync()?;
         }
-        position.path = dir.join("position");
-        std::fs::rename(&new, &position.path)
-            .map_err(|error| SpoolError::io("rename", &new, &error))?;
+        position.file.rename(dir.join("position"))?;
         if syncs {
             files::sync_dir(dir)?;
         }
@@ -93,20 +86,13 @@ impl Position {
         // A write that fails is written anew into the same slot: the other one stays whole.
         let turn = self.turn + 1;
         let slot = slot(turn, confirmed);
-        self.is_synced = false;
-        self.file
-            .write_all_at(&slot, turn % 2 * SLOT_STEP)
-            .map_err(|error| SpoolError::io("write", &self.path, &error))?;
+        self.file.write_at(&slot, turn % 2 * SLOT_STEP)?;
         (self.turn, self.confirmed) = (turn, confirmed);
         Ok(())
     }
 
     pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
-        if !self.is_synced {
-            files::sync(&self.file, &self.path)?;
-            self.is_synced = true;
-        }
-        Ok(())
+        self.file.sync()
     }
 }
 
