@@ -95,6 +95,15 @@ pub struct TcpInfo {
     pub fin_received: bool,
 }
 
+impl TcpInfo {
+    /// Of so many bytes written, those that the peer's TCP has acknowledged; `None` where the system does not tell.
+    pub(crate) fn acked_of(&self, written: u64) -> Option<u64> {
+        // The SYN is one of them, and our FIN may be.
+        let acked = self.bytes_acked.checked_sub(1)?;
+        Some(acked.min(written))
+    }
+}
+
 /// The outcome of a lookup, with the job it was asked under.
 pub(crate) type Resolved = (u64, Result<Vec<SocketAddr>, ResolveError>);
 

@@ -104,10 +104,9 @@ impl<K: Kernel> Core<K> {
         let (ends, written) = (&mut slot.ends, slot.conn.written_bytes());
         // A RST behind a FIN is EPIPE (tcp_reset in Linux's net/ipv4/tcp_input.c), as long as we have not ended our half.
         let is_pipe = matches!(error, Some(error) if error.source == Source::Os(errno::EPIPE));
-        let counted = info.map(|info| info.bytes_acked).filter(|acked| *acked > 0);
         ends.parting = Some(Box::new(Parting {
             written,
-            acked: counted.map(|acked| (acked - 1).min(written)),
+            acked: info.and_then(|info| info.acked_of(written)),
             fin_sent: ends.fin_sent,
             fin_first: has_fin || is_pipe && !ends.fin_sent,
             fin_acked: ends.fin_acked,

@@ -93,16 +93,35 @@ impl Link {
         matches!(self.stage, Stage::Open)
     }
 
-    /// It awaits its commit.
-    pub(super) fn is_unconfirmed(&self) -> bool {
-        matches!(self.stage, Stage::Sealed { .. } | Stage::Ended { .. })
+    /// Its peer's end is awaited.
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.stage, Stage::Sealed { .. })
     }
 
-    /// When its epoch is to be sealed by its age.
-    pub(super) fn ages_at(&self, config: &ShipConfig) -> Time {
+    /// It is over, and awaits what its witness says.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended { .. })
+    }
+
+    /// It awaits its commit.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.is_sealed() || self.has_ended()
+    }
+
+    /// When its peer has had its time: to commit, or to answer.
+    pub(super) fn gives_up_at(&self) -> Time {
+        match self.stage {
+            Stage::Sealed { until } => until.min(self.answer_by),
+            Stage::Ended { .. } => Time::NEVER,
+            _ => self.answer_by,
+        }
+    }
+
+    /// When its epoch is old enough to be sealed; `part` of that.
+    pub(super) fn ages_at(&self, config: &ShipConfig, part: u32) -> Time {
         match self.epoch.is_empty() {
             true => Time::NEVER,
-            false => self.first_at.after(config.commit_after),
+            false => self.first_at.after(config.commit_after / part),
         }
     }
 
@@ -117,9 +136,8 @@ impl Link {
 
     /// Its epoch is large or old enough to be sealed; `part` of that.
     pub(super) fn is_due(&self, now: Time, config: &ShipConfig, part: u32) -> bool {
-        let age = self.first_at.after(config.commit_after / part);
-        !self.epoch.is_empty()
-            && (self.epoch.end() >= config.commit_bytes / u64::from(part) || age <= now)
+        let is_large = self.epoch.end() >= config.commit_bytes / u64::from(part);
+        !self.epoch.is_empty() && (is_large || self.ages_at(config, part) <= now)
     }
 }
 

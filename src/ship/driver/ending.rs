@@ -68,9 +68,9 @@ impl<K: Kernel> Driver<K> {
         self.lines.counts.bytes_acked += end.acked;
         self.count(at, end.written);
         self.heed_turned_away(at, &end, now);
-        let link = &mut self.links[at];
         let is_whole = end.is_commit || end.fin_first || end.is_cut;
-        let is_witnessed = self.config.ack == Ack::Commit && self.config.witness;
+        let is_witnessed = self.wants_witnesses();
+        let link = &mut self.links[at];
         if !is_witnessed || !is_whole || link.epoch.is_empty() {
             let link = self.links.remove(at);
             return self.judge(link, end, Witnessed::NotAsked, error);
@@ -167,17 +167,10 @@ impl<K: Kernel> Driver<K> {
 
     /// Lets links go whose peer has had its time: to commit, or to answer.
     pub(super) fn give_up_overdue(&mut self, now: Time) {
-        let is_overdue = |link: &Link| {
-            let by = match link.stage {
-                Stage::Sealed { until } => until.min(link.answer_by),
-                Stage::Ended { .. } => Time::NEVER,
-                _ => link.answer_by,
-            };
-            by <= now
-        };
+        let is_overdue = |link: &Link| link.gives_up_at() <= now;
         while let Some(at) = self.links.iter().position(is_overdue) {
             let mut link = self.links.remove(at);
-            let is_sealed = matches!(link.stage, Stage::Sealed { .. });
+            let is_sealed = link.is_sealed();
             let end = self.end_of_standing(&link);
             // Where the peer's system has all of it, sending again would only double it.
             let on_uncertain = match end.acked == end.written {
@@ -205,9 +198,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn end_of_standing(&mut self, link: &Link) -> End {
         let core = &self.engine.core;
         let (written, _) = core.transferred(link.id).unwrap_or_default();
-        let acked = core
-            .info(link.id)
-            .map_or(0, |info| info.bytes_acked.saturating_sub(1));
+        let info = core.info(link.id).ok();
+        let acked = info.and_then(|info| info.acked_of(written)).unwrap_or(0);
         let acked = acked.max(link.poll.acked).min(written);
         self.lines.counts.bytes_written += written;
         self.lines.counts.bytes_acked += acked;

@@ -82,7 +82,7 @@ impl<K: Kernel> Driver<K> {
     /// Everything is written: each link ends as its rung asks.
     fn end_links(&mut self, now: Time) {
         for at in 0..self.links.len() {
-            if matches!(self.links[at].stage, Stage::Open) {
+            if self.links[at].is_open() {
                 match self.config.ack {
                     Ack::Relp => self.end_session(at, now),
                     Ack::Commit

@@ -8,6 +8,7 @@ use crate::ship::event::Refusal;
 use crate::ship::fates::Fate;
 use crate::ship::link::Stage;
 use crate::ship::relp::{Heard, Session};
+use crate::ship::verdict::Witnessed;
 use crate::time::Time;
 
 impl<K: Kernel> Driver<K> {
@@ -98,8 +99,8 @@ impl<K: Kernel> Driver<K> {
     fn broken(&mut self, at: usize, now: Time, why: &'static str) {
         let mut link = self.links.remove(at);
         let end = self.end_of_standing(&link);
-        let witness = crate::ship::verdict::Witnessed::NotAsked;
-        let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
+        let bound = self.config.receive_bytes_max;
+        let verdict = end.judge(self.config.ack, Witnessed::NotAsked, bound);
         self.apply(&mut link, verdict, self.config.on_uncertain);
         self.failed(
             link.sink,

@@ -159,10 +159,8 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn place(&self, connection: ConnectionId) -> Option<usize> {
-        let is_over = |link: &Link| matches!(link.stage, Stage::Ended { .. });
-        self.links
-            .iter()
-            .position(|link| link.id == connection && !is_over(link))
+        let is_it = |link: &Link| link.id == connection && !link.has_ended();
+        self.links.iter().position(is_it)
     }
 
     pub(super) fn now(&self) -> Time {
@@ -188,8 +186,7 @@ impl<K: Kernel> Driver<K> {
 
     pub(crate) fn counts(&self) -> ShipCounts {
         let mut counts = self.lines.counts;
-        let is_over = |link: &Link| matches!(link.stage, Stage::Ended { .. });
-        for link in self.links.iter().filter(|link| !is_over(link)) {
+        for link in self.links.iter().filter(|link| !link.has_ended()) {
             let transferred = self.engine.core.transferred(link.id);
             counts.bytes_written += transferred.map_or(0, |(written, _)| written);
             counts.bytes_acked += link.poll.acked;
@@ -240,21 +237,14 @@ impl<K: Kernel> Driver<K> {
     /// When something of a link is due; never, where that is what it waits with.
     fn next_of(&self, link: &Link, now: Time) -> Time {
         let of_stage = match link.stage {
-            Stage::Connecting => Time::NEVER,
-            Stage::Opening => link.answer_by,
-            Stage::Open => {
-                let half = link.first_at.after(self.config.commit_after / 2);
-                let seal = match self.config.ack {
-                    Ack::Commit if !link.epoch.is_empty() => [half, link.ages_at(&self.config)]
-                        .into_iter()
-                        .find(|it| *it > now),
-                    _ => None,
-                };
-                seal.unwrap_or(Time::NEVER).min(link.answer_by)
+            Stage::Open if self.config.ack == Ack::Commit => {
+                let ages_at = |part| link.ages_at(&self.config, part);
+                let ahead = [ages_at(2), ages_at(1)].into_iter().find(|it| *it > now);
+                ahead.unwrap_or(Time::NEVER)
             }
-            Stage::Sealed { until } => until.min(link.answer_by),
             Stage::Ended { judge_at, .. } => judge_at,
+            _ => Time::NEVER,
         };
-        of_stage.min(link.poll.at)
+        of_stage.min(link.gives_up_at()).min(link.poll.at)
     }
 }

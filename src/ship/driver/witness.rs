@@ -172,7 +172,8 @@ impl Witnesses {
 }
 
 impl<K: Kernel> Driver<K> {
-    fn wants_witnesses(&self) -> bool {
+    /// Ends of epochs count with a witness only.
+    pub(super) fn wants_witnesses(&self) -> bool {
         self.config.ack == Ack::Commit && self.config.witness && !self.finish.is_over()
     }
 

@@ -138,7 +138,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn ask_for_acks(&mut self, now: Time) {
         for at in 0..self.links.len() {
             let link = &mut self.links[at];
-            if link.is_being_made() || matches!(link.stage, Stage::Ended { .. }) {
+            if link.is_being_made() || link.has_ended() {
                 continue;
             }
             let core = &mut self.engine.core;
@@ -148,9 +148,10 @@ impl<K: Kernel> Driver<K> {
             if link.poll.at <= now {
                 let before = link.poll.acked;
                 // Where the system does not tell, no more is known than before.
-                let acked = core.info(link.id).map_or(before, |info| {
-                    info.bytes_acked.saturating_sub(1).min(written)
-                });
+                let info = core.info(link.id).ok();
+                let acked = info
+                    .and_then(|info| info.acked_of(written))
+                    .unwrap_or(before);
                 let queued = link.epoch.end();
                 link.poll.handle_answer(now, acked, queued, &self.config);
                 if acked > before {
