@@ -205,19 +205,8 @@ impl Service {
         // An end between requests is how a healthy server ends what it has served: no reason for a pause.
         let is_idle_end = error.phase == Phase::Idle && self.handle_idle_end(now, member, error);
         let is_silent = self.awaits_heartbeat(member) && matches!(error.source, Source::Timeout(_));
-        let it = &self.members[member as usize];
-        let was_open = match it.state {
-            State::Open { .. } => {
-                self.stats.open -= 1;
-                self.stats.losses += 1;
-                true
-            }
-            State::Connecting => {
-                self.stats.connecting -= 1;
-                self.stats.connect_failures += 1;
-                false
-            }
-            State::Absent => return,
+        let Some(was_open) = self.count_closed(member) else {
+            return;
         };
         if !was_open || self.has_lost_requests(member) {
             self.heed_target_lost(now, member, random.rotate_left(16), &error);
@@ -261,6 +250,23 @@ impl Service {
         if !is_for_another {
             let random = random.rotate_left(32);
             self.heed_loss(now, random, was_open, error, failed, failed_before);
+        }
+    }
+
+    /// Counts a connection that is gone: whether it stood. `None`: there was none.
+    fn count_closed(&mut self, member: u32) -> Option<bool> {
+        match self.members[member as usize].state {
+            State::Open { .. } => {
+                self.stats.open -= 1;
+                self.stats.losses += 1;
+                Some(true)
+            }
+            State::Connecting => {
+                self.stats.connecting -= 1;
+                self.stats.connect_failures += 1;
+                Some(false)
+            }
+            State::Absent => None,
         }
     }
 
