@@ -9,7 +9,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::allocation::live_bytes;
 use crate::clients::{runtime, taut_config};
-use crate::machine::Echo;
+use crate::machine;
 use crate::options::Options;
 use crate::report::{Figures, asked, line, title};
 
@@ -17,10 +17,10 @@ const CONNECTIONS: u64 = 8_000;
 const BUFFER_BYTES: usize = 4 << 10;
 
 pub(crate) fn measure(options: &Options) {
-    let count = options.amount(CONNECTIONS);
+    let count = options.effort.amount(CONNECTIONS);
     title(&format!("idle: {count} open connections"));
     let each = |measured: fn(&str, u64) -> isize| {
-        let echo = Echo::start();
+        let echo = machine::echo();
         let mut figures = Figures::default();
         figures.push(measured(&echo.address, count) as f64 / count as f64);
         figures

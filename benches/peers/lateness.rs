@@ -115,11 +115,11 @@ pub(crate) fn measure(options: &Options) {
             Box::new(Taut::new(&at, slack(Duration::from_nanos(1)))),
         ),
     ];
-    let count = options.amount(2_000);
+    let count = options.effort.amount(2_000);
     let percents = [0.0, 50.0, 90.0, 99.0, 100.0];
     let mut figures = vec![vec![Figures::default(); percents.len()]; subjects.len()];
     let mut within = vec![Figures::default(); subjects.len()];
-    for round in 0..options.rounds {
+    for round in 0..options.effort.rounds {
         for turn in 0..subjects.len() {
             let which = (turn + round) % subjects.len();
             let subject = &mut subjects[which].1;
@@ -139,7 +139,7 @@ pub(crate) fn measure(options: &Options) {
     }
     title(&format!(
         "a deadline of 300 us: {count} a round, {} rounds",
-        options.rounds
+        options.effort.rounds
     ));
     for (which, (name, _)) in subjects.iter().enumerate() {
         let words = ["least", "p50", "p90", "p99", "most"];

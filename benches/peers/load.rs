@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::clients::{Epoll, Load, Taut, TautRaw, Tokio, taut_config};
-use crate::machine::{self, Echo, thread_cpu};
+use crate::machine::{self, thread_cpu};
 use crate::options::{Alone, Options};
 use crate::report::{Figures, line, ratio, title};
 
@@ -13,9 +13,9 @@ const CONNECTIONS: usize = 50;
 const SHAPES: [(usize, u64, f64); 2] = [(1, 100_000, 1.10), (16, 800_000, 1.3)];
 
 pub(crate) fn measure(options: &Options) {
-    let echo = Echo::start();
+    let echo = machine::echo();
     for (pipeline, requests, at_most) in SHAPES {
-        let requests = options.amount(requests);
+        let requests = options.effort.amount(requests);
         let at = &echo.address;
         let mut subjects: Vec<(&str, Box<dyn Load>)> = vec![
             ("raw epoll", Box::new(Epoll::new(at, CONNECTIONS, pipeline))),
@@ -33,7 +33,7 @@ pub(crate) fn measure(options: &Options) {
         for (_, subject) in &mut subjects {
             subject.run(requests / 5);
         }
-        for round in 0..options.rounds {
+        for round in 0..options.effort.rounds {
             for turn in 0..subjects.len() {
                 let which = (turn + round) % subjects.len();
                 let (used, started) = (thread_cpu(), Instant::now());
@@ -45,7 +45,7 @@ pub(crate) fn measure(options: &Options) {
         }
         title(&format!(
             "load: {CONNECTIONS} connections, pipeline {pipeline}, {requests} requests a round, {} rounds",
-            options.rounds
+            options.effort.rounds
         ));
         for (which, (name, _)) in subjects.iter().enumerate() {
             line(name, "CPU us/request", &cpu[which]);

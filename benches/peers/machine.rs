@@ -73,30 +73,36 @@ pub(crate) fn serve(at: &str) {
     server.run().expect("served");
 }
 
-/// The echo server in a process of its own; killed when dropped.
-pub(crate) struct Echo {
+/// A server in a process of its own; killed when dropped.
+pub(crate) struct Served {
     child: Child,
     pub(crate) address: String,
 }
 
-impl Echo {
-    pub(crate) fn start() -> Echo {
+impl Served {
+    /// This program, with what has it serve: its first line is its address.
+    pub(crate) fn start(args: &[&str]) -> Served {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--serve", "127.0.0.1:0"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut address = String::new();
         let stdout = child.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut address).unwrap();
-        Echo {
+        Served {
             child,
             address: address.trim().to_owned(),
         }
     }
 }
 
-impl Drop for Echo {
+/// The echo server.
+pub(crate) fn echo() -> Served {
+    Served::start(&["--serve", "127.0.0.1:0"])
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -13,6 +13,7 @@
 
 mod allocation;
 mod clients;
+mod effort;
 mod idle;
 mod lateness;
 mod load;

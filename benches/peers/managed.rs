@@ -2,7 +2,7 @@
 //! has a deadline, a name, a place in the order of replies and one outcome; a message on a raw connection has none.
 
 use crate::clients::{Load, Taut, TautRaw, taut_config};
-use crate::machine::{Echo, thread_cpu};
+use crate::machine::{self, thread_cpu};
 use crate::options::Options;
 use crate::report::{Figures, asked, line, title};
 
@@ -15,10 +15,10 @@ const ROUNDS_TIMES: usize = 11;
 const MORE_NS_MAX: f64 = 150.0;
 
 pub(crate) fn measure(options: &Options) {
-    let echo = Echo::start();
-    let rounds = options.rounds * ROUNDS_TIMES;
+    let echo = machine::echo();
+    let rounds = options.effort.rounds * ROUNDS_TIMES;
     for (pipeline, requests) in SHAPES {
-        let requests = options.amount(requests);
+        let requests = options.effort.amount(requests);
         let at = &echo.address;
         let mut subjects: [(&str, Box<dyn Load>); 2] = [
             (

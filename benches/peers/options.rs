@@ -1,5 +1,7 @@
 //! The command line, by hand: the bench is built without the binary's crates too.
 
+use crate::effort::{Effort, number};
+
 pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [--rounds N] [--quick] [--only round-trip|load|managed|idle|deadline]
   one server or one client alone, for strace and callgrind:
@@ -8,9 +10,7 @@ cargo bench --bench peers -- --client taut|taut-never|taut-spin|taut-raw|tokio|e
 
 pub(crate) struct Options {
     pub(crate) mode: Mode,
-    pub(crate) rounds: usize,
-    /// A tenth of the work: to see that it runs.
-    pub(crate) quick: bool,
+    pub(crate) effort: Effort,
     pub(crate) only: Option<String>,
 }
 
@@ -67,19 +67,8 @@ impl Options {
         };
         Ok(Options {
             mode,
-            rounds: rounds.unwrap_or(if quick { 3 } else { 9 }).max(1),
-            quick,
+            effort: Effort::new(rounds, quick),
             only,
         })
     }
-
-    /// So much work, or a tenth of it.
-    pub(crate) fn amount(&self, full: u64) -> u64 {
-        if self.quick { full / 10 } else { full }
-    }
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is not a number that fits"))
 }

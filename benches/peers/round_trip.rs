@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
 use crate::clients::{HOUR, taut_config};
-use crate::machine::Echo;
+use crate::machine;
 use crate::options::Options;
 use crate::report::{Figures, line, percentile, ratio, title};
 use crate::{MESSAGE_BYTES, message};
@@ -131,7 +131,7 @@ fn stream(address: &str) -> TcpStream {
 }
 
 pub(crate) fn measure(options: &Options) {
-    let echo = Echo::start();
+    let echo = machine::echo();
     let at = &echo.address;
     let spinning = stream(at);
     spinning.set_nonblocking(true).unwrap();
@@ -165,14 +165,14 @@ pub(crate) fn measure(options: &Options) {
             Box::new(Taut::new(at, never(spin(taut_config())))),
         ),
     ];
-    let count = options.amount(10_000);
+    let count = options.effort.amount(10_000);
     let mut p50 = vec![Figures::default(); subjects.len()];
     let mut p99 = p50.clone();
     let mut sorted = Vec::with_capacity(count as usize);
     for (_, subject) in &mut subjects {
         subject.run(count / 5, &mut |_| {});
     }
-    for round in 0..options.rounds {
+    for round in 0..options.effort.rounds {
         for turn in 0..subjects.len() {
             let which = (turn + round) % subjects.len();
             sorted.clear();
@@ -186,7 +186,7 @@ pub(crate) fn measure(options: &Options) {
     }
     title(&format!(
         "round trip: 1 connection, {MESSAGE_BYTES} bytes, {count} requests a round, {} rounds",
-        options.rounds
+        options.effort.rounds
     ));
     for (which, (name, _)) in subjects.iter().enumerate() {
         line(name, "p50, us", &p50[which]);

@@ -10,6 +10,8 @@
     reason = "a bench; pinning and the clock of CPU time call libc"
 )]
 
+#[path = "../peers/effort.rs"]
+mod effort;
 #[allow(dead_code, reason = "the echo server is the other bench's")]
 #[path = "../peers/machine.rs"]
 mod machine;

@@ -1,5 +1,7 @@
 //! The command line, by hand: the bench is built without the binary's crates too.
 
+use crate::effort::{Effort, number};
+
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
@@ -10,9 +12,7 @@ cargo bench --bench ship -- --shipper none|peek|kernel|commit|relp --connect ADD
 
 pub(crate) struct Options {
     pub(crate) mode: Mode,
-    pub(crate) rounds: usize,
-    /// A tenth of the work: to see that it runs.
-    pub(crate) quick: bool,
+    pub(crate) effort: Effort,
     pub(crate) only: Option<String>,
 }
 
@@ -79,19 +79,8 @@ impl Options {
         };
         Ok(Options {
             mode,
-            rounds: rounds.unwrap_or(if quick { 3 } else { 9 }).max(1),
-            quick,
+            effort: Effort::new(rounds, quick),
             only,
         })
     }
-
-    /// So much work, or a tenth of it.
-    pub(crate) fn amount(&self, full: u64) -> u64 {
-        if self.quick { full / 10 } else { full }
-    }
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is not a number that fits"))
 }

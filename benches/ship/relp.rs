@@ -41,13 +41,13 @@ pub(crate) fn measure(options: &Options) {
     if let Some(why) = rsyslogd::is_missing() {
         return title(&format!("RELP: skipped, {why}"));
     }
-    let lines = options.amount(LINES);
+    let lines = options.effort.amount(LINES);
     let input = Input::new(lines);
     for flushes in [true, false] {
         let receiver = Receiver::start(flushes);
         let mut rate = vec![Figures::default(); SENDERS.len()];
         let mut cpu = rate.clone();
-        for round in 0..options.rounds {
+        for round in 0..options.effort.rounds {
             for turn in 0..SENDERS.len() {
                 let which = (turn + round) % SENDERS.len();
                 let (_, program, window) = SENDERS[which];
@@ -58,7 +58,7 @@ pub(crate) fn measure(options: &Options) {
         }
         title(&format!(
             "RELP to rsyslogd, which flushes each line: {flushes}: {LINE_BYTES} bytes, {lines} lines a round, {} rounds",
-            options.rounds
+            options.effort.rounds
         ));
         for (which, (name, ..)) in SENDERS.iter().enumerate() {
             line(name, "1,000 lines/s", &rate[which]);

@@ -3,7 +3,7 @@
 use crate::options::Options;
 use crate::report::{Figures, least, line, ratio_least, title};
 use crate::shipper;
-use crate::sink::Sink;
+use crate::sink;
 
 /// A rung, and the bytes of the journal where they are not the default's 64 MiB. The last has room for what waits for its
 /// witness (50 ms) where lines come at more than 5 million a second.
@@ -19,12 +19,12 @@ const SUBJECTS: [(&str, &str, Option<u64>); 5] = [
 const LINES: u64 = 10_000_000;
 
 pub(crate) fn measure(options: &Options) {
-    let lines = options.amount(LINES);
-    let sink = Sink::start();
+    let lines = options.effort.amount(LINES);
+    let sink = sink::start();
     let mut rate = vec![Figures::default(); SUBJECTS.len()];
     let (mut cpu, mut memory) = (rate.clone(), rate.clone());
     shipper::run(shipper::command("none", &sink.address, lines / 10));
-    for round in 0..options.rounds {
+    for round in 0..options.effort.rounds {
         for turn in 0..SUBJECTS.len() {
             let which = (turn + round) % SUBJECTS.len();
             let (_, ack, journal) = SUBJECTS[which];
@@ -42,7 +42,7 @@ pub(crate) fn measure(options: &Options) {
     title(&format!(
         "octet counting to the bundled sink: {} bytes, {lines} lines a round, {} rounds",
         crate::LINE_BYTES,
-        options.rounds
+        options.effort.rounds
     ));
     for (which, (name, ..)) in SUBJECTS.iter().enumerate() {
         line(name, "1,000 lines/s", &rate[which]);

@@ -1,11 +1,8 @@
 //! The bundled sink, reading counted messages as `probe serve sink --framing octet` does, in a process of its own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use taut::server::{Server, ServerConfig, Service};
 
-use crate::machine;
+use crate::machine::{self, Served};
 
 /// Runs until it is killed.
 pub(crate) fn serve() {
@@ -20,32 +17,7 @@ pub(crate) fn serve() {
     server.run().expect("served");
 }
 
-/// Killed when dropped.
-pub(crate) struct Sink {
-    child: Child,
-    pub(crate) address: String,
-}
-
-impl Sink {
-    pub(crate) fn start() -> Sink {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .arg("--sink")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut address).unwrap();
-        Sink {
-            child,
-            address: address.trim().to_owned(),
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// In a process of its own.
+pub(crate) fn start() -> Served {
+    Served::start(&["--sink"])
 }
