@@ -8,13 +8,12 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin};
-use std::time::{Duration, Instant};
 
 use taut::ship::spool::{Spool, SpoolConfig};
 
 use super::random::Random;
-use super::shipping::{fates, scratch, ship_json, start};
-use super::support::{DEADLINE, Serving, end, nobody, signal};
+use super::shipping::{fates, scratch, ship_json, start, until};
+use super::support::{Serving, end, nobody, signal};
 
 /// Small, so that segments come and go and reading waits for room.
 const SPOOL_BYTES: u64 = 256 << 10;
@@ -141,11 +140,7 @@ fn feed(pipe: &mut ChildStdin, from: u64, bytes: u64) {
 
 /// Waits until there are so many.
 fn wait_for(bytes: u64, of: impl Fn() -> u64) {
-    let deadline = Instant::now() + DEADLINE;
-    while of() < bytes {
-        assert!(Instant::now() < deadline, "{} of {bytes}", of());
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    until(|| of() >= bytes);
 }
 
 struct Scene {

@@ -81,6 +81,6 @@ pub(crate) fn until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < deadline, "it never was");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_micros(200));
     }
 }

@@ -3,6 +3,12 @@
 use super::super::{Decoded, Decoder, FrameError, Framing, LengthPrefix};
 use super::{feed, feed_every_way, len8};
 
+/// A frame of RELP that has so many bytes before its LF.
+fn relp(n: usize) -> Vec<u8> {
+    let header = format!("2 rsp {:03} ", n - 10).into_bytes();
+    [header, vec![b'x'; n - 10], b"\n".to_vec()].concat()
+}
+
 #[test]
 fn limits_are_exact_and_the_framing_overrides_the_default() {
     let max = 100;
@@ -27,14 +33,6 @@ fn limits_are_exact_and_the_framing_overrides_the_default() {
     let text = |n: usize| [b"+".to_vec(), vec![b'x'; n - 3], b"\r\n".to_vec()].concat();
     let double = |n: usize| [b",".to_vec(), vec![b'1'; n - 3], b"\r\n".to_vec()].concat();
     let push = |n: usize| [b">1\r\n+".to_vec(), vec![b'x'; n - 7], b"\r\n".to_vec()].concat();
-    let relp = |n: usize| {
-        [
-            format!("2 rsp {:03} ", n - 10).into_bytes(),
-            vec![b'x'; n - 10],
-            b"\n".to_vec(),
-        ]
-        .concat()
-    };
     let len8_whole = |n: usize| [vec![n as u8 - 1], vec![b'x'; n - 1]].concat();
     type Stream<'a> = &'a dyn Fn(usize) -> Vec<u8>;
     let streams: [(Framing, Stream<'_>); 11] = [

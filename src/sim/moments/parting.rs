@@ -85,14 +85,20 @@ fn a_fin_behind_our_own_acknowledged_one_is_a_commit() {
     assert!(parting.is_commit());
 }
 
-#[test]
-fn a_fin_that_crosses_our_last_bytes_and_our_fin_is_none() {
+/// The peer has read and closed; our last bytes, and our FIN, are on their way to it.
+fn crossing() -> (Bench, ConnectionId) {
     let (mut bench, connection, socket) = standing();
     bench.sends(connection, b"read");
     bench.stall(A_ROUND_TRIP);
     assert_eq!(bench.peer_reads(&socket), 4);
     bench.peer.close(socket, false);
     bench.seals(connection, b"lost");
+    (bench, connection)
+}
+
+#[test]
+fn a_fin_that_crosses_our_last_bytes_and_our_fin_is_none() {
+    let (mut bench, connection) = crossing();
     let parting = bench.parting(connection);
     assert_eq!(parting.error, None, "the reset is on its way");
     assert_eq!(facts(&parting), (Some(4), true, true, false));
@@ -102,12 +108,7 @@ fn a_fin_that_crosses_our_last_bytes_and_our_fin_is_none() {
 /// The same, and the loop looks late: the reset is here as well, and a read does not tell it.
 #[test]
 fn nor_is_it_one_when_the_reset_is_here_before_the_loop_looks() {
-    let (mut bench, connection, socket) = standing();
-    bench.sends(connection, b"read");
-    bench.stall(A_ROUND_TRIP);
-    assert_eq!(bench.peer_reads(&socket), 4);
-    bench.peer.close(socket, false);
-    bench.seals(connection, b"lost");
+    let (mut bench, connection) = crossing();
     bench.stall(2 * A_ROUND_TRIP);
     let parting = bench.parting(connection);
     assert_eq!(parting.error, None);

@@ -170,8 +170,8 @@ fn losses_are_counted_whatever_is_refused_meanwhile_and_so_pauses_grow() {
     }
 }
 
-#[test]
-fn moments_that_nobody_uses_pass_and_are_not_made_up_for() {
+/// Its first attempt was refused, and the trial after it stands: the others may follow in their moments.
+fn back_after_a_refusal() -> (Service, u32) {
     let mut service = connected_on_demand(0..=40);
     ask(&mut service, at(0), 1..2);
     let trial = begin(&mut service, at(0));
@@ -180,8 +180,14 @@ fn moments_that_nobody_uses_pass_and_are_not_made_up_for() {
     let trial = begin(&mut service, at(1));
     service.handle_connected(at(1), trial[0]);
     service.waiter_served();
+    (service, trial[0])
+}
+
+#[test]
+fn moments_that_nobody_uses_pass_and_are_not_made_up_for() {
+    let (mut service, trial) = back_after_a_refusal();
     assert!(service.poll_timeout().is_never(), "nobody asks");
-    service.assign(trial[0], request(2, 0..1, Time::NEVER));
+    service.assign(trial, request(2, 0..1, Time::NEVER));
     ask(&mut service, at(450), 3..6);
     assert_eq!(begin(&mut service, at(450)).len(), 1);
     let next = service.poll_timeout();
@@ -342,15 +348,8 @@ fn a_release_that_is_under_way_goes_on_as_it_does_and_one_that_nobody_used_is_ov
         }
         assert_eq!(service.poll_timeout(), next);
     }
-    let mut service = connected_on_demand(0..=40);
-    ask(&mut service, at(0), 1..2);
-    let trial = begin(&mut service, at(0));
-    end(&mut service, at(0), trial[0], 0, REFUSED);
-    ask(&mut service, at(1), 2..3);
-    let trial = begin(&mut service, at(1));
-    service.handle_connected(at(1), trial[0]);
-    service.waiter_served();
-    service.assign(trial[0], request(2, 0..1, Time::NEVER));
+    let (mut service, trial) = back_after_a_refusal();
+    service.assign(trial, request(2, 0..1, Time::NEVER));
     service.retry_now(at(60_000));
     ask(&mut service, at(60_000), 3..10);
     assert_eq!(begin(&mut service, at(60_000)).len(), 4, "in no steps");

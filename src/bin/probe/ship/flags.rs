@@ -194,6 +194,14 @@ fn commit_every(text: &str) -> Result<CommitEvery, String> {
     Ok(every)
 }
 
+/// What these words are as flags; the first is the command's name.
+#[cfg(test)]
+pub(super) fn parsed<A: clap::Args>(words: &str) -> Result<A, clap::Error> {
+    let command = A::augment_args(clap::Command::new("ship"));
+    let matches = command.try_get_matches_from(words.split_whitespace())?;
+    A::from_arg_matches(&matches)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {

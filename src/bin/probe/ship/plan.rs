@@ -169,23 +169,11 @@ fn refuse_bounds(config: &ShipConfig) -> Result<(), Fault> {
 mod tests {
     use std::time::Duration;
 
-    use clap::Parser;
-
+    use super::super::flags::parsed;
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: ShipArgs,
-    }
-
     fn plan(flags: &str) -> Result<Plan, Fault> {
-        let words = format!("ship localhost:1 {flags}");
-        Plan::new(
-            &Command::try_parse_from(words.split_whitespace())
-                .unwrap()
-                .args,
-        )
+        Plan::new(&parsed(&format!("ship localhost:1 {flags}")).unwrap())
     }
 
     #[test]

@@ -170,19 +170,12 @@ impl Wrapping {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use clap::Parser;
-
+    use super::super::flags::parsed;
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: SyslogArgs,
-    }
-
     fn wrapped(flags: &str, line: &[u8]) -> String {
-        let command = Command::try_parse_from(flags.split_whitespace()).unwrap();
-        let mut wrapping = command.args.wrapping().unwrap().unwrap();
+        let args: SyslogArgs = parsed(flags).unwrap();
+        let mut wrapping = args.wrapping().unwrap().unwrap();
         wrapping.stamp("2003-10-11T22:14:15.003Z".parse().unwrap());
         let message = String::from_utf8_lossy(wrapping.wrap(line)).into_owned();
         assert_eq!(
@@ -193,8 +186,7 @@ mod tests {
     }
 
     fn refusal(flags: &str) -> String {
-        let command = Command::try_parse_from(flags.split_whitespace());
-        command.unwrap_err().to_string()
+        parsed::<SyslogArgs>(flags).unwrap_err().to_string()
     }
 
     #[test]
