@@ -58,6 +58,7 @@ mod net;
 mod observer;
 mod parting;
 pub mod server;
+mod session;
 pub mod ship;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
@@ -72,7 +73,9 @@ pub use config::{
     Breaker, Config, Deadline, Expect, Heartbeat, Limits, Lookups, Peek, Pool, Rate, Reconnect,
     RequestOptions, Retry, Timeouts,
 };
-pub use error::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
+pub use error::{
+    CertificateFault, Class, Error, Limit, Phase, ResolveError, Sent, Source, TlsFault,
+};
 pub use event::{ConnectionId, Event, Frame, RequestId, UpstreamId};
 pub use frame::{Codec, Framing, LengthPrefix};
 pub use handle::{Handle, Outcome};
@@ -80,6 +83,7 @@ pub use kernel::TcpInfo;
 pub use net::{Resolve, SystemResolver};
 pub use observer::{Connected, Ended, Lost, Observer, Retried, State};
 pub use parting::Parting;
+pub use session::{TlsInfo, TlsVersion};
 pub use socket_options::{Keepalive, SocketOptions};
 pub use stats::{Breakers, Failures, Gauge, Stats, TargetStats};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};

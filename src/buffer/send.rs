@@ -53,6 +53,21 @@ impl SendQueue {
         Some(range)
     }
 
+    /// Queues what is written behind what waits. Its bound is the writer's own.
+    pub(crate) fn append(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_abandoned {
+            return;
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool.take();
+            self.bytes.clear();
+        }
+        write(&mut self.bytes);
+        if self.bytes.len() == self.head {
+            self.clear(pool);
+        }
+    }
+
     /// What waits for the kernel.
     pub(crate) fn pending(&self) -> &[u8] {
         match self.is_abandoned {

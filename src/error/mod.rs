@@ -10,7 +10,7 @@ mod source;
 pub(crate) mod table;
 mod words;
 
-pub use source::{Limit, ResolveError, Source};
+pub use source::{CertificateFault, Limit, ResolveError, Source, TlsFault};
 
 use std::io;
 

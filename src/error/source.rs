@@ -71,6 +71,70 @@ pub enum Source {
     Closed,
     /// A setting cannot be; the text says what would be right.
     Invalid(&'static str),
+    /// The peer's certificate was refused.
+    Certificate(CertificateFault),
+    /// The peer has ended the TLS session with an alert, by its number (RFC 8446 §6).
+    Alert(u8),
+    /// The peer does not speak TLS as it must.
+    Tls(TlsFault),
+}
+
+/// Why a certificate was refused. Times are seconds since 1970-01-01 (UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// It is no longer valid.
+    Expired {
+        /// The last second of its time.
+        not_after: u64,
+        /// What this machine's clock says.
+        now: u64,
+    },
+    /// It is not valid yet.
+    NotYetValid {
+        /// The first second of its time.
+        not_before: u64,
+        /// What this machine's clock says.
+        now: u64,
+    },
+    /// No authority that is trusted has signed it; it may be signed by itself.
+    UnknownIssuer,
+    /// It is for other names than the one that was asked for.
+    WrongName,
+    /// It is not for this use: not for a server (or a client), or an authority's own.
+    WrongPurpose,
+    /// Its key is none of those that are pinned.
+    PinMismatch,
+    /// It was revoked.
+    Revoked,
+    /// A signature does not match.
+    BadSignature,
+    /// It is no certificate that can be read.
+    BadEncoding,
+    /// The peer has shown none.
+    Missing,
+    /// It was refused otherwise.
+    Other,
+}
+
+/// What is wrong with a TLS session, beside certificates and alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// There is no version that both sides speak.
+    Version,
+    /// There is no cipher suite, signature or group that both sides know.
+    NothingInCommon,
+    /// There is no application protocol that both sides speak (ALPN).
+    Alpn,
+    /// What came is no TLS at all: the peer speaks plaintext, or another protocol.
+    NotTls,
+    /// A record could not be decrypted: it was changed on the way, or the peer is broken.
+    BadRecord,
+    /// The peer broke the protocol otherwise.
+    Misbehaved,
+    /// This side failed, for want of randomness or by a fault of its own.
+    Internal,
 }
 
 /// A bound of [`Config`](crate::Config) that was met.
@@ -131,6 +195,8 @@ impl Source {
             | Source::Oversize { .. }
             | Source::Malformed(_)
             | Source::Unsolicited => Class::Protocol,
+            Source::Certificate(_) | Source::Alert(_) => Class::Persistent,
+            Source::Tls(fault) => fault.class(),
             Source::Resolve(why) => why.class(),
             Source::Full { .. } => Class::Resource,
             Source::Deadline
@@ -166,6 +232,21 @@ impl Source {
             Source::NotOpen => "not_open",
             Source::Closed => "closed",
             Source::Invalid(_) => "invalid",
+            Source::Certificate(_) => "certificate",
+            Source::Alert(_) => "alert",
+            Source::Tls(_) => "tls",
+        }
+    }
+}
+
+impl TlsFault {
+    fn class(self) -> Class {
+        match self {
+            TlsFault::Version | TlsFault::NothingInCommon | TlsFault::Alpn | TlsFault::NotTls => {
+                Class::Persistent
+            }
+            TlsFault::BadRecord | TlsFault::Misbehaved => Class::Protocol,
+            TlsFault::Internal => Class::Resource,
         }
     }
 }

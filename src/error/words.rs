@@ -185,6 +185,9 @@ impl fmt::Display for Source {
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
             Source::Invalid(why) => write!(f, "invalid setting: {why}"),
+            Source::Certificate(fault) => write!(f, "{fault:?}"),
+            Source::Alert(number) => write!(f, "alert {number}"),
+            Source::Tls(fault) => write!(f, "{fault:?}"),
         }
     }
 }

@@ -12,7 +12,8 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["wheel", "frame", "event", "kernel", "parting"],
     &["config", "buffer", "stats", "observer"],
-    &["net", "conn", "names"],
+    &["net", "conn", "names", "session"],
+    &["tls"],
     &["upstream"],
     &["engine"],
     &["handle"],
@@ -22,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Rooms without a socket, a clock, a thread, randomness of their own or a log line.
 pub(crate) const PURE: &[&str] = &[
-    "wheel", "frame", "buffer", "conn", "names", "upstream", "time",
+    "wheel", "frame", "buffer", "conn", "names", "upstream", "time", "session",
 ];
 
 /// What a pure room may import besides other pure rooms: words, not deeds. Of `kernel` not even the seam.
