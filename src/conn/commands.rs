@@ -16,7 +16,7 @@ impl Conn {
         pool: &mut Pool,
     ) -> Option<Range<u64>> {
         debug_assert!(self.can_send());
-        if self.queue.is_empty() {
+        if !self.is_writing() {
             self.wrote_at = now;
         }
         let range = self.queue.push(payload, pool);
@@ -50,7 +50,9 @@ impl Conn {
     /// Empties the queue, ends our half, and waits for the peer's end.
     pub(crate) fn close(&mut self) {
         match self.state {
-            State::Resolving { .. } | State::Connecting { .. } => self.abort(Source::Closed),
+            State::Resolving { .. } | State::Connecting { .. } | State::Handshaking { .. } => {
+                self.abort(Source::Closed);
+            }
             State::Open => self.state = State::Draining { fin_at: None },
             State::Draining { .. } | State::Closed(_) => {}
         }
