@@ -120,6 +120,10 @@ impl<K: Kernel> Core<K> {
             return;
         };
         match self.kernel.shutdown(socket) {
+            // A peer that has said farewell and is gone answers ours with a reset, which says nothing new.
+            Err(_) if slot.secure.is_some() && slot.conn.is_half_closed() => {
+                slot.conn.handle_shut(now);
+            }
             Ok(()) => {
                 slot.ends.fin_sent = true;
                 slot.conn.handle_shut(now);
