@@ -195,6 +195,10 @@ impl Secured {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "_tls"),
+        allow(dead_code, reason = "asked for with TLS alone")
+    )]
     pub(crate) fn info(&self) -> TlsInfo {
         self.session.info()
     }
