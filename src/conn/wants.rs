@@ -145,12 +145,20 @@ impl Conn {
     /// Whether our FIN should go out now.
     pub(crate) fn poll_shutdown(&self) -> bool {
         matches!(self.state, State::Draining { fin_at: None })
-            && self.queue.is_empty()
+            && !self.is_writing()
             && self.broken.is_none()
+    }
+
+    /// Whether anything waits to leave: bytes of the queue, or what was made of them.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.queue.is_empty() || self.is_sealed && self.broken.is_none()
     }
 
     /// The next thing to tell.
     pub(crate) fn poll_event(&mut self) -> Option<ConnEvent> {
+        if let Some(error) = self.lost_handshake.take() {
+            return Some(ConnEvent::HandshakeLost(error));
+        }
         if std::mem::take(&mut self.tell_writable) {
             return Some(ConnEvent::Writable);
         }
@@ -171,8 +179,13 @@ impl Conn {
     pub(crate) fn is_connecting(&self) -> bool {
         matches!(
             self.state,
-            State::Resolving { .. } | State::Connecting { .. }
+            State::Resolving { .. } | State::Connecting { .. } | State::Handshaking { .. }
         )
+    }
+
+    /// Whether its session does not stand yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshaking { .. })
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -194,10 +207,7 @@ impl Conn {
 
     /// Whether the program may queue bytes: from the start until it closes or the connection ends.
     pub(crate) fn can_send(&self) -> bool {
-        matches!(
-            self.state,
-            State::Resolving { .. } | State::Connecting { .. } | State::Open
-        )
+        self.is_connecting() || matches!(self.state, State::Open)
     }
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
@@ -211,10 +221,16 @@ impl Conn {
     pub(crate) fn wants_end(&self) -> bool {
         let speaks = match self.state {
             State::Open => !self.discarding,
+            State::Handshaking { .. } => true,
             State::Draining { .. } => true,
             _ => false,
         };
         speaks && self.ending.is_none() && !self.half_closed
+    }
+
+    /// Whether the peer has ended its half, and may still be sent to.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.half_closed
     }
 
     /// Whether a write failed, so that only the peer's parting words are still awaited.
@@ -246,7 +262,7 @@ impl Conn {
     pub(crate) fn is_quiet(&self) -> bool {
         matches!(self.state, State::Open)
             && self.partial == 0
-            && self.queue.is_empty()
+            && !self.is_writing()
             && self.ending.is_none()
     }
 

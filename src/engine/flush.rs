@@ -7,6 +7,7 @@
 use std::io;
 
 use super::core::Core;
+use super::secure::Seen;
 use super::slot::Owner;
 use crate::config::Peek;
 use crate::error::Source;
@@ -43,25 +44,29 @@ impl<K: Kernel> Core<K> {
         if !slot.writable || slot.socket.is_none() {
             return;
         }
-        if let Owner::Service { service, member } = slot.owner {
+        if let Owner::Service { service, member } = slot.owner
+            && !slot.conn.is_connecting()
+        {
             // What is too late is not written any more.
             self.expire_requests(index, service, member, Which::Unsent);
         }
-        if !self.slots[index as usize].conn.poll_transmit().is_empty() {
-            if !self.line_is_clear(index) {
-                // One that is held back for its frames' sake is read when the next may come, or the program has pulled,
-                // and comes up then.
-                let slot = &self.slots[index as usize];
-                if slot.paused_until.is_none() && !slot.is_stalled {
-                    self.push_ready(index);
-                }
-                // An end that is certain is carried out now: no other request may be put on this connection.
-                return match self.slots[index as usize].conn.is_closed() {
-                    true => self.settle(index),
-                    false => self.heed_end(index),
-                };
+        let has_words = !self.slots[index as usize].conn.poll_transmit().is_empty();
+        if has_words && !self.line_is_clear(index) {
+            // One that is held back for its frames' sake is read when the next may come, or the program has pulled, and
+            // comes up then.
+            let slot = &self.slots[index as usize];
+            if slot.paused_until.is_none() && !slot.is_stalled {
+                self.push_ready(index);
             }
-            self.transmit(index);
+            // An end that is certain is carried out now: no other request may be put on this connection.
+            return match self.slots[index as usize].conn.is_closed() {
+                true => self.settle(index),
+                false => self.heed_end(index),
+            };
+        }
+        match self.slots[index as usize].secured() {
+            Some(_) => self.transmit_secured(index),
+            None => self.transmit(index),
         }
         self.shut_down(index);
         self.settle(index);
@@ -106,12 +111,19 @@ impl<K: Kernel> Core<K> {
 
     /// Our FIN, when everything before it has left.
     fn shut_down(&mut self, index: u32) {
+        if !self.slots[index as usize].conn.poll_shutdown() || !self.close_session(index) {
+            return;
+        }
         let now = self.now;
         let slot = &mut self.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref().filter(|_| slot.conn.poll_shutdown()) else {
+        let Some(socket) = slot.socket.as_ref() else {
             return;
         };
         match self.kernel.shutdown(socket) {
+            // A peer that has said farewell and is gone answers ours with a reset, which says nothing new.
+            Err(_) if slot.secure.is_some() && slot.conn.is_half_closed() => {
+                slot.conn.handle_shut(now);
+            }
             Ok(()) => {
                 slot.ends.fin_sent = true;
                 slot.conn.handle_shut(now);
@@ -165,6 +177,16 @@ impl<K: Kernel> Core<K> {
         };
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
+            Peeked::Data if slot.secured().is_some() => {
+                let seen = self.look_through(index);
+                self.push_ready(index);
+                match seen {
+                    Seen::Loss => return false,
+                    Seen::Words if expects_nothing => return false,
+                    Seen::Words | Seen::Nothing => false,
+                    Seen::End => true,
+                }
+            }
             Peeked::Data if expects_nothing => {
                 slot.readable = true;
                 return false;
@@ -176,6 +198,7 @@ impl<K: Kernel> Core<K> {
                 return false;
             }
         };
+        let slot = &mut self.slots[index as usize];
         if shut {
             slot.read_closed = true;
             slot.readable = true;

@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 
 impl<K: Kernel> Engine<K> {
     pub(super) fn pump(&mut self, index: u32) {
-        if self.core.slots[index as usize].conn.is_connecting() {
+        if self.core.slots[index as usize].is_dialled() {
             self.core.check_connect(index);
         }
         let limits = &self.core.config.limits;
@@ -65,6 +65,9 @@ impl<K: Kernel> Engine<K> {
         if buffer.unpulled() > 0 && buffer.held() >= self.core.config.limits.unpulled_bytes_max {
             slot.is_stalled = true;
             return false;
+        }
+        if slot.secured().is_some() {
+            return self.read_secured(index, quota);
         }
         let space = buffer.space(slot.conn.wanted(), read_bytes, pool);
         // Pooled storage may be larger than one read.

@@ -95,7 +95,11 @@ impl Secured {
         self.end.filter(|_| !self.holds())
     }
 
-    /// The end of the session is known, whatever was taken.
+    /// The end of the session, though not all before it was taken.
+    pub(crate) fn known_end(&self) -> Option<LineEnd> {
+        self.end
+    }
+
     pub(crate) fn is_ending(&self) -> bool {
         self.end.is_some()
     }
@@ -179,6 +183,11 @@ impl Secured {
         Some(self.seals.as_ref()?.within(line))
     }
 
+    /// Whether it would be well to say how much of the line nobody asks for any more.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.seals.as_ref().is_some_and(Seals::is_full)
+    }
+
     /// Nobody asks for less of the line any more.
     pub(crate) fn forget(&mut self, line: u64) {
         if let Some(seals) = &mut self.seals {
@@ -186,6 +195,10 @@ impl Secured {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "_tls"),
+        allow(dead_code, reason = "asked for with TLS alone")
+    )]
     pub(crate) fn info(&self) -> TlsInfo {
         self.session.info()
     }
