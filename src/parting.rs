@@ -9,8 +9,11 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parting {
-    /// Bytes that were handed to the kernel.
+    /// Bytes that were handed to the kernel, if only in part: of what lies behind them the peer has nothing.
     pub written: u64,
+    /// Of those, what was handed to it with all that the peer needs to read them: within TLS they go in seals of up to
+    /// 64 KiB, and count when the last byte of theirs has left. As `written` without it.
+    pub left: u64,
     /// Of those, what the peer's TCP had acknowledged; our SYN and FIN are not counted. `None` where the system does
     /// not tell it. At most `written`.
     pub acked: Option<u64>,

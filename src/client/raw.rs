@@ -8,6 +8,10 @@ use crate::event::ConnectionId;
 use crate::frame::Framing;
 use crate::kernel::TcpInfo;
 use crate::parting::Parting;
+#[cfg(feature = "_tls")]
+use crate::session::TlsInfo;
+#[cfg(feature = "_tls")]
+use crate::tls::TlsConfig;
 
 impl Client {
     /// Starts to connect to `host:port` or `[v6]:port`. [`Event::Connected`](crate::Event::Connected) or [`Event::Closed`](crate::Event::Closed) tells the outcome;
@@ -18,6 +22,24 @@ impl Client {
     /// a connection counts until the turn after its [`Event::Closed`](crate::Event::Closed) was pulled.
     pub fn connect(&mut self, target: &str, framing: Framing) -> Result<ConnectionId, Error> {
         self.engine.core.connect(target, &framing)
+    }
+
+    /// The same, with TLS: [`Event::Connected`](crate::Event::Connected) tells that the handshake is over and the peer
+    /// verified. Bytes that are queued before that wait for it.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`]; and a host that no certificate could be for.
+    #[cfg(feature = "_tls")]
+    pub fn connect_tls(
+        &mut self,
+        target: &str,
+        framing: Framing,
+        tls: &TlsConfig,
+    ) -> Result<ConnectionId, Error> {
+        let sessions = tls.sessions();
+        self.engine
+            .core
+            .connect_through(target, &framing, Some(&sessions))
     }
 
     /// Queues bytes, all or none; they leave in the next turn or [`Client::flush`].
@@ -97,6 +119,13 @@ impl Client {
     /// The address a connection is connected, or being connected, to.
     pub fn peer_addr(&self, connection: ConnectionId) -> Option<SocketAddr> {
         self.engine.core.peer_addr(connection)
+    }
+
+    /// What is known of a connection's TLS session, as far as that has come; `None` without TLS, before the TCP
+    /// connection stands, and from the turn on after its [`Event::Closed`](crate::Event::Closed) was pulled.
+    #[cfg(feature = "_tls")]
+    pub fn tls_info(&self, connection: ConnectionId) -> Option<TlsInfo> {
+        self.engine.core.tls_info(connection)
     }
 
     /// What the kernel knows of a connection.

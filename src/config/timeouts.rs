@@ -11,13 +11,15 @@ use crate::error::Error;
 pub struct Timeouts {
     /// Looking up a name. Default: 2 s.
     pub resolve: Duration,
-    /// All of connecting, over all addresses. Default: 5 s.
+    /// All of connecting, over all addresses, the handshake of TLS included. Default: 5 s.
     pub connect: Duration,
     /// One address of several; the last one may use up what remains of `connect`. Default: 3 s.
     pub connect_address: Duration,
     /// From the beginning of one address's attempt to the next one's, while none has answered (RFC 8305, §5). What
     /// fails sooner is followed sooner. Default: 250 ms.
     pub connect_next: Duration,
+    /// The handshake of TLS, where there is one, within `connect`. Default: 3 s.
+    pub handshake: Duration,
     /// From a request to the first byte of its reply. Default: 5 s.
     pub first_byte: Duration,
     /// Between two reads while a frame is unfinished: each byte is progress, so a drip ends by the request's deadline
@@ -49,6 +51,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             connect_address: Duration::from_secs(3),
             connect_next: Duration::from_millis(250),
+            handshake: Duration::from_secs(3),
             first_byte: Duration::from_secs(5),
             read_stall: Duration::from_secs(5),
             write_stall: Duration::from_secs(5),
@@ -77,6 +80,10 @@ impl Timeouts {
             (
                 self.connect_address.is_zero(),
                 "timeouts.connect_address is zero; give it at least 1 ns, 3 s is usual",
+            ),
+            (
+                self.handshake.is_zero(),
+                "timeouts.handshake is zero; give it at least 1 ns, 3 s is usual",
             ),
             (
                 self.first_byte.is_zero(),

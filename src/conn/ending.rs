@@ -11,6 +11,8 @@ use crate::frame::FrameError;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     Eof,
+    /// As `Eof`, within a session that was not ended.
+    Cut,
     /// The peer has sent all it may: for the program its half ends here.
     ReadLimit,
     Failed(Error),
@@ -27,6 +29,13 @@ impl Conn {
         });
         match (ending, &self.state) {
             (Ending::Failed(error), _) => self.close_with(Some(error)),
+            (Ending::Eof | Ending::Cut, State::Handshaking { .. }) => {
+                self.close_with(Some(self.loss(Source::Eof)));
+            }
+            (Ending::Cut, _) => {
+                let received = self.partial as u64;
+                self.close_with(Some(self.loss(Source::Truncated { received })));
+            }
             (Ending::ReadLimit, _) => self.end_peers_half(torn),
             (Ending::Eof, State::Draining { fin_at: Some(_) }) => {
                 self.close_torn(torn.or(self.torn))
@@ -36,7 +45,7 @@ impl Conn {
                 self.end_peers_half(torn);
             }
             (Ending::Eof, _) if torn.is_some() => self.close_torn(torn),
-            (Ending::Eof, State::Draining { fin_at: None }) if self.queue.is_empty() => {
+            (Ending::Eof, State::Draining { fin_at: None }) if !self.is_writing() => {
                 self.close_with(None)
             }
             (Ending::Eof, _) => self.close_with(Some(self.loss(Source::Eof))),
@@ -71,8 +80,9 @@ impl Conn {
         let phase = match self.state {
             State::Resolving { .. } => Phase::Resolve,
             State::Connecting { .. } => Phase::Connect,
+            State::Handshaking { .. } => Phase::Handshake,
             State::Draining { .. } => Phase::Drain,
-            _ if !self.queue.is_empty() => Phase::Write,
+            _ if self.is_writing() => Phase::Write,
             _ if self.partial > 0 || !self.awaiting_since.is_never() => Phase::Read,
             _ => Phase::Idle,
         };

@@ -1,14 +1,16 @@
 //! One connection, as pure state: no socket, no clock.
 //!
 //! ```text
-//!  Resolving ──► Connecting ──► Open ──close──► Draining ──FIN seen──► Closed(None)
-//!      │             │            │ FIN, RST,       │ linger, RST,
-//!      ▼             ▼            ▼ timeout, frame  ▼ truncation
-//!      └─────────────┴────────────┴─────────────────┴───────────────► Closed(Some(error))
+//!  Resolving ──► Connecting ──► (Handshaking) ──► Open ──close──► Draining ──FIN seen──► Closed(None)
+//!      │             │                │            │ FIN, RST,       │ linger, RST,
+//!      ▼             ▼                ▼            ▼ timeout, frame  ▼ truncation
+//!      └─────────────┴────────────────┴────────────┴─────────────────┴───────────────► Closed(Some(error))
 //! ```
+//! *Handshaking* is there where a session runs above TCP; nothing of the program's leaves before it is over.
 //! Input that was received before a loss is told before the loss: an end of the stream or an error is only *pending*
 //! until the frames in the buffer are used up. The first error is kept, for the kernel tells it once.
 
+mod commands;
 mod ending;
 mod heartbeat;
 mod race;
@@ -17,10 +19,9 @@ mod tests;
 mod timeouts;
 mod wants;
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::{Pool, SendQueue};
+use crate::buffer::SendQueue;
 use crate::config::Timeouts;
 use crate::error::{Error, Source};
 use crate::frame::Decoder;
@@ -53,6 +54,11 @@ enum State {
     },
     /// Its addresses are being tried.
     Connecting { connect_deadline: Time },
+    /// The TCP connection stands, its session does not yet.
+    Handshaking {
+        deadline: Time,
+        connect_deadline: Time,
+    },
     /// Both sides may speak.
     Open,
     /// The program has closed: the queue empties, our FIN goes out (at `fin_at`), the peer's is awaited.
@@ -100,6 +106,8 @@ pub(crate) struct Conn {
     profile: Arc<Profile>,
     decoder: Decoder,
     queue: SendQueue,
+    /// What was taken from the queue waits in sealed form for the kernel.
+    is_sealed: bool,
     ending: Option<Ending>,
     /// A write failed with this; what the peer said before is still read.
     broken: Option<Error>,
@@ -159,6 +167,16 @@ impl Conn {
         Conn::new(State::Open, now, profile, decoder)
     }
 
+    /// One that was accepted, with a session that does not stand yet.
+    pub(crate) fn accepted_to_handshake(
+        now: Time,
+        profile: Arc<Profile>,
+        decoder: Decoder,
+    ) -> Conn {
+        let state = handshaking(now, Time::NEVER, &profile.timeouts);
+        Conn::new(state, now, profile, decoder)
+    }
+
     fn new(state: State, now: Time, profile: Arc<Profile>, decoder: Decoder) -> Conn {
         let queue = SendQueue::new(profile.send_queue_bytes_max);
         Conn {
@@ -166,6 +184,7 @@ impl Conn {
             profile,
             decoder,
             queue,
+            is_sealed: false,
             ending: None,
             broken: None,
             wanted: 1,
@@ -203,7 +222,14 @@ impl Conn {
         }
     }
 
-    /// The TCP connection stands.
+    /// The TCP connection stands, and a session is begun on it.
+    pub(crate) fn handle_handshaking(&mut self, now: Time) {
+        if let State::Connecting { connect_deadline } = self.state {
+            self.state = handshaking(now, connect_deadline, &self.profile.timeouts);
+        }
+    }
+
+    /// The connection stands, and its session where there is one.
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
         self.state = State::Open;
@@ -238,11 +264,25 @@ impl Conn {
         (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
     }
 
+    /// Bytes of the session came in, whatever they hold.
+    pub(crate) fn handle_line_received(&mut self, now: Time) {
+        (self.received_at, self.quiet_since) = (now, now);
+    }
+
     /// The peer has ended its half of the stream.
     pub(crate) fn handle_eof(&mut self) {
+        self.end_with(Ending::Eof);
+    }
+
+    /// The line has ended, and the session on it has not.
+    pub(crate) fn handle_cut(&mut self) {
+        self.end_with(Ending::Cut);
+    }
+
+    fn end_with(&mut self, ending: Ending) {
         self.ending.get_or_insert(match self.broken {
             Some(error) => Ending::Failed(error),
-            None => Ending::Eof,
+            None => ending,
         });
     }
 
@@ -273,6 +313,17 @@ impl Conn {
         }
     }
 
+    /// The kernel took bytes of the session; whether more of them wait.
+    pub(crate) fn handle_line_written(&mut self, now: Time, more: bool) {
+        (self.wrote_at, self.quiet_since) = (now, now);
+        self.is_sealed = more;
+    }
+
+    /// The kernel took nothing of what was sealed.
+    pub(crate) fn handle_line_full(&mut self) {
+        self.is_sealed = true;
+    }
+
     /// Our FIN is out.
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
@@ -300,72 +351,12 @@ impl Conn {
             self.close_with(Some(error));
         }
     }
+}
 
-    // Commands.
-
-    /// Queues bytes, all or none. Returns the range of the stream they take.
-    pub(crate) fn send(
-        &mut self,
-        now: Time,
-        payload: &[u8],
-        pool: &mut Pool,
-    ) -> Option<Range<u64>> {
-        debug_assert!(self.can_send());
-        if self.queue.is_empty() {
-            self.wrote_at = now;
-        }
-        let range = self.queue.push(payload, pool);
-        if range.is_some() {
-            self.active_at = now;
-        }
-        range
-    }
-
-    /// Somebody was refused room in the queue: it is told when at most half of it is taken.
-    pub(crate) fn refused(&mut self) {
-        self.wants_writable = true;
-    }
-
-    /// Takes back bytes of which none has been written, in their order.
-    pub(crate) fn withdraw(&mut self, ranges: impl Iterator<Item = Range<u64>>, pool: &mut Pool) {
-        self.queue.withdraw(ranges, pool);
-    }
-
-    /// A reply is awaited from now on.
-    pub(crate) fn await_reply(&mut self, now: Time) {
-        self.awaiting_since = self.awaiting_since.min(now);
-    }
-
-    /// Asks to be told when it stands and the queue has drained to half its bound.
-    pub(crate) fn notify_writable(&mut self) {
-        self.wants_writable = true;
-        self.tell_when_writable();
-    }
-
-    /// Empties the queue, ends our half, and waits for the peer's end.
-    pub(crate) fn close(&mut self) {
-        match self.state {
-            State::Resolving { .. } | State::Connecting { .. } => self.abort(Source::Closed),
-            State::Open => self.state = State::Draining { fin_at: None },
-            State::Draining { .. } | State::Closed(_) => {}
-        }
-    }
-
-    /// Nobody needs it any more: as `close`, and what the peer still says is read and dropped.
-    pub(crate) fn leave(&mut self) {
-        self.close();
-        self.discarding = true;
-        (self.partial, self.reply_begun) = (0, false);
-    }
-
-    /// The same, and the peer's end is left to the kernel.
-    pub(crate) fn part(&mut self) {
-        self.close_with(None);
-    }
-
-    /// Ends at once.
-    pub(crate) fn abort(&mut self, source: Source) {
-        let error = self.loss(source);
-        self.close_with(Some(error));
+/// A handshake that begins now.
+fn handshaking(now: Time, connect_deadline: Time, timeouts: &Timeouts) -> State {
+    State::Handshaking {
+        deadline: now.after(timeouts.handshake).min(connect_deadline),
+        connect_deadline,
     }
 }

@@ -40,6 +40,14 @@ impl Conn {
             State::Connecting { connect_deadline } => {
                 (connect_deadline, Phase::Connect, timeouts.connect)
             }
+            State::Handshaking {
+                deadline,
+                connect_deadline,
+            } => {
+                let all_of_it = deadline == connect_deadline;
+                let length = [timeouts.handshake, timeouts.connect][usize::from(all_of_it)];
+                (deadline, Phase::Handshake, length)
+            }
             State::Open => {
                 let speaking = earliest(self.writing(), self.reading());
                 earliest(speaking, self.answering())
@@ -53,9 +61,9 @@ impl Conn {
     }
 
     fn writing(&self) -> Running {
-        match self.queue.is_empty() {
-            true => NONE,
-            false => {
+        match self.is_writing() {
+            false => NONE,
+            true => {
                 let stall = self.profile.timeouts.write_stall;
                 (self.wrote_at.after(stall), Phase::Write, stall)
             }
@@ -80,7 +88,7 @@ impl Conn {
                 Phase::Read,
                 timeouts.first_byte,
             )
-        } else if self.queue.is_empty() {
+        } else if !self.is_writing() {
             (
                 self.active_at.after(timeouts.idle),
                 Phase::Idle,

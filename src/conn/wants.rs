@@ -145,8 +145,13 @@ impl Conn {
     /// Whether our FIN should go out now.
     pub(crate) fn poll_shutdown(&self) -> bool {
         matches!(self.state, State::Draining { fin_at: None })
-            && self.queue.is_empty()
+            && !self.is_writing()
             && self.broken.is_none()
+    }
+
+    /// Whether anything waits to leave: bytes of the queue, or what was made of them.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.queue.is_empty() || self.is_sealed && self.broken.is_none()
     }
 
     /// The next thing to tell.
@@ -171,8 +176,13 @@ impl Conn {
     pub(crate) fn is_connecting(&self) -> bool {
         matches!(
             self.state,
-            State::Resolving { .. } | State::Connecting { .. }
+            State::Resolving { .. } | State::Connecting { .. } | State::Handshaking { .. }
         )
+    }
+
+    /// Whether its session does not stand yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshaking { .. })
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -194,10 +204,7 @@ impl Conn {
 
     /// Whether the program may queue bytes: from the start until it closes or the connection ends.
     pub(crate) fn can_send(&self) -> bool {
-        matches!(
-            self.state,
-            State::Resolving { .. } | State::Connecting { .. } | State::Open
-        )
+        self.is_connecting() || matches!(self.state, State::Open)
     }
 
     /// Whether its socket should be read: it stands, its end is not known, and the peer is not to be held back.
@@ -211,6 +218,7 @@ impl Conn {
     pub(crate) fn wants_end(&self) -> bool {
         let speaks = match self.state {
             State::Open => !self.discarding,
+            State::Handshaking { .. } => true,
             State::Draining { .. } => true,
             _ => false,
         };
@@ -246,7 +254,7 @@ impl Conn {
     pub(crate) fn is_quiet(&self) -> bool {
         matches!(self.state, State::Open)
             && self.partial == 0
-            && self.queue.is_empty()
+            && !self.is_writing()
             && self.ending.is_none()
     }
 

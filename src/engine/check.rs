@@ -247,12 +247,12 @@ impl<K: Kernel> Engine<K> {
         with_sockets.map(|slot| {
             let is_gone = slot.read_closed && !slot.conn.sends_to_half_closed();
             let reads = slot.conn.wants_read() || is_gone && slot.conn.wants_end();
-            let writes = !slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown();
+            let is_being_made = slot.conn.is_connecting() && !slot.conn.is_handshaking();
             Waiting {
                 token: slot.id.token(),
                 is_read_closed: slot.read_closed,
                 to_read: !slot.in_ready && !slot.readable && reads,
-                to_write: !slot.in_ready && !slot.writable && (writes || slot.conn.is_connecting()),
+                to_write: !slot.in_ready && !slot.writable && (slot.wants_write() || is_being_made),
             }
         })
     }

@@ -1,13 +1,17 @@
 //! What a program may ask of the loop for its raw connections. Nothing here touches received bytes, so all of it is
 //! possible while they are borrowed, and nothing here performs I/O: bytes leave in the next flush.
 
+use std::sync::Arc;
+
 use super::core::Core;
+use super::secure::Secure;
 use super::slot::Owner;
 use crate::conn::Conn;
 use crate::error::{Error, Limit, Phase, Source};
 use crate::event::ConnectionId;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
+use crate::session::Sessions;
 use crate::upstream::split_target;
 
 impl<K: Kernel> Core<K> {
@@ -17,13 +21,24 @@ impl<K: Kernel> Core<K> {
         target: &str,
         framing: &Framing,
     ) -> Result<ConnectionId, Error> {
+        self.connect_through(target, framing, None)
+    }
+
+    /// The same, with a session above TCP.
+    pub(crate) fn connect_through(
+        &mut self,
+        target: &str,
+        framing: &Framing,
+        sessions: Option<&Arc<dyn Sessions>>,
+    ) -> Result<ConnectionId, Error> {
         self.admits_work()?;
-        split_target(target)?;
+        check_target(target, sessions)?;
         self.check(framing)?;
         self.now = self.kernel.now();
         let (now, profile) = (self.now, self.profile.clone());
         let decoder = framing.decoder(self.config.limits.frame_bytes_max);
         let index = self.open(Owner::Program, || Conn::resolving(now, profile, decoder))?;
+        self.secure(index, target, sessions);
         self.look_up(index, target);
         Ok(self.slots[index as usize].id)
     }
@@ -96,10 +111,34 @@ impl<K: Kernel> Core<K> {
         Ok(())
     }
 
+    /// A new connection is to have a session, if there are any.
+    pub(super) fn secure(
+        &mut self,
+        index: u32,
+        target: &str,
+        sessions: Option<&Arc<dyn Sessions>>,
+    ) {
+        let slot = &mut self.slots[index as usize];
+        slot.secure = match (sessions, split_target(target)) {
+            (Some(sessions), Ok((host, _))) => Some(Secure::new(sessions, host)),
+            _ => None,
+        };
+    }
+
     pub(super) fn check(&self, framing: &Framing) -> Result<(), Error> {
         match framing.flaw(self.config.limits.frame_bytes_max) {
             Some(flaw) => Err(Error::new(Phase::Connect, Source::Invalid(flaw))),
             None => Ok(()),
         }
     }
+}
+
+/// A target that can be, also of a session.
+pub(super) fn check_target(
+    target: &str,
+    sessions: Option<&Arc<dyn Sessions>>,
+) -> Result<(), Error> {
+    let (host, _) = split_target(target)?;
+    let checked = sessions.map_or(Ok(()), |it| it.check(host));
+    checked.map_err(|source| Error::new(Phase::Handshake, source))
 }

@@ -69,6 +69,8 @@ pub(crate) struct Core<K: Kernel> {
     /// The last wait failed: what it had found by then is still to be looked at, and it may have taken a wake.
     pub(super) wait_failed: bool,
     pub(super) send_pool: Pool,
+    /// Where bytes of a line with a session are read to.
+    pub(super) line: Vec<u8>,
     pub(super) now: Time,
     pub(super) requests_made: u64,
     pub(super) failed: Vec<Failed>,
@@ -100,6 +102,7 @@ impl<K: Kernel> Core<K> {
             profile: Arc::new(profile(&config, config.timeouts, config.half_close)),
             names: Names::new(config.lookups, config.timeouts.resolve),
             send_pool: Pool::new(SEND_BYTES, config.limits.pool_bytes_max),
+            line: Vec::new(),
             kernel,
             config,
             slots: Slab::new(),
@@ -164,6 +167,9 @@ impl<K: Kernel> Core<K> {
     pub(super) fn reap(&mut self, index: u32) {
         let mut slot = self.slots.remove(index as usize);
         slot.conn.release(&mut self.send_pool);
+        if let Some(secured) = slot.secured_mut() {
+            secured.release(&mut self.send_pool);
+        }
         self.wheel.remove(slot.timer);
         let generation = &mut self.generations[index as usize];
         *generation = generation.wrapping_add(1);

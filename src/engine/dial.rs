@@ -186,7 +186,7 @@ impl<K: Kernel> Core<K> {
         let name = self.slots[index as usize].name.take();
         let blames_addresses = |error: &Error| {
             let is_other = matches!(error.class, Class::Resource | Class::Local);
-            error.phase == Phase::Connect && !is_other
+            matches!(error.phase, Phase::Connect | Phase::Handshake) && !is_other
         };
         if let Some(name) = name.filter(|_| error.as_ref().is_some_and(blames_addresses)) {
             self.names.doubt(name);
@@ -241,21 +241,34 @@ impl<K: Kernel> Core<K> {
     }
 
     fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
-        let now = self.now;
         let slot = &mut self.slots[index as usize];
-        slot.is_connecting = false;
-        self.connecting -= 1;
-        slot.conn.handle_connected(now);
-        if let Some(name) = slot.name.take() {
-            self.names.handle_connected(now, name, peer);
-        }
         // An edge may have been another attempt's: a read finds out, a FIN is asked for.
         slot.read_closed = slot.read_closed && self.kernel.peer_has_shut(&socket);
         slot.writable = true;
         slot.socket = Some(socket);
         slot.peer = Some(peer);
-        let connection = slot.id;
-        let owner = slot.owner;
+        match slot.secure {
+            Some(_) => self.begin_session(index),
+            None => self.stands(index),
+        }
+    }
+
+    /// A connection stands, and its session where there is one: its owner has it.
+    pub(super) fn stands(&mut self, index: u32) {
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        let Some(peer) = slot.peer else {
+            return;
+        };
+        self.connecting -= usize::from(std::mem::take(&mut slot.is_connecting));
+        slot.conn.handle_connected(now);
+        if let Some(name) = slot.name.take() {
+            self.names.handle_connected(now, name, peer);
+        }
+        let (connection, owner, is_accepted) = (slot.id, slot.owner, slot.is_accepted);
+        if is_accepted {
+            return self.tell(index, Event::Connected { connection, peer });
+        }
         log::debug!("{connection} to {peer} stands");
         self.note_connected(index);
         match owner {

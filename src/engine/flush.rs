@@ -43,7 +43,9 @@ impl<K: Kernel> Core<K> {
         if !slot.writable || slot.socket.is_none() {
             return;
         }
-        if let Owner::Service { service, member } = slot.owner {
+        if let Owner::Service { service, member } = slot.owner
+            && !slot.conn.is_connecting()
+        {
             // What is too late is not written any more.
             self.expire_requests(index, service, member, Which::Unsent);
         }
@@ -61,7 +63,10 @@ impl<K: Kernel> Core<K> {
                     false => self.heed_end(index),
                 };
             }
-            self.transmit(index);
+        }
+        match self.slots[index as usize].secured() {
+            Some(_) => self.transmit_secured(index),
+            None => self.transmit(index),
         }
         self.shut_down(index);
         self.settle(index);
@@ -106,9 +111,12 @@ impl<K: Kernel> Core<K> {
 
     /// Our FIN, when everything before it has left.
     fn shut_down(&mut self, index: u32) {
+        if !self.slots[index as usize].conn.poll_shutdown() || !self.close_session(index) {
+            return;
+        }
         let now = self.now;
         let slot = &mut self.slots[index as usize];
-        let Some(socket) = slot.socket.as_ref().filter(|_| slot.conn.poll_shutdown()) else {
+        let Some(socket) = slot.socket.as_ref() else {
             return;
         };
         match self.kernel.shutdown(socket) {
@@ -165,6 +173,17 @@ impl<K: Kernel> Core<K> {
         };
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
+            Peeked::Data if slot.secured().is_some() => {
+                let is_gone = self.look_through(index);
+                let slot = &self.slots[index as usize];
+                // What was said unasked is read, as without a session; tickets and the like say nothing.
+                let speaks = slot.secured().is_some_and(|it| it.holds());
+                if expects_nothing && speaks || slot.conn.is_ending() {
+                    return false;
+                }
+                self.push_ready(index);
+                is_gone
+            }
             Peeked::Data if expects_nothing => {
                 slot.readable = true;
                 return false;
@@ -176,6 +195,7 @@ impl<K: Kernel> Core<K> {
                 return false;
             }
         };
+        let slot = &mut self.slots[index as usize];
         if shut {
             slot.read_closed = true;
             slot.readable = true;

@@ -55,6 +55,14 @@ impl<K: Kernel> Core<K> {
         }))
     }
 
+    /// Of a connection's bytes, those that left whole, and those that the peer's TCP has acknowledged, where that is known.
+    pub(crate) fn left(&self, id: ConnectionId) -> Option<(u64, Option<u64>)> {
+        let slot = self.slot(id)?;
+        let info = slot.socket.as_ref().map(|socket| self.kernel.info(socket));
+        let acked = info.and_then(|info| slot.acked(&info.ok()?));
+        Some((slot.left_bytes(), acked))
+    }
+
     pub(crate) fn info(&self, id: ConnectionId) -> Result<TcpInfo, Error> {
         let socket = self.slot(id).and_then(|slot| slot.socket.as_ref());
         let socket = socket.ok_or(Error::new(Phase::Idle, Source::NotOpen))?;

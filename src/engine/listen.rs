@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::core::{Core, TimerOwner};
+use super::secure::Secure;
 use super::slot::Owner;
 use super::tick_of;
 use crate::conn::{Conn, Profile};
@@ -16,6 +17,7 @@ use crate::error::{Error, Phase};
 use crate::event::Event;
 use crate::frame::Framing;
 use crate::kernel::{INDEX_MAX, Kernel};
+use crate::session::Sessions;
 use crate::wheel::TimerKey;
 
 /// Marks the index of a listener in a token.
@@ -32,6 +34,8 @@ struct Listening<L> {
     listener: Option<L>,
     framing: Framing,
     profile: Arc<Profile>,
+    /// What runs above TCP on what it accepts, if anything does.
+    sessions: Option<Arc<dyn Sessions>>,
     timer: TimerKey,
     is_ready: bool,
     /// It found no descriptor, and has not accepted since: told once.
@@ -90,6 +94,17 @@ impl<K: Kernel> Core<K> {
         framing: Framing,
         profile: Profile,
     ) -> Result<(ListenerId, SocketAddr), Error> {
+        self.listen_through(at, framing, profile, None)
+    }
+
+    /// The same, with a session above TCP on each.
+    pub(crate) fn listen_through(
+        &mut self,
+        at: SocketAddr,
+        framing: Framing,
+        profile: Profile,
+        sessions: Option<Arc<dyn Sessions>>,
+    ) -> Result<(ListenerId, SocketAddr), Error> {
         let index = self.listeners.list.len() as u32;
         let os = |error: io::Error| Error::os(Phase::Connect, &error);
         let listener = self
@@ -109,6 +124,7 @@ impl<K: Kernel> Core<K> {
             listener,
             framing,
             profile,
+            sessions,
             timer,
             is_ready: false,
             is_out: false,
@@ -176,8 +192,12 @@ impl<K: Kernel> Core<K> {
         let decoder = listening
             .framing
             .decoder(self.config.limits.frame_bytes_max);
-        let Ok(slot_index) = self.open(Owner::Program, || Conn::accepted(now, profile, decoder))
-        else {
+        let secure = listening.sessions.as_ref().map(|it| Secure::new(it, ""));
+        let conn = || match secure {
+            Some(_) => Conn::accepted_to_handshake(now, profile, decoder),
+            None => Conn::accepted(now, profile, decoder),
+        };
+        let Ok(slot_index) = self.open(Owner::Program, conn) else {
             self.listeners.refused += 1;
             return self.kernel.close(socket, false);
         };
@@ -189,10 +209,19 @@ impl<K: Kernel> Core<K> {
         slot.install(socket);
         slot.peer = Some(peer);
         slot.writable = true;
-        self.tell(slot_index, Event::Connected { connection, peer });
-        if let Err(error) = registered {
-            let conn = &mut self.slots[slot_index as usize].conn;
-            conn.handle_connect_failed(error.into_error());
+        slot.is_accepted = true;
+        slot.secure = secure;
+        let is_secure = slot.secure.is_some();
+        if !is_secure {
+            self.tell(slot_index, Event::Connected { connection, peer });
+        }
+        match registered {
+            Ok(()) if is_secure => return self.begin_session(slot_index),
+            Ok(()) => {}
+            Err(error) => {
+                let conn = &mut self.slots[slot_index as usize].conn;
+                conn.handle_connect_failed(error.into_error());
+            }
         }
         self.settle(slot_index);
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commands::check_target;
 use super::core::{Core, TimerOwner, profile};
 use super::lines::Lines;
 use super::slot::Owner;
@@ -62,6 +63,9 @@ impl<K: Kernel> Core<K> {
         {
             let why = "a fallback that is no upstream of this client; add it first";
             return Err(Error::new(Phase::Connect, Source::Invalid(why)));
+        }
+        for target in upstream.targets() {
+            check_target(target, upstream.sessions.as_ref())?;
         }
         if let Some(timeouts) = &upstream.timeouts {
             self.config.validate_kernels(timeouts)?;
@@ -132,7 +136,9 @@ impl<K: Kernel> Core<K> {
         let it = &mut self.services[service as usize];
         self.slots[index as usize].frames = it.frames_in();
         let target = it.aim(now, member).to_owned();
+        let sessions = it.options.sessions.clone();
         it.handle_connecting(member, index);
+        self.secure(index, &target, sessions.as_ref());
         self.look_up(index, &target);
     }
 

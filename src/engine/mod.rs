@@ -25,6 +25,7 @@ mod pump;
 mod remote;
 mod requests;
 mod retire;
+mod secure;
 mod settle;
 mod slot;
 mod watch;

@@ -81,6 +81,7 @@ impl<K: Kernel> Core<K> {
         self.note_parting(index, &socket, error);
         let slot = &self.slots[index as usize];
         if slot.ends.is_spared {
+            self.say_farewell(index, &socket);
             self.read_out(&socket);
             return self.kernel.close(socket, false);
         }
@@ -89,6 +90,9 @@ impl<K: Kernel> Core<K> {
             && matches!(error, Some(error) if matches!(error.source, Source::Timeout(_)));
         let is_given_up = error.is_some_and(|error| resets(&error)) && !has_lingered;
         let resets = slot.conn.has_missed_heartbeat() || is_given_up;
+        if !resets {
+            self.say_farewell(index, &socket);
+        }
         self.kernel.close(socket, resets);
     }
 
@@ -101,12 +105,15 @@ impl<K: Kernel> Core<K> {
         let info = self.kernel.info(socket).ok();
         let has_fin = slot.ends.fin_read || self.has_fin(index, socket, info);
         let slot = &mut self.slots[index as usize];
-        let (ends, written) = (&mut slot.ends, slot.conn.written_bytes());
+        let (written, left) = (slot.conn.written_bytes(), slot.left_bytes());
+        let acked = info.and_then(|info| slot.acked(&info));
+        let ends = &mut slot.ends;
         // A RST behind a FIN is EPIPE (tcp_reset in Linux's net/ipv4/tcp_input.c), as long as we have not ended our half.
         let is_pipe = matches!(error, Some(error) if error.source == Source::Os(errno::EPIPE));
         ends.parting = Some(Box::new(Parting {
             written,
-            acked: info.and_then(|info| info.acked_of(written)),
+            left,
+            acked,
             fin_sent: ends.fin_sent,
             fin_first: has_fin || is_pipe && !ends.fin_sent,
             fin_acked: ends.fin_acked,
@@ -117,7 +124,7 @@ impl<K: Kernel> Core<K> {
     /// Whether the peer's FIN has come, though it was not read. It counts as a byte received; so does one that was not
     /// read either, and then only the state tells, as long as no RST has come.
     fn has_fin(&mut self, index: u32, socket: &K::Socket, info: Option<TcpInfo>) -> bool {
-        let read = self.slots[index as usize].conn.received_bytes();
+        let read = self.slots[index as usize].line_received();
         match info {
             Some(info) if info.fin_received => true,
             Some(info) if info.bytes_received == read + 1 => {

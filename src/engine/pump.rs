@@ -66,6 +66,9 @@ impl<K: Kernel> Engine<K> {
             slot.is_stalled = true;
             return false;
         }
+        if slot.secured().is_some() {
+            return self.read_secured(index, quota);
+        }
         let space = buffer.space(slot.conn.wanted(), read_bytes, pool);
         // Pooled storage may be larger than one read.
         let read_max = quota.bytes.max(read_bytes);

@@ -34,7 +34,7 @@ impl<K: Kernel> Core<K> {
         if slot.conn.is_closed() {
             return;
         }
-        if slot.writable && (!slot.conn.poll_transmit().is_empty() || slot.conn.poll_shutdown()) {
+        if slot.writable && slot.wants_write() {
             self.push_dirty(index);
         }
         let slot = &self.slots[index as usize];

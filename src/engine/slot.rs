@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::dial::Dial;
 use super::parting::Ends;
+use super::secure::Secure;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
 use crate::names::NameKey;
@@ -41,6 +42,10 @@ pub(super) struct Slot<S> {
     /// The name it connects by, until it stands.
     pub(super) name: Option<NameKey>,
     pub(super) peer: Option<SocketAddr>,
+    /// Its peer has made it.
+    pub(super) is_accepted: bool,
+    /// What runs above TCP on it, if anything does.
+    pub(super) secure: Option<Box<Secure>>,
     pub(super) readable: bool,
     pub(super) writable: bool,
     /// The peer has shut its half: latched from an edge or a look. Its FIN may still lie behind data.
@@ -79,6 +84,8 @@ impl<S> Slot<S> {
             dial: None,
             name: None,
             peer: None,
+            is_accepted: false,
+            secure: None,
             readable: false,
             writable: false,
             read_closed: false,

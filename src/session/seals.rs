@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 /// Seals that are told apart. Beyond, the two last are one: what is said of them is late, and never too much.
-const SEALS_MAX: usize = 4096;
+const SEALS_MAX: usize = 256;
 
 /// The end of a seal, on both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,13 +27,17 @@ impl Seals {
     /// Bytes of the program up to `program` are in the line up to `line`.
     pub(super) fn put(&mut self, program: u64, line: u64) {
         let seal = Seal { line, program };
-        if self.open.len() >= SEALS_MAX
+        if self.is_full()
             && let Some(last) = self.open.back_mut()
         {
             *last = seal;
             return;
         }
         self.open.push_back(seal);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= SEALS_MAX
     }
 
     /// Bytes of the program that lie wholly within so much of the line.

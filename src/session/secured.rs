@@ -179,6 +179,11 @@ impl Secured {
         Some(self.seals.as_ref()?.within(line))
     }
 
+    /// Whether it would be well to say how much of the line nobody asks for any more.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.seals.as_ref().is_some_and(Seals::is_full)
+    }
+
     /// Nobody asks for less of the line any more.
     pub(crate) fn forget(&mut self, line: u64) {
         if let Some(seals) = &mut self.seals {

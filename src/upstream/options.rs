@@ -3,12 +3,14 @@
 //! Checked once, when it is added to a client; what cannot be is refused by name.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::target::split_target;
 use crate::config::{Breaker, Heartbeat, Pool, Rate, Reconnect, Retry, Timeouts, refuse};
 use crate::error::Error;
 use crate::event::UpstreamId;
 use crate::frame::Framing;
+use crate::session::Sessions;
 
 /// A service that requests are made of: its address, how its replies are framed, and how many connections serve it.
 ///
@@ -37,6 +39,8 @@ pub struct Upstream {
     pub(crate) frames_per_second: Option<u32>,
     pub(crate) in_flight_max: Option<usize>,
     pub(crate) fallback: Option<UpstreamId>,
+    /// What runs above TCP, if anything does.
+    pub(crate) sessions: Option<Arc<dyn Sessions>>,
 }
 
 /// How many connections an upstream has; see [`Upstream::connections`].
@@ -91,6 +95,7 @@ impl Upstream {
             frames_per_second: None,
             in_flight_max: None,
             fallback: None,
+            sessions: None,
         }
     }
 
@@ -290,6 +295,32 @@ impl Upstream {
     pub fn fallback(mut self, upstream: UpstreamId) -> Upstream {
         self.fallback = Some(upstream);
         self
+    }
+
+    /// Speaks TLS with its targets: each connection stands when its handshake is over and the peer is verified, by the
+    /// name or address of its target where [`TlsConfigBuilder::server_name`](crate::TlsConfigBuilder::server_name) says
+    /// no other. Default: plain TCP.
+    ///
+    /// ```
+    /// use taut::{TlsConfig, Upstream};
+    ///
+    /// # fn main() -> Result<(), taut::TlsConfigError> {
+    /// let tls = TlsConfig::new()?;
+    /// let api = Upstream::new("api.example:443").tls(tls);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "_tls")]
+    pub fn tls(mut self, tls: crate::tls::TlsConfig) -> Upstream {
+        self.sessions = Some(tls.sessions());
+        self
+    }
+
+    /// All its targets.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.target)
+            .chain(&self.others)
+            .map(String::as_str)
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {

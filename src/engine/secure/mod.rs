@@ -1,0 +1,140 @@
+//! Connections with a session above TCP: its handshake, and what the loop knows of it.
+//!
+//! ```text
+//!   the TCP connection stands ──► begin_session ──► flights both ways ──► stands
+//! ```
+//! Reading and writing are as without one, but for what lies between the line and the program ([`Secured`]). Always:
+//! nothing of the program's is sealed before the connection stands, and its owner is told nothing before.
+
+mod reading;
+mod writing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::slot::{Owner, Slot};
+use crate::error::{Error, Phase};
+use crate::event::ConnectionId;
+use crate::kernel::{Kernel, TcpInfo};
+use crate::session::{Secured, Sessions, TlsInfo};
+use crate::time::Time;
+
+/// Bytes of the line that are read at a time: a whole record of TLS and more (RFC 8446 §5.2).
+const LINE_BYTES: usize = 32 << 10;
+
+/// The session of one connection.
+#[derive(Debug)]
+pub(super) struct Secure {
+    sessions: Arc<dyn Sessions>,
+    /// With whom, as its target names it.
+    host: Box<str>,
+    /// Since the TCP connection stands.
+    secured: Option<Secured>,
+    began: Time,
+    /// The handshake.
+    took: Option<Duration>,
+}
+
+impl Secure {
+    pub(super) fn new(sessions: &Arc<dyn Sessions>, host: &str) -> Box<Secure> {
+        Box::new(Secure {
+            sessions: sessions.clone(),
+            host: host.into(),
+            secured: None,
+            began: Time::NEVER,
+            took: None,
+        })
+    }
+}
+
+impl<S> Slot<S> {
+    pub(super) fn secured(&self) -> Option<&Secured> {
+        self.secure.as_ref()?.secured.as_ref()
+    }
+
+    pub(super) fn secured_mut(&mut self) -> Option<&mut Secured> {
+        self.secure.as_mut()?.secured.as_mut()
+    }
+
+    /// Whether anything is to be written, were there room.
+    pub(super) fn wants_write(&self) -> bool {
+        let waits = self.secured().is_some_and(|it| !it.pending().is_empty());
+        waits || !self.conn.poll_transmit().is_empty() || self.conn.poll_shutdown()
+    }
+
+    /// Bytes handed to the kernel, of whatever kind.
+    pub(super) fn line_written(&self) -> u64 {
+        let secured = self.secured();
+        secured.map_or(self.conn.written_bytes(), Secured::line_written)
+    }
+
+    /// Bytes received, of whatever kind.
+    pub(super) fn line_received(&self) -> u64 {
+        let secured = self.secured();
+        secured.map_or(self.conn.received_bytes(), Secured::line_received)
+    }
+
+    /// Of the program's bytes, those that the peer's TCP has acknowledged; `None` where that is not known.
+    pub(super) fn acked(&self, info: &TcpInfo) -> Option<u64> {
+        let acked = info.acked_of(self.line_written())?;
+        match self.secured() {
+            Some(secured) => secured.within(acked),
+            None => Some(acked),
+        }
+    }
+
+    /// Of the program's bytes, those that were handed to the kernel with all that the peer needs to read them.
+    pub(super) fn left_bytes(&self) -> u64 {
+        let secured = self.secured();
+        let within = secured.and_then(|it| it.within(it.line_written()));
+        within.unwrap_or(self.conn.written_bytes())
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// The TCP connection stands: its session begins, with what it has to say first.
+    pub(super) fn begin_session(&mut self, index: u32) {
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        let is_asked = slot.owner == Owner::Program && !slot.is_accepted;
+        let Some(secure) = slot.secure.as_mut() else {
+            return;
+        };
+        secure.began = now;
+        match secure.sessions.begin(&secure.host) {
+            Ok(session) => {
+                secure.secured = Some(Secured::new(session, is_asked, &mut self.send_pool));
+                slot.conn.handle_handshaking(now);
+            }
+            Err(source) => {
+                let error = Error::new(Phase::Handshake, source);
+                slot.conn.handle_connect_failed(error);
+                self.push_ready(index);
+            }
+        }
+        self.settle(index);
+    }
+
+    /// The session's state may have changed: when its handshake is over the connection stands.
+    fn heed_handshake(&mut self, index: u32) {
+        let now = self.now;
+        let slot = &mut self.slots[index as usize];
+        let is_over = slot.secured().is_some_and(|it| !it.is_handshaking());
+        if !is_over || !slot.conn.is_handshaking() {
+            return;
+        }
+        if let Some(secure) = slot.secure.as_mut() {
+            secure.took = Some(now.since(secure.began));
+        }
+        self.stands(index);
+    }
+
+    /// What is known of a connection's session.
+    pub(crate) fn tls_info(&self, id: ConnectionId) -> Option<TlsInfo> {
+        let slot = self.slot(id)?;
+        let handshake = slot.secure.as_ref()?.took;
+        let info = slot.secured()?.info();
+        Some(TlsInfo { handshake, ..info })
+    }
+}
