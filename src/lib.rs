@@ -65,6 +65,8 @@ mod sim;
 mod socket_options;
 mod stats;
 mod time;
+#[cfg(feature = "_tls")]
+mod tls;
 mod upstream;
 pub mod wheel;
 
@@ -86,6 +88,10 @@ pub use parting::Parting;
 pub use session::{TlsInfo, TlsVersion};
 pub use socket_options::{Keepalive, SocketOptions};
 pub use stats::{Breakers, Failures, Gauge, Stats, TargetStats};
+#[cfg(feature = "_tls")]
+pub use tls::{
+    TlsConfig, TlsConfigBuilder, TlsConfigError, TlsServerConfig, TlsServerConfigBuilder,
+};
 pub use upstream::{BreakerState, Connections, Upstream, UpstreamStats};
 
 /// The README's example compiles.

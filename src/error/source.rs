@@ -101,8 +101,12 @@ pub enum CertificateFault {
     UnknownIssuer,
     /// It is for other names than the one that was asked for.
     WrongName,
-    /// It is not for this use: not for a server (or a client), or an authority's own.
+    /// It is not for this use: not for a server (or a client).
     WrongPurpose,
+    /// It is an authority's own (`CA:TRUE`), which no server or client may show.
+    IsAuthority,
+    /// A certificate between it and the authority may not sign it.
+    BadChain,
     /// Its key is none of those that are pinned.
     PinMismatch,
     /// It was revoked.
@@ -111,6 +115,8 @@ pub enum CertificateFault {
     BadSignature,
     /// It is no certificate that can be read.
     BadEncoding,
+    /// It is of X.509 version 1, is signed in a way that is not known here, or has a critical extension that is not.
+    Unsupported,
     /// The peer has shown none.
     Missing,
     /// It was refused otherwise.
@@ -129,6 +135,8 @@ pub enum TlsFault {
     Alpn,
     /// What came is no TLS at all: the peer speaks plaintext, or another protocol.
     NotTls,
+    /// A message of the peer's handshake is longer than 64 KiB: it shows too many certificates.
+    TooLarge,
     /// A record could not be decrypted: it was changed on the way, or the peer is broken.
     BadRecord,
     /// The peer broke the protocol otherwise.
@@ -242,9 +250,11 @@ impl Source {
 impl TlsFault {
     fn class(self) -> Class {
         match self {
-            TlsFault::Version | TlsFault::NothingInCommon | TlsFault::Alpn | TlsFault::NotTls => {
-                Class::Persistent
-            }
+            TlsFault::Version
+            | TlsFault::NothingInCommon
+            | TlsFault::Alpn
+            | TlsFault::NotTls
+            | TlsFault::TooLarge => Class::Persistent,
             TlsFault::BadRecord | TlsFault::Misbehaved => Class::Protocol,
             TlsFault::Internal => Class::Resource,
         }

@@ -29,7 +29,7 @@ impl TlsVersion {
 pub struct TlsInfo {
     /// The version agreed on.
     pub version: Option<TlsVersion>,
-    /// The cipher suite agreed on, by its name in IANA's registry, such as `TLS13_AES_256_GCM_SHA384`.
+    /// The cipher suite agreed on, by its name in IANA's registry, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher: Option<&'static str>,
     /// The protocol agreed on (ALPN, RFC 7301).
     pub alpn: Option<Vec<u8>>,

@@ -108,6 +108,8 @@ const STD_OF: &[(&str, &[&str])] = &[
     ("socket_options", &["net::SocketAddr"]),
     // When a target is asked again is told as an instant; nobody here asks for the time.
     ("stats", &["time::Instant"]),
+    // Certificates and keys are read when a setting is built; `session` reads and writes rustls' buffers alone.
+    ("tls", &["cell", "fs", "io", "net::IpAddr", "path"]),
     // With a hasher that is always the same.
     ("upstream::ids", &["collections::HashMap"]),
 ];
@@ -138,6 +140,7 @@ const CRATES_OF: &[(&str, &[&str])] = &[
     ("ship", &["log"]),
     ("ship::spool", &["crc32fast"]),
     ("sim", &["libc"]),
+    ("tls", &["base64", "rustls", "rustls_native_certs"]),
     ("upstream", &["slab"]),
 ];
 
@@ -167,6 +170,8 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     // The version of this crate, which RELP tells.
     ("ship", &["concat", "env"]),
     ("ship::spool", &["warn"]),
+    // What a verifier has refused, until the session that asked takes it.
+    ("tls", &["thread_local"]),
 ];
 
 /// Words that no source says: they bring in what `use` and `mod` lines do not tell of.
