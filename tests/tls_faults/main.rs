@@ -3,6 +3,8 @@
 #![cfg(all(target_os = "linux", feature = "_tls"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod certificates;
+mod common;
 #[path = "../support/proxy/mod.rs"]
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -10,6 +10,7 @@ use rustls::{
     PeerMisbehaved, StreamOwned,
 };
 
+use crate::common::ours;
 use crate::proxy::Proxy;
 use crate::support::*;
 use crate::tls::*;
@@ -101,12 +102,6 @@ fn pair(terms: &Terms, authority: &Authority) -> (Stream, Conversation) {
         stream.flush().unwrap();
     });
     (stream, conversation)
-}
-
-fn ours() -> (Authority, Terms) {
-    let authority = Authority::new("ours");
-    let terms = Terms::new(&authority.issue_local());
-    (authority, terms)
 }
 
 /// What the client says of records that were sealed by hand; nothing, when it takes them.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use base64::Engine;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -151,6 +151,21 @@ impl Identity {
         let own = end_entity(names).self_signed(&key).unwrap();
         Identity {
             chain: vec![own.der().clone()],
+            key: Arc::new(key),
+        }
+    }
+
+    /// What it has signed itself, though it is no authority.
+    pub(crate) fn signs(&self, names: &[&str]) -> Identity {
+        let (params, key) = (end_entity(names), key());
+        let mut own = CertificateParams::new([]).unwrap();
+        own.distinguished_name = end_entity(&[]).distinguished_name;
+        let issuer = Issuer::from_params(&own, &*self.key);
+        let signed = params.signed_by(&key, &issuer).unwrap();
+        let mut chain = vec![signed.der().clone()];
+        chain.extend_from_slice(&self.chain);
+        Identity {
+            chain,
             key: Arc::new(key),
         }
     }

@@ -186,13 +186,21 @@ impl Conversation {
         self.say()
     }
 
-    /// The line service: every line comes back in capitals. To its end.
+    /// The line service: every line comes back in capitals. To its end, which is answered by our own.
     pub(crate) fn answer_lines(&mut self) {
         while let Some(line) = self.read_line() {
-            if !self.write(&[&line.to_ascii_uppercase()[..], b"\n"].concat()) {
+            if !self.answer(&line) {
                 return;
             }
         }
+        if self.ending == Some(Ending::Orderly) {
+            self.close_notify();
+        }
+    }
+
+    /// One line of it. False: the client takes no more.
+    pub(crate) fn answer(&mut self, line: &[u8]) -> bool {
+        self.write(&[&line.to_ascii_uppercase()[..], b"\n"].concat())
     }
 
     /// Seals by hand from here on, with the session's own keys; it must say nothing more itself.

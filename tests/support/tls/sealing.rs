@@ -12,9 +12,11 @@ use rustls::crypto::tls13::OkmBlock;
 use rustls::internal::{derive_traffic_iv, derive_traffic_key};
 use rustls::{ContentType, KeyLog, ProtocolVersion, SupportedCipherSuite};
 
-/// The secrets of the sessions of one server.
+/// The secrets of the sessions of one server, by their label and the client's random.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets(Mutex<BTreeMap<(String, Vec<u8>), Vec<u8>>>);
+pub(crate) struct Secrets(Mutex<BTreeMap<Key, Vec<u8>>>);
+
+type Key = (String, Vec<u8>);
 
 /// Which keys of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
