@@ -4,7 +4,7 @@
 //! anything.
 
 use super::{Conn, State};
-use crate::error::{Error, Phase, Sent, Source};
+use crate::error::{Class, Error, Phase, Sent, Source};
 use crate::frame::FrameError;
 
 /// An end that is told when the frames before it are used up.
@@ -68,8 +68,24 @@ impl Conn {
         self.close_with(torn.map(|source| self.loss_in(Phase::Read, source)));
     }
 
-    /// The first end counts.
+    /// The first end counts. A handshake that failed for want of the peer's goes on with another address.
     pub(super) fn close_with(&mut self, error: Option<Error>) {
+        if let (
+            State::Handshaking {
+                connect_deadline, ..
+            },
+            Some(error),
+        ) = (&self.state, error)
+            && self.has_next_address
+            && error.class == Class::Transient
+        {
+            self.state = State::Connecting {
+                connect_deadline: *connect_deadline,
+            };
+            (self.ending, self.broken, self.is_sealed) = (None, None, false);
+            self.lost_handshake = Some(error);
+            return;
+        }
         if !self.is_closed() {
             self.state = State::Closed(error);
         }

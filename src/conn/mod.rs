@@ -70,6 +70,8 @@ enum State {
 /// What a connection has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnEvent {
+    /// The handshake failed in a way that another address may do better than: it is connecting again.
+    HandshakeLost(Error),
     /// The queue that was full has drained to half.
     Writable,
     /// The peer has ended its half, and that is allowed.
@@ -108,6 +110,9 @@ pub(crate) struct Conn {
     queue: SendQueue,
     /// What was taken from the queue waits in sealed form for the kernel.
     is_sealed: bool,
+    /// There is another address to try, should the handshake with this one fail; and how it failed, told once.
+    has_next_address: bool,
+    lost_handshake: Option<Error>,
     ending: Option<Ending>,
     /// A write failed with this; what the peer said before is still read.
     broken: Option<Error>,
@@ -185,6 +190,8 @@ impl Conn {
             decoder,
             queue,
             is_sealed: false,
+            has_next_address: false,
+            lost_handshake: None,
             ending: None,
             broken: None,
             wanted: 1,
@@ -223,7 +230,8 @@ impl Conn {
     }
 
     /// The TCP connection stands, and a session is begun on it.
-    pub(crate) fn handle_handshaking(&mut self, now: Time) {
+    pub(crate) fn handle_handshaking(&mut self, now: Time, has_next_address: bool) {
+        self.has_next_address = has_next_address;
         if let State::Connecting { connect_deadline } = self.state {
             self.state = handshaking(now, connect_deadline, &self.profile.timeouts);
         }
@@ -303,7 +311,9 @@ impl Conn {
             // All of the peer's words were heard, and nothing more is read.
             self.ending.get_or_insert(Ending::Failed(error));
         }
-        self.queue.abandon();
+        if !self.is_handshaking() {
+            self.queue.abandon();
+        }
     }
 
     /// A read found nothing.

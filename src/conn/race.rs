@@ -95,6 +95,20 @@ impl Race {
         }
     }
 
+    /// An attempt has won, but what is to run on it may still fail: the others are given up, and may be tried after it.
+    pub(crate) fn handle_won(&mut self, winner: SocketAddr) {
+        while let Some((address, _)) = self.running.pop() {
+            if address != winner {
+                self.waiting.push_front(address);
+            }
+        }
+    }
+
+    /// Whether another address may be tried after the one that has won.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// An attempt that has used up its time, with the error that it failed with.
     pub(crate) fn overdue(&self, now: Time) -> Option<(SocketAddr, Error)> {
         let (address, _) = self.running.iter().find(|(_, end)| *end <= now)?;

@@ -222,9 +222,8 @@ impl<K: Kernel> Core<K> {
             match look(&self.kernel, socket) {
                 Look::Waiting => at += 1,
                 Look::Connected(peer) => {
-                    let (_, socket) = dial.sockets.swap_remove(at);
-                    dial.give_up(&mut self.kernel);
-                    return self.connected(index, socket, peer);
+                    let (address, socket) = dial.sockets.swap_remove(at);
+                    return self.connected(index, socket, peer, (address, dial));
                 }
                 Look::Failed(error) => {
                     dial.race.handle_failed(self.now, *address, error);
@@ -240,17 +239,44 @@ impl<K: Kernel> Core<K> {
         self.try_addresses(index);
     }
 
-    fn connected(&mut self, index: u32, socket: K::Socket, peer: SocketAddr) {
+    /// One of the attempts has won. Where a session is to run on it the others are kept in mind.
+    fn connected(
+        &mut self,
+        index: u32,
+        socket: K::Socket,
+        peer: SocketAddr,
+        (address, mut dial): (SocketAddr, Box<Dial<K::Socket>>),
+    ) {
+        for (_, socket) in dial.sockets.drain(..) {
+            self.kernel.close(socket, true);
+        }
         let slot = &mut self.slots[index as usize];
         // An edge may have been another attempt's: a read finds out, a FIN is asked for.
         slot.read_closed = slot.read_closed && self.kernel.peer_has_shut(&socket);
         slot.writable = true;
         slot.socket = Some(socket);
         slot.peer = Some(peer);
-        match slot.secure {
-            Some(_) => self.begin_session(index),
-            None => self.stands(index),
+        if slot.secure.is_none() {
+            return self.stands(index);
         }
+        dial.race.handle_won(address);
+        slot.dial = Some(dial);
+        self.begin_session(index);
+    }
+
+    /// The handshake with one address has failed: the next is tried.
+    pub(super) fn try_next_address(&mut self, index: u32, error: Error) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(socket) = slot.socket.take() {
+            self.kernel.close(socket, true);
+        }
+        slot.forget_session(&mut self.send_pool);
+        (slot.readable, slot.writable, slot.read_closed) = (false, false, false);
+        if let (Some(dial), Some(peer)) = (slot.dial.as_mut(), slot.peer) {
+            dial.race.handle_failed(self.now, peer, error);
+        }
+        log::debug!("{} goes on with the next address: {error}", slot.id);
+        self.try_addresses(index);
     }
 
     /// A connection stands, and its session where there is one: its owner has it.
@@ -262,6 +288,7 @@ impl<K: Kernel> Core<K> {
         };
         self.connecting -= usize::from(std::mem::take(&mut slot.is_connecting));
         slot.conn.handle_connected(now);
+        slot.dial = None;
         if let Some(name) = slot.name.take() {
             self.names.handle_connected(now, name, peer);
         }

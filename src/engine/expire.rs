@@ -48,7 +48,7 @@ impl<K: Kernel> Core<K> {
             self.expire_rest(index);
         }
         let slot = &mut self.slots[index as usize];
-        if slot.dial.is_some() && slot.conn.poll_timeout() > now {
+        if slot.is_dialled() && slot.conn.poll_timeout() > now {
             return self.expire_attempts(index);
         }
         if slot.conn.is_resolving()

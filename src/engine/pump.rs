@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 
 impl<K: Kernel> Engine<K> {
     pub(super) fn pump(&mut self, index: u32) {
-        if self.core.slots[index as usize].conn.is_connecting() {
+        if self.core.slots[index as usize].is_dialled() {
             self.core.check_connect(index);
         }
         let limits = &self.core.config.limits;

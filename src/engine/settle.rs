@@ -20,6 +20,9 @@ impl<K: Kernel> Core<K> {
             let slot = &mut self.slots[index as usize];
             let connection = slot.id;
             match slot.conn.poll_event() {
+                Some(ConnEvent::HandshakeLost(error)) => {
+                    return self.try_next_address(index, error);
+                }
                 Some(ConnEvent::Writable) => match slot.owner {
                     Owner::Program => self.tell(index, Event::Writable { connection }),
                     Owner::Service { service, .. } => self.serve_waiting(service),

@@ -135,8 +135,14 @@ impl<S> Slot<S> {
         if let Some(until) = self.paused_until.filter(|_| !self.conn.is_closed()) {
             return until;
         }
-        let dial = self.dial.as_ref().map(|dial| dial.race.poll_timeout());
+        let dial = self.dial.as_ref().filter(|_| self.is_dialled());
+        let dial = dial.map(|dial| dial.race.poll_timeout());
         self.conn.poll_timeout().min(dial.unwrap_or(Time::NEVER))
+    }
+
+    /// Its addresses are being tried; while one of them shakes hands the others wait.
+    pub(super) fn is_dialled(&self) -> bool {
+        self.dial.is_some() && !self.conn.is_handshaking()
     }
 
     /// The upstream's member whose connection it is, where its end is known already: what would be asked on it would

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::slot::{Owner, Slot};
+use crate::buffer::Pool;
 use crate::error::{Error, Phase};
 use crate::event::ConnectionId;
 use crate::kernel::{Kernel, TcpInfo};
@@ -55,6 +56,14 @@ impl<S> Slot<S> {
 
     pub(super) fn secured_mut(&mut self) -> Option<&mut Secured> {
         self.secure.as_mut()?.secured.as_mut()
+    }
+
+    /// The session is given up, and another may be begun.
+    pub(super) fn forget_session(&mut self, pool: &mut Pool) {
+        let secured = self.secure.as_mut().and_then(|it| it.secured.take());
+        if let Some(mut secured) = secured {
+            secured.release(pool);
+        }
     }
 
     /// Whether anything is to be written, were there room.
@@ -105,7 +114,8 @@ impl<K: Kernel> Core<K> {
         match secure.sessions.begin(&secure.host) {
             Ok(session) => {
                 secure.secured = Some(Secured::new(session, is_asked, &mut self.send_pool));
-                slot.conn.handle_handshaking(now);
+                let has_next = slot.dial.as_ref().is_some_and(|it| it.race.has_more());
+                slot.conn.handle_handshaking(now, has_next);
             }
             Err(source) => {
                 let error = Error::new(Phase::Handshake, source);
