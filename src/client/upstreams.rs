@@ -9,6 +9,8 @@ use crate::handle::Handle;
 use crate::net::Net;
 use crate::stats::TargetStats;
 use crate::time::Time;
+#[cfg(feature = "_tls")]
+use crate::tls::TlsConfig;
 use crate::upstream::{Service, Upstream, UpstreamStats};
 
 impl Client {
@@ -178,4 +180,25 @@ pub(super) fn request(
                 .unwrap_or(now.after(service.timeouts.request)),
         },
     )
+}
+
+#[cfg(feature = "_tls")]
+impl Upstream {
+    /// Speaks TLS with its targets: each connection stands when its handshake is over and the peer is verified, by the
+    /// name or address of its target where [`TlsConfigBuilder::server_name`](crate::TlsConfigBuilder::server_name) says
+    /// no other. Default: plain TCP.
+    ///
+    /// ```
+    /// use taut::{TlsConfig, Upstream};
+    ///
+    /// # fn main() -> Result<(), taut::TlsConfigError> {
+    /// let tls = TlsConfig::new()?;
+    /// let api = Upstream::new("api.example:443").tls(tls);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tls(mut self, tls: TlsConfig) -> Upstream {
+        self.sessions = Some(tls.sessions());
+        self
+    }
 }

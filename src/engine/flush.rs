@@ -7,6 +7,7 @@
 use std::io;
 
 use super::core::Core;
+use super::secure::Seen;
 use super::slot::Owner;
 use crate::config::Peek;
 use crate::error::Source;
@@ -120,6 +121,10 @@ impl<K: Kernel> Core<K> {
             return;
         };
         match self.kernel.shutdown(socket) {
+            // A peer that has said farewell and is gone answers ours with a reset, which says nothing new.
+            Err(_) if slot.secure.is_some() && slot.conn.is_half_closed() => {
+                slot.conn.handle_shut(now);
+            }
             Ok(()) => {
                 slot.ends.fin_sent = true;
                 slot.conn.handle_shut(now);
@@ -174,15 +179,14 @@ impl<K: Kernel> Core<K> {
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
             Peeked::Data if slot.secured().is_some() => {
-                let is_gone = self.look_through(index);
-                let slot = &self.slots[index as usize];
-                // What was said unasked is read, as without a session; tickets and the like say nothing.
-                let speaks = slot.secured().is_some_and(|it| it.holds());
-                if expects_nothing && speaks || slot.conn.is_ending() {
-                    return false;
-                }
+                let seen = self.look_through(index);
                 self.push_ready(index);
-                is_gone
+                match seen {
+                    Seen::Loss => return false,
+                    Seen::Words if expects_nothing => return false,
+                    Seen::Words | Seen::Nothing => false,
+                    Seen::End => true,
+                }
             }
             Peeked::Data if expects_nothing => {
                 slot.readable = true;

@@ -87,7 +87,8 @@ impl<L> Listeners<L> {
 }
 
 impl<K: Kernel> Core<K> {
-    /// Listens; accepted connections are told as `Connected` and framed like this.
+    /// Listens, without a session on what it accepts.
+    #[cfg(test)]
     pub(crate) fn listen(
         &mut self,
         at: SocketAddr,
@@ -97,7 +98,8 @@ impl<K: Kernel> Core<K> {
         self.listen_through(at, framing, profile, None)
     }
 
-    /// The same, with a session above TCP on each.
+    /// Listens; accepted connections are framed like this, and told as `Connected` when they stand, with their sessions
+    /// where there are any.
     pub(crate) fn listen_through(
         &mut self,
         at: SocketAddr,

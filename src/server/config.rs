@@ -1,5 +1,6 @@
 //! What a server does and within which bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::octet::{HEADER_BYTES_MAX, Octet};
@@ -7,6 +8,7 @@ use crate::config::{Config, Limits, Timeouts, refuse};
 use crate::conn::Profile;
 use crate::error::Error;
 use crate::frame::{FRAME_BYTES_MAX, Framing};
+use crate::session::Sessions;
 use crate::socket_options::SocketOptions;
 
 /// Bytes queued for a peer above which it is not read from.
@@ -47,6 +49,9 @@ pub struct ServerConfig {
     pub linger_timeout: Duration,
     /// Poll without blocking for so long before the loop sleeps. Default: zero.
     pub spin: Duration,
+    /// Speaks TLS: a connection is told, and counted as accepted, when its handshake is over. Default: plain TCP.
+    #[cfg(feature = "_tls")]
+    pub tls: Option<crate::tls::TlsServerConfig>,
 }
 
 impl Default for ServerConfig {
@@ -62,6 +67,8 @@ impl Default for ServerConfig {
             drain_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(1),
             spin: Duration::ZERO,
+            #[cfg(feature = "_tls")]
+            tls: None,
         }
     }
 }
@@ -108,6 +115,14 @@ impl ServerConfig {
             Service::Shout | Service::Sink => Framing::line().frame_bytes_max(self.line_bytes_max),
             Service::Echo => Framing::raw(),
         }
+    }
+
+    /// What runs above TCP, if anything does.
+    pub(super) fn sessions(&self) -> Option<Arc<dyn Sessions>> {
+        #[cfg(feature = "_tls")]
+        return self.tls.as_ref().map(|tls| tls.sessions());
+        #[cfg(not(feature = "_tls"))]
+        None
     }
 
     /// The settings of the loop. A turn's input may all be queued as answers, so the queue holds what is read before

@@ -58,7 +58,9 @@ impl<K: Kernel> Server<K> {
     ) -> Result<Server<K>, Error> {
         config.validate()?;
         let mut engine = Engine::new(kernel, config.engine());
-        let (listener, address) = engine.core.listen(at, config.framing(), config.profile())?;
+        let (framing, profile) = (config.framing(), config.profile());
+        let sessions = config.sessions();
+        let (listener, address) = engine.core.listen_through(at, framing, profile, sessions)?;
         let stats = ServerStats::default();
         Ok(Server {
             engine,

@@ -297,25 +297,6 @@ impl Upstream {
         self
     }
 
-    /// Speaks TLS with its targets: each connection stands when its handshake is over and the peer is verified, by the
-    /// name or address of its target where [`TlsConfigBuilder::server_name`](crate::TlsConfigBuilder::server_name) says
-    /// no other. Default: plain TCP.
-    ///
-    /// ```
-    /// use taut::{TlsConfig, Upstream};
-    ///
-    /// # fn main() -> Result<(), taut::TlsConfigError> {
-    /// let tls = TlsConfig::new()?;
-    /// let api = Upstream::new("api.example:443").tls(tls);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(feature = "_tls")]
-    pub fn tls(mut self, tls: crate::tls::TlsConfig) -> Upstream {
-        self.sessions = Some(tls.sessions());
-        self
-    }
-
     /// All its targets.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.target)

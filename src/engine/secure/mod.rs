@@ -9,6 +9,8 @@
 mod reading;
 mod writing;
 
+pub(super) use reading::Seen;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -12,13 +12,30 @@ use crate::kernel::Kernel;
 impl<K: Kernel> Core<K> {
     /// Writes what the kernel takes.
     pub(in crate::engine) fn transmit_secured(&mut self, index: u32) {
+        if let Err(error) = self.push_line(index) {
+            self.handle_line_broken(index, &error);
+        }
+    }
+
+    /// A write has failed.
+    fn handle_line_broken(&mut self, index: u32, error: &io::Error) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(secured) = slot.secured_mut() {
+            secured.abandon();
+        }
+        slot.conn.handle_write_error(Source::of(error));
+        slot.readable = true;
+        self.push_ready(index);
+    }
+
+    fn push_line(&mut self, index: u32) -> io::Result<()> {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(secure)) = (slot.socket.as_ref(), slot.secure.as_mut()) else {
-            return;
+            return Ok(());
         };
         let Some(secured) = secure.secured.as_mut() else {
-            return;
+            return Ok(());
         };
         let pool = &mut self.send_pool;
         // Sealed, and not a byte of the seal has left.
@@ -27,7 +44,7 @@ impl<K: Kernel> Core<K> {
             if secured.pending().is_empty() {
                 let plain = slot.conn.poll_transmit();
                 if plain.is_empty() || !secured.may_seal() {
-                    return;
+                    return Ok(());
                 }
                 if secured.is_crowded()
                     && let Ok(info) = self.kernel.info(socket)
@@ -50,7 +67,7 @@ impl<K: Kernel> Core<K> {
                     slot.conn.handle_line_written(now, n < asked);
                     if n < asked && K::SHORT_IS_ALL {
                         slot.writable = false;
-                        return;
+                        return Ok(());
                     }
                 }
                 Err(error) if would_wait(&error) => {
@@ -62,15 +79,10 @@ impl<K: Kernel> Core<K> {
                     slot.conn.handle_line_full();
                     if error.kind() == io::ErrorKind::WouldBlock {
                         slot.writable = false;
-                        return;
+                        return Ok(());
                     }
                 }
-                Err(error) => {
-                    secured.abandon();
-                    slot.conn.handle_write_error(Source::of(&error));
-                    slot.readable = true;
-                    return self.push_ready(index);
-                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -81,7 +93,16 @@ impl<K: Kernel> Core<K> {
             Some(secured) => secured.close(&mut self.send_pool),
             None => return true,
         }
-        self.transmit_secured(index);
+        let written = self.push_line(index);
+        if let Err(error) = written {
+            let slot = &mut self.slots[index as usize];
+            let is_gone = slot.conn.is_half_closed();
+            match slot.secured_mut() {
+                // A peer that has said its farewell and is gone does not hear ours.
+                Some(secured) if is_gone => secured.abandon(),
+                _ => self.handle_line_broken(index, &error),
+            }
+        }
         let slot = &self.slots[index as usize];
         slot.secured().is_none_or(|it| it.is_shut())
     }
@@ -110,4 +131,17 @@ fn would_wait(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+/// A program that lets go of its client has its peers told so, where nothing of theirs is missing.
+impl<K: Kernel> Drop for Core<K> {
+    fn drop(&mut self) {
+        let indices: Vec<usize> = self.slots.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            if let Some(socket) = self.slots[index].socket.take() {
+                self.say_farewell(index as u32, &socket);
+                self.kernel.close(socket, false);
+            }
+        }
+    }
 }

@@ -185,6 +185,7 @@ impl Ledger {
                 assert!(std::mem::take(&mut self.asks_writable), "nobody asked");
                 assert!(conn.queued() <= super::SEND_QUEUE_BYTES_MAX / 2);
             }
+            ConnEvent::HandshakeLost(_) => unreachable!("there is no session"),
             ConnEvent::HalfClosed => {
                 assert!(
                     !std::mem::replace(&mut self.is_half_closed, true),
