@@ -2,12 +2,11 @@
 //! made on the way.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taut::{
-    Class, Client, Config, ConnectionId, Error, Framing, Phase, Sent, Source, TlsConfig,
-    TlsConfigBuilder, Upstream, UpstreamId,
+    Class, Client, ConnectionId, Error, Framing, Phase, Sent, TlsConfig, TlsConfigBuilder,
+    Upstream, UpstreamId,
 };
 
 use crate::support::*;

@@ -5,6 +5,8 @@
 
 mod certificates;
 mod common;
+mod cuts;
+mod idle;
 #[path = "../support/proxy/mod.rs"]
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -85,6 +85,16 @@ impl Sealing {
         self.record(ContentType::Alert, &[FATAL, description])
     }
 
+    /// The end of the server's half.
+    pub(crate) fn close_notify(&mut self) -> Vec<u8> {
+        self.record(ContentType::Alert, &[WARNING, 0])
+    }
+
+    /// Bytes of the program, in one record.
+    pub(crate) fn data(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.record(ContentType::ApplicationData, bytes)
+    }
+
     /// A ticket by which nothing can be resumed; the client cannot know (RFC 8446 §4.6.1).
     pub(crate) fn ticket(&mut self, bytes: u16) -> Vec<u8> {
         let mut body = Vec::new();
@@ -104,6 +114,7 @@ impl Sealing {
     }
 }
 
+const WARNING: u8 = 1;
 const FATAL: u8 = 2;
 
 /// The same alert in the open, as it goes on the line.
