@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use rustls::version::TLS12;
-use taut::{Class, Client, Config, ConnectionId, Peek, Phase, Retry, Sent, Source, UpstreamId};
+use taut::{
+    Breaker, BreakerState, Class, Client, Config, ConnectionId, Peek, Phase, Retry, Sent, Source,
+    Upstream, UpstreamId,
+};
 
 use crate::common::*;
 use crate::support::*;
@@ -382,4 +385,60 @@ fn a_farewell_of_tls_12_is_heeded_before_a_request() {
         line.next_connection_answers(None);
         line.ends();
     }
+}
+
+/// Many servers end what is idle without a word. Nothing was cut off: it is no breach of the protocol, of which a few in
+/// a row would open the breaker.
+#[test]
+fn servers_that_end_what_is_idle_without_a_word_do_not_open_the_breaker() {
+    for turns in [false, true] {
+        let mut line = Line::new(Terms::new, |it| {
+            it.breaker = Breaker::default();
+            it.reconnect.first_pause_max = ms(1);
+        });
+        for _ in 0..12 {
+            Farewell::Fin.say(&mut line);
+            if turns {
+                let upstream = line.upstream;
+                turn_until(&mut line.client, "the end", |client| {
+                    client.upstream_stats(upstream).unwrap().open == 0
+                });
+            }
+            let request = line.ask();
+            line.client.flush();
+            line.next_connection_answers(Some(request));
+        }
+        let stats = line.client.upstream_stats(line.upstream).unwrap();
+        assert_eq!(stats.breaker, BreakerState::Closed);
+        line.ends();
+    }
+}
+
+/// The same where the look finds it, with a request in hand and no reply in between. Not a byte of it was written, so it
+/// is the idle connection that has ended, as without TLS.
+#[test]
+fn requests_that_meet_an_end_without_a_word_do_not_open_the_breaker() {
+    let (ours, terms) = ours();
+    let (peer, tls) = (Peer::new(), trusting(&ours));
+    let mut client = client_with(|it| {
+        (it.breaker, it.retry) = (Breaker::default(), Retry::off());
+        it.reconnect.first_pause_max = ms(1);
+    });
+    let warm = Upstream::new(peer.target()).tls(tls).connections(1..=1);
+    let upstream = client.add(warm).unwrap();
+    let mut ledger = Ledger::default();
+    for nth in 1..=6 {
+        let mut conversation = next_conversation(&mut client, &peer, &terms, |client| {
+            client.upstream_stats(upstream).unwrap().connects == nth
+        });
+        let connection = only_connection(&client, upstream);
+        let received = client.tcp_info(connection).unwrap().bytes_received;
+        conversation.fin();
+        until_in_kernel(&client, connection, received + 1);
+        let request = ledger.request(&mut client, upstream, b"x\n", far());
+        let error = ledger.until(&mut client, request).error();
+        assert_eq!(error.sent, Sent::No, "{error}");
+    }
+    let stats = client.upstream_stats(upstream).unwrap();
+    assert_eq!(stats.breaker, BreakerState::Closed);
 }
