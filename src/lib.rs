@@ -60,7 +60,7 @@ mod parting;
 pub mod server;
 mod session;
 pub mod ship;
-#[cfg(any(test, feature = "sim"))]
+#[cfg(any(test, fuzzing, feature = "sim"))]
 mod sim;
 mod socket_options;
 mod stats;
