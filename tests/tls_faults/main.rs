@@ -3,6 +3,7 @@
 #![cfg(all(target_os = "linux", feature = "_tls"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod alerts;
 mod certificates;
 mod common;
 mod cuts;
