@@ -110,14 +110,28 @@ pub(crate) fn sockets_to(address: SocketAddr) -> usize {
 /// timers run out. It is dropped, and then no socket is left.
 #[track_caller]
 pub(crate) fn assert_nothing_is_left(mut client: Client, at: SocketAddr) {
-    turn_until(&mut client, "a socket a connection", |client| {
-        sockets_to(at) == client.connections()
-    });
+    assert_sockets_are_owned(&mut client, at);
     assert_no_timers_are_left(client);
     assert_eq!(sockets_to(at), 0, "sockets left");
 }
 
-/// The same, of its timers alone. The wheel takes one back when its time comes, so this may last as long as the longest.
+/// The same but for the timers, where there are many clients.
+#[track_caller]
+pub(crate) fn assert_no_sockets_are_left(mut client: Client, at: SocketAddr) {
+    assert_sockets_are_owned(&mut client, at);
+    drop(client);
+    assert_eq!(sockets_to(at), 0, "sockets left");
+}
+
+#[track_caller]
+fn assert_sockets_are_owned(client: &mut Client, at: SocketAddr) {
+    turn_until(client, "a socket a connection", |client| {
+        sockets_to(at) == client.connections()
+    });
+    assert_silent(client);
+}
+
+/// A client's timers alone. The wheel takes one back when its time comes, so this may last as long as the longest.
 #[track_caller]
 pub(crate) fn assert_no_timers_are_left(mut client: Client) {
     turn_until(&mut client, "no timer without an owner", |client| {

@@ -10,6 +10,7 @@ mod cuts;
 mod idle;
 #[path = "../support/proxy/mod.rs"]
 mod proxy;
+mod stalls;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_peers;
