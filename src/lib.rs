@@ -103,3 +103,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
+
+/// And that of the page about TLS.
+#[cfg(all(doctest, feature = "_tls"))]
+#[doc = include_str!("../docs/tls.md")]
+struct Tls;

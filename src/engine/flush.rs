@@ -7,6 +7,7 @@
 use std::io;
 
 use super::core::Core;
+use super::secure::Seen;
 use super::slot::Owner;
 use crate::config::Peek;
 use crate::error::Source;
@@ -49,20 +50,19 @@ impl<K: Kernel> Core<K> {
             // What is too late is not written any more.
             self.expire_requests(index, service, member, Which::Unsent);
         }
-        if !self.slots[index as usize].conn.poll_transmit().is_empty() {
-            if !self.line_is_clear(index) {
-                // One that is held back for its frames' sake is read when the next may come, or the program has pulled,
-                // and comes up then.
-                let slot = &self.slots[index as usize];
-                if slot.paused_until.is_none() && !slot.is_stalled {
-                    self.push_ready(index);
-                }
-                // An end that is certain is carried out now: no other request may be put on this connection.
-                return match self.slots[index as usize].conn.is_closed() {
-                    true => self.settle(index),
-                    false => self.heed_end(index),
-                };
+        let has_words = !self.slots[index as usize].conn.poll_transmit().is_empty();
+        if has_words && !self.line_is_clear(index) {
+            // One that is held back for its frames' sake is read when the next may come, or the program has pulled, and
+            // comes up then.
+            let slot = &self.slots[index as usize];
+            if slot.paused_until.is_none() && !slot.is_stalled {
+                self.push_ready(index);
             }
+            // An end that is certain is carried out now: no other request may be put on this connection.
+            return match self.slots[index as usize].conn.is_closed() {
+                true => self.settle(index),
+                false => self.heed_end(index),
+            };
         }
         match self.slots[index as usize].secured() {
             Some(_) => self.transmit_secured(index),
@@ -178,15 +178,14 @@ impl<K: Kernel> Core<K> {
         let shut = match self.kernel.peek(socket) {
             Peeked::Nothing => false,
             Peeked::Data if slot.secured().is_some() => {
-                let is_gone = self.look_through(index);
-                let slot = &self.slots[index as usize];
-                // What was said unasked is read, as without a session; tickets and the like say nothing.
-                let speaks = slot.secured().is_some_and(|it| it.holds());
-                if expects_nothing && speaks || slot.conn.is_ending() {
-                    return false;
-                }
+                let seen = self.look_through(index);
                 self.push_ready(index);
-                is_gone
+                match seen {
+                    Seen::Loss => return false,
+                    Seen::Words if expects_nothing => return false,
+                    Seen::Words | Seen::Nothing => false,
+                    Seen::End => true,
+                }
             }
             Peeked::Data if expects_nothing => {
                 slot.readable = true;

@@ -95,7 +95,11 @@ impl Secured {
         self.end.filter(|_| !self.holds())
     }
 
-    /// The end of the session is known, whatever was taken.
+    /// The end of the session, though not all before it was taken.
+    pub(crate) fn known_end(&self) -> Option<LineEnd> {
+        self.end
+    }
+
     pub(crate) fn is_ending(&self) -> bool {
         self.end.is_some()
     }
@@ -193,6 +197,10 @@ impl Secured {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "_tls"),
+        allow(dead_code, reason = "asked for with TLS alone")
+    )]
     pub(crate) fn info(&self) -> TlsInfo {
         self.session.info()
     }

@@ -31,10 +31,13 @@ impl<K: Kernel> Engine<K> {
             pool,
             read_bytes,
         };
-        let held = slot.secured_mut().filter(|it| it.holds());
-        if let Some(held) = held.map(|it| it.take_held()) {
-            inflow.put(&mut slot.conn, &held);
-        } else {
+        let (held, is_ending) = match slot.secured_mut() {
+            Some(secured) => (secured.take_held(), secured.is_ending()),
+            None => return false,
+        };
+        inflow.put(&mut slot.conn, &held);
+        // Behind the end of the session nothing is read: the end of the line would be told in its place.
+        if held.is_empty() && !is_ending {
             let n = core.read_line(index, &mut |conn, bytes| inflow.put(conn, bytes));
             quota.bytes = quota.bytes.saturating_sub(n);
         }
@@ -45,6 +48,18 @@ impl<K: Kernel> Engine<K> {
         core.counts.bytes_received += slot.conn.received_bytes() - received;
         true
     }
+}
+
+/// What a look through the line has found.
+pub(in crate::engine) enum Seen {
+    /// What a session says to itself: tickets, key updates.
+    Nothing,
+    /// Bytes of the program.
+    Words,
+    /// The peer has ended its half.
+    End,
+    /// The session broke, or the line.
+    Loss,
 }
 
 /// Where the program's bytes go.
@@ -139,13 +154,13 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// Bytes lie in the line, and a write waits: they are looked through for the peer's end. Whether that has come.
-    pub(in crate::engine) fn look_through(&mut self, index: u32) -> bool {
+    /// Bytes lie in the line, and a write waits: they are looked through for the peer's end.
+    pub(in crate::engine) fn look_through(&mut self, index: u32) -> Seen {
         let slot = &mut self.slots[index as usize];
         // Whatever came is for the pump, too: it reads on.
         slot.readable = true;
         let (Some(socket), Some(secure)) = (slot.socket.as_ref(), slot.secure.as_mut()) else {
-            return false;
+            return Seen::Nothing;
         };
         if let Some(secured) = secure.secured.as_mut()
             && !secured.holds()
@@ -160,16 +175,23 @@ impl<K: Kernel> Core<K> {
                 // Told once: the pump would not hear of it again.
                 Err(error) if is_loss(&error) => {
                     slot.conn.handle_error(Source::of(&error));
-                    return true;
+                    return Seen::Loss;
                 }
                 // The end of the line is read again.
                 Ok(_) | Err(_) => {}
             }
         }
         let slot = &self.slots[index as usize];
-        let is_ending = slot.secured().is_some_and(|it| it.is_ending());
-        let socket = slot.socket.as_ref();
-        is_ending || socket.is_some_and(|socket| self.kernel.peer_has_shut(socket))
+        let (Some(socket), Some(secured)) = (slot.socket.as_ref(), slot.secured()) else {
+            return Seen::Nothing;
+        };
+        match secured.known_end() {
+            Some(LineEnd::Failed(_)) => Seen::Loss,
+            Some(LineEnd::Closed) => Seen::End,
+            None if self.kernel.peer_has_shut(socket) => Seen::End,
+            None if secured.holds() => Seen::Words,
+            None => Seen::Nothing,
+        }
     }
 }
 

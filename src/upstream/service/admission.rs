@@ -94,7 +94,11 @@ impl Service {
     ) {
         let is_stall = matches!(error.source, Source::Timeout(_))
             && matches!(error.phase, Phase::Read | Phase::Write);
+        // A line that ends at rest has cut nothing off, though its peer has not said that it would.
+        let is_at_rest = matches!(error.phase, Phase::Idle | Phase::Drain)
+            && error.source == Source::Truncated { received: 0 };
         let happened = match error.class {
+            Class::Protocol if has_stood && is_at_rest => None,
             Class::Transient | Class::Protocol if !has_stood => Some(Happened::ConnectFailed),
             Class::Protocol => Some(Happened::BrokeProtocol),
             // Its requests speak for it, if any is left.

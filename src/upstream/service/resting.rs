@@ -155,7 +155,10 @@ impl Service {
         let age = now.since(it.rest.since);
         let idle = &mut self.keeping.idle;
         let is_foreseen = served || idle.foresees(age);
-        let is_peers = matches!(error.source, Source::Eof | Source::Os(_));
+        let is_peers = matches!(
+            error.source,
+            Source::Eof | Source::Os(_) | Source::Truncated { .. }
+        );
         if is_foreseen && is_peers {
             let before = idle.limit();
             self.keeping.is_shorter |= idle.handle_peer_ended(now, age) && idle.limit() < before;
