@@ -38,8 +38,10 @@ pub struct Connected {
     pub upstream: Option<UpstreamId>,
     /// The address that answered.
     pub peer: SocketAddr,
-    /// From its beginning, the lookup of its name included.
+    /// From its beginning, the lookup of its name and the handshake of TLS included.
     pub took: Duration,
+    /// The handshake of TLS alone; `None` without one.
+    pub handshake: Option<Duration>,
 }
 
 /// A connection that has ended; see [`Observer::lost`].

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod half_close;
+mod handshaking;
 mod heartbeat;
 mod skipping;
 

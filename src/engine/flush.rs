@@ -50,20 +50,19 @@ impl<K: Kernel> Core<K> {
             // What is too late is not written any more.
             self.expire_requests(index, service, member, Which::Unsent);
         }
-        if !self.slots[index as usize].conn.poll_transmit().is_empty() {
-            if !self.line_is_clear(index) {
-                // One that is held back for its frames' sake is read when the next may come, or the program has pulled,
-                // and comes up then.
-                let slot = &self.slots[index as usize];
-                if slot.paused_until.is_none() && !slot.is_stalled {
-                    self.push_ready(index);
-                }
-                // An end that is certain is carried out now: no other request may be put on this connection.
-                return match self.slots[index as usize].conn.is_closed() {
-                    true => self.settle(index),
-                    false => self.heed_end(index),
-                };
+        let has_words = !self.slots[index as usize].conn.poll_transmit().is_empty();
+        if has_words && !self.line_is_clear(index) {
+            // One that is held back for its frames' sake is read when the next may come, or the program has pulled, and
+            // comes up then.
+            let slot = &self.slots[index as usize];
+            if slot.paused_until.is_none() && !slot.is_stalled {
+                self.push_ready(index);
             }
+            // An end that is certain is carried out now: no other request may be put on this connection.
+            return match self.slots[index as usize].conn.is_closed() {
+                true => self.settle(index),
+                false => self.heed_end(index),
+            };
         }
         match self.slots[index as usize].secured() {
             Some(_) => self.transmit_secured(index),

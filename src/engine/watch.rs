@@ -108,6 +108,7 @@ impl<K: Kernel> Core<K> {
             return;
         };
         let (owner, took) = (slot.owner, self.now.since(slot.began));
+        let handshake = slot.handshake();
         self.counts.connects += 1;
         if let Owner::Service { service, .. } = owner {
             self.service_lines[service as usize].handle_connected(peer, took);
@@ -118,6 +119,7 @@ impl<K: Kernel> Core<K> {
                 upstream,
                 peer,
                 took,
+                handshake,
             });
         });
     }

@@ -7,6 +7,8 @@
 mod info;
 mod seals;
 mod secured;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -45,6 +47,10 @@ pub(crate) trait Session: fmt::Debug + Send {
     fn is_peer_closed(&self) -> bool;
 
     /// What was agreed on; and of a peer that was refused, what it has shown.
+    #[cfg_attr(
+        not(feature = "_tls"),
+        allow(dead_code, reason = "asked for with TLS alone")
+    )]
     fn info(&self) -> TlsInfo;
 }
 

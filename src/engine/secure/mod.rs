@@ -52,6 +52,11 @@ impl Secure {
 }
 
 impl<S> Slot<S> {
+    /// How long the handshake took, once it is over.
+    pub(super) fn handshake(&self) -> Option<Duration> {
+        self.secure.as_ref()?.took
+    }
+
     pub(super) fn secured(&self) -> Option<&Secured> {
         self.secure.as_ref()?.secured.as_ref()
     }
@@ -143,10 +148,16 @@ impl<K: Kernel> Core<K> {
     }
 
     /// What is known of a connection's session.
+    #[cfg_attr(
+        not(feature = "_tls"),
+        allow(dead_code, reason = "asked for with TLS alone")
+    )]
     pub(crate) fn tls_info(&self, id: ConnectionId) -> Option<TlsInfo> {
         let slot = self.slot(id)?;
-        let handshake = slot.secure.as_ref()?.took;
         let info = slot.secured()?.info();
-        Some(TlsInfo { handshake, ..info })
+        Some(TlsInfo {
+            handshake: slot.handshake(),
+            ..info
+        })
     }
 }
