@@ -112,7 +112,7 @@ impl Line {
     /// Everything has ended, and nothing is left.
     fn ends(mut self) {
         self.ledger.until_all(&mut self.client);
-        assert_nothing_is_left(self.client, self.peer.addr());
+        assert_no_sockets_are_left(self.client, self.peer.addr());
     }
 }
 
