@@ -5,7 +5,7 @@
 //! so that the thread that reads a batch writes it, and the file is flushed at the end of each. What is in the file was
 //! therefore read and kept, and what it has answered by RELP is in the file.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::ports::free_port;
-use crate::shipping::{LINE_BYTES, RUN_PATIENCE, begins_a_line, number_in};
+use crate::shipping::{LINE_BYTES, RUN_PATIENCE, begins_a_line, number_in, until_listened};
 use crate::support::eventually_within;
 
 /// How a line comes in.
@@ -168,10 +168,7 @@ impl Rsyslogd {
 
     fn until_listening(&self) {
         for (input, _) in &self.inputs {
-            let address = self.address(*input);
-            eventually_within(RUN_PATIENCE, "rsyslogd's answer", || {
-                TcpStream::connect(address).is_ok()
-            });
+            until_listened(self.address(*input));
         }
     }
 
