@@ -74,7 +74,7 @@ fn a_peer_that_does_not_answer_our_farewell_is_let_go_after_a_while() {
         (error.phase, error.source),
         (Phase::Drain, Source::Timeout(ms(200)))
     );
-    calm.assert_in_time(ms(200));
+    assert_in_time(&calm, ms(200));
     calm.ends(2);
     assert_eq!(conversation.ended(), Ending::Orderly);
 }

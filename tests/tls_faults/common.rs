@@ -2,7 +2,6 @@
 //! made on the way.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use taut::{
     Class, Client, ConnectionId, Error, Framing, Phase, Sent, TlsConfig, TlsConfigBuilder,
@@ -140,39 +139,4 @@ pub(crate) fn assert_no_timers_are_left(mut client: Client) {
         client.connections() > 0 || client.next_timeout().is_none()
     });
     assert_silent(&mut client);
-}
-
-/// Few turns are made from here on.
-pub(crate) struct Calm {
-    since: Instant,
-    turns: u64,
-}
-
-impl Calm {
-    pub(crate) fn begins() -> Calm {
-        Calm {
-            since: Instant::now(),
-            turns: turns(),
-        }
-    }
-
-    /// No more turns than the waits of `support` make by themselves (every 5 ms at most), and a few for each of so many
-    /// things that happened. A loop that spins makes thousands a second.
-    #[track_caller]
-    pub(crate) fn ends(&self, happened: usize) {
-        let turns = turns() - self.turns;
-        let millis = self.since.elapsed().as_millis() as u64;
-        let turns_max = millis / 5 + 8 * happened as u64 + 40;
-        assert!(turns <= turns_max, "{turns} turns in {millis} ms");
-    }
-
-    /// A timeout of the engine's own has passed when it is told, and not long ago: a busy machine may be late, nobody
-    /// by as much as that.
-    #[track_caller]
-    pub(crate) fn assert_in_time(&self, timeout: Duration) {
-        let after = self.since.elapsed();
-        assert!(after >= timeout, "{:?} early", timeout - after);
-        let late = after - timeout;
-        assert!(late < Duration::from_secs(1), "{late:?} late");
-    }
 }

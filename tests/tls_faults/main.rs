@@ -15,8 +15,10 @@ mod common;
 #[path = "../support/counting.rs"]
 mod counting;
 mod cuts;
+mod farewells;
 mod floods;
 mod idle;
+mod line;
 mod parties;
 #[path = "../support/proxy/mod.rs"]
 mod proxy;

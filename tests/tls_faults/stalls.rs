@@ -34,7 +34,7 @@ fn assert_given_up(client: &mut Client, target: &str, tls: &taut::TlsConfig, wha
         "{what}: {error}"
     );
     assert_eq!(error.source, Source::Timeout(HANDSHAKE), "{what}");
-    calm.assert_in_time(HANDSHAKE);
+    assert_in_time(&calm, HANDSHAKE);
     calm.ends(4);
 
     let calm = Calm::begins();
@@ -44,7 +44,7 @@ fn assert_given_up(client: &mut Client, target: &str, tls: &taut::TlsConfig, wha
     let error = ledger.until(client, request).error();
     assert_eq!(kind(&error), expected, "{what}: {error}");
     assert_eq!(error.source, Source::Timeout(HANDSHAKE), "{what}");
-    calm.assert_in_time(HANDSHAKE);
+    assert_in_time(&calm, HANDSHAKE);
     calm.ends(4);
     ledger.until_all(client);
 }
@@ -102,7 +102,7 @@ fn a_handshake_that_drips_is_not_kept_alive_by_its_bytes() {
     client.send(connection, &line).unwrap();
     let error = until_closed(&mut client, connection).error.unwrap();
     assert_eq!(error.source, Source::Timeout(HANDSHAKE), "{error}");
-    calm.assert_in_time(HANDSHAKE);
+    assert_in_time(&calm, HANDSHAKE);
     // Each byte that comes is a turn.
     calm.ends(80);
     assert_nothing_of_the_program(&proxy.recorded()[0]);
@@ -125,7 +125,7 @@ fn a_handshake_has_no_more_time_than_all_of_connecting() {
     let expected = (Class::Transient, Phase::Handshake, Sent::No);
     assert_eq!(kind(&error), expected, "{error}");
     assert_eq!(error.source, Source::Timeout(HANDSHAKE));
-    calm.assert_in_time(HANDSHAKE);
+    assert_in_time(&calm, HANDSHAKE);
     calm.ends(1);
     assert_nothing_is_left(client, peer.addr());
 }
