@@ -51,8 +51,8 @@ impl fmt::Display for CertificateFault {
             }
             CertificateFault::Revoked => "the certificate was revoked: it must be renewed",
             CertificateFault::BadSignature => {
-                "the certificate's signature does not match: another authority of the same name is trusted, or it \
-                 was changed"
+                "a signature does not match: the peer has not the certificate's key, another authority of the same name \
+                 is trusted, or it was changed on the way"
             }
             CertificateFault::BadEncoding => "the certificate cannot be read: have it made again",
             CertificateFault::Unsupported => {

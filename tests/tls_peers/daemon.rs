@@ -20,6 +20,7 @@ pub(crate) struct Daemon {
     child: Child,
     program: &'static str,
     arguments: Vec<String>,
+    ports: Vec<u16>,
     directory: Directory,
 }
 
@@ -68,19 +69,20 @@ impl Daemon {
             child: spawn(program, &directory, &arguments),
             program,
             arguments,
+            ports: ports.to_vec(),
             directory,
         };
-        daemon.until_listening(ports);
+        daemon.until_listening();
         daemon
     }
 
     #[track_caller]
-    pub(crate) fn until_listening(&mut self, ports: &[u16]) {
-        for port in ports {
+    pub(crate) fn until_listening(&mut self) {
+        for port in self.ports.clone() {
             eventually("a listener", || {
                 let ended = self.child.try_wait().unwrap();
                 assert_eq!(ended, None, "{} said: {}", self.program, self.output());
-                is_listening(*port)
+                is_listening(port)
             });
         }
     }
@@ -111,8 +113,16 @@ impl Daemon {
         kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
     }
 
-    /// SIGKILL, to it and to all that it has started: none has a say in it.
+    /// SIGKILL, to it and to all that it has started: none has a say in it, and nobody listens any more.
+    #[track_caller]
     pub(crate) fn kill(&mut self) {
+        self.end();
+        eventually("nobody to listen", || {
+            !self.ports.iter().any(|it| is_listening(*it))
+        });
+    }
+
+    fn end(&mut self) {
         let _ = killpg(Pid::from_raw(self.pid() as i32), Signal::SIGKILL);
         let _ = self.child.wait();
     }
@@ -133,7 +143,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
         if std::thread::panicking() {
             eprintln!("{} said: {}", self.program, self.output());
         }

@@ -1,12 +1,14 @@
 //! The authority of a test, its server's certificate as files, and clients that trust it.
+#![allow(dead_code, reason = "no test binary uses all of it")]
 
-use taut::{TlsConfig, TlsConfigBuilder, TlsVersion};
+use taut::{Client, ConnectionId, Phase, Source, TlsConfig, TlsConfigBuilder, TlsVersion};
 
+use crate::support::until_closed;
 use crate::tls::{Authority, Files, Identity, for_clients};
 
 /// What a server and its clients have to show each other.
 pub(crate) struct Keys {
-    authority: Authority,
+    pub(crate) signer: Authority,
     /// The server's certificate and key, and the authority's certificate.
     files: Files,
 }
@@ -16,7 +18,10 @@ impl Keys {
         let authority = Authority::new("the authority of a test");
         let files = authority.issue_local().files();
         files.with(AUTHORITY, &authority.pem());
-        Keys { authority, files }
+        Keys {
+            signer: authority,
+            files,
+        }
     }
 
     pub(crate) fn chain(&self) -> String {
@@ -34,7 +39,7 @@ impl Keys {
 
     /// A client's certificate.
     pub(crate) fn of_a_client(&self) -> Identity {
-        self.authority.issue_as(&["a client"], for_clients)
+        self.signer.issue_as(&["a client"], for_clients)
     }
 
     /// For a client that trusts this authority alone.
@@ -46,7 +51,7 @@ impl Keys {
         &self,
         change: impl FnOnce(TlsConfigBuilder) -> TlsConfigBuilder,
     ) -> TlsConfig {
-        let builder = TlsConfig::builder().ca_pem(self.authority.pem());
+        let builder = TlsConfig::builder().ca_pem(self.signer.pem());
         change(builder).build().unwrap()
     }
 
@@ -67,3 +72,27 @@ pub(crate) fn trusting_another() -> TlsConfig {
 }
 
 pub(crate) const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
+
+/// What a server says when its client has closed (RFC 8446 §6.1): close_notify, or nothing before its FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    Said,
+    /// That it had nothing more to say is not known then.
+    Left,
+}
+
+/// Closes a raw connection on which nothing is under way.
+#[track_caller]
+pub(crate) fn close(client: &mut Client, connection: ConnectionId, farewell: Farewell) {
+    client.close(connection).unwrap();
+    let told = until_closed(client, connection);
+    assert!(told.frames.is_empty());
+    let error = told.error.map(|it| (it.phase, it.source));
+    match farewell {
+        Farewell::Said => assert_eq!(error, None),
+        Farewell::Left => {
+            let cut = Source::Truncated { received: 0 };
+            assert_eq!(error, Some((Phase::Drain, cut)));
+        }
+    }
+}

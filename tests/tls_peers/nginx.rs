@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use taut::{Client, Framing, RequestOptions, Retry, Source, TlsVersion, Upstream, UpstreamId};
 
 use crate::daemon::{Daemon, Directory, local};
-use crate::keys::{Keys, VERSIONS, trusting_another};
+use crate::keys::{Farewell, Keys, VERSIONS, close, trusting_another};
 use crate::ports::free_port;
 use crate::recorder::{Asked, Recorder};
 use crate::support::*;
@@ -279,15 +279,14 @@ fn a_session_goes_on_on_other_connections_and_begins_anew_with_another_process()
                 info.is_verified && info.version == Some(version),
                 "{info:?}"
             );
-            client.close(connection).unwrap();
-            assert_eq!(until_closed(&mut client, connection).error, None);
+            close(&mut client, connection, Farewell::Left);
             info.is_resumed
         };
         let tls = nginx.keys.trusted();
         assert_eq!([(); 3].map(|()| resumed(&nginx, &tls)), [false, true, true]);
         nginx.daemon.kill();
         nginx.daemon.start_again();
-        nginx.daemon.until_listening(&[nginx.http]);
+        nginx.daemon.until_listening();
         assert_eq!([(); 2].map(|()| resumed(&nginx, &tls)), [false, true]);
     }
 }

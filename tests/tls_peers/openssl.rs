@@ -7,7 +7,7 @@ use taut::{
 };
 
 use crate::daemon::{Daemon, Directory, local};
-use crate::keys::{Keys, VERSIONS, trusting_another};
+use crate::keys::{Farewell, Keys, VERSIONS, close, trusting_another};
 use crate::ports::free_port;
 use crate::random::Random;
 use crate::support::*;
@@ -89,13 +89,6 @@ fn reverse(client: &mut Client, connection: ConnectionId, line: &str) {
         .unwrap();
     let reversed: String = line.chars().rev().collect();
     assert_eq!(next_frame(client, connection), reversed.as_bytes());
-}
-
-#[track_caller]
-fn close(client: &mut Client, connection: ConnectionId) {
-    client.close(connection).unwrap();
-    let told = until_closed(client, connection);
-    assert_eq!(told.error, None);
 }
 
 #[test]
@@ -196,7 +189,7 @@ fn a_client_without_a_certificate_is_told_that_one_is_needed_and_one_with_it_is_
         let mut client = client();
         let connection = server.connect(&mut client, &server.keys.trusted_and_known());
         reverse(&mut client, connection, "known");
-        close(&mut client, connection);
+        close(&mut client, connection, Farewell::Said);
     }
 }
 
@@ -224,7 +217,7 @@ fn the_second_session_goes_on_from_the_first_where_the_server_lets_it() {
                 } = client.tls_info(connection).unwrap();
                 // Of a session that goes on, those that were shown to the first.
                 assert!(!certificates.is_empty());
-                close(&mut client, connection);
+                close(&mut client, connection, Farewell::Said);
                 is_resumed
             };
             let all = [&tls, &tls, &tls, &another].map(&mut resumed);
@@ -242,7 +235,7 @@ fn tickets_that_have_come_meanwhile_do_not_keep_a_line_from_leaving() {
     // Each is of more than 200 bytes; what the handshake took is less than the half of them.
     until_in_kernel(&client, connection, 50 * 200);
     reverse(&mut client, connection, "behind them");
-    close(&mut client, connection);
+    close(&mut client, connection, Farewell::Said);
 }
 
 /// What it is told is done to the session that stands.

@@ -5,7 +5,7 @@ use taut::{Class, Framing, Phase, Sent, Source, TlsConfig, Upstream};
 
 use crate::daemon::local;
 use crate::harm::Harm;
-use crate::keys::{Keys, VERSIONS};
+use crate::keys::{Farewell, Keys, VERSIONS, close};
 use crate::ports::free_port;
 use crate::random::Random;
 use crate::redis::{Redis, command};
@@ -198,8 +198,7 @@ fn a_session_goes_on_on_other_connections() {
             client.send(connection, &command(&["PING"])).unwrap();
             assert_eq!(next_frame(&mut client, connection), b"+PONG\r\n");
             let info = client.tls_info(connection).unwrap();
-            client.close(connection).unwrap();
-            assert_eq!(until_closed(&mut client, connection).error, None);
+            close(&mut client, connection, Farewell::Left);
             info.is_resumed
         });
         assert_eq!(resumed, [false, true, true], "{version:?}");

@@ -6,7 +6,7 @@ use taut::server::{ServerConfig, Service};
 use taut::{Framing, Source, TlsConfig, TlsVersion, Upstream};
 
 use crate::daemon::{Daemon, Directory, local};
-use crate::keys::{Keys, VERSIONS, trusting_another};
+use crate::keys::{Farewell, Keys, VERSIONS, close, trusting_another};
 use crate::ports::free_port;
 use crate::recorder::{Asked, Recorder};
 use crate::support::*;
@@ -193,8 +193,7 @@ fn a_session_goes_on_on_another_connection() {
             client.send(connection, b"again\n").unwrap();
             assert_eq!(next_frame(&mut client, connection), b"AGAIN");
             let info = client.tls_info(connection).unwrap();
-            client.close(connection).unwrap();
-            assert_eq!(until_closed(&mut client, connection).error, None);
+            close(&mut client, connection, Farewell::Said);
             info.is_resumed
         });
         assert_eq!(resumed, [false, true, true], "{version:?}");
