@@ -58,7 +58,7 @@ fn met_by(
         }
         other => panic!("{other:?}"),
     });
-    assert_nothing_is_left(client, server.address());
+    assert_no_sockets_are_left(client, server.address());
     let heard = server.heard();
     assert_eq!(heard.len(), 1, "connections");
     match met.0 {

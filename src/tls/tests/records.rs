@@ -37,6 +37,25 @@ fn what_is_sealed_at_a_time_goes_into_as_few_records_as_can_be() {
     }
 }
 
+/// Tickets, in TLS 1.3.
+#[test]
+fn what_the_session_has_to_say_itself_takes_no_room_from_a_seal() {
+    let root = Authority::new();
+    let client = root.client().build().unwrap();
+    let mut pair = Pair::new(&client, &root.sign_host().server().build().unwrap());
+    let said = pair.client.words();
+    pair.server.receive(&said);
+    let answer = pair.server.words();
+    pair.client.receive(&answer);
+    let finished = pair.client.words();
+    pair.server.receive(&finished);
+    assert!(pair.server.is_up());
+    let line = pair.server.seal(&[7; SEAL_BYTES_MAX]);
+    assert!(line.len() > SEAL_BYTES_MAX + 4 * RECORD_OVERHEAD, "tickets");
+    pair.client.receive(&line);
+    assert_eq!(pair.client.heard.len(), SEAL_BYTES_MAX);
+}
+
 #[test]
 fn sealed_bytes_come_behind_what_the_line_holds() {
     let root = Authority::new();
