@@ -142,6 +142,8 @@ pub enum TlsFault {
     BadRecord,
     /// The peer broke the protocol otherwise.
     Misbehaved,
+    /// So much was sent on one session of TLS 1.2 that its keys may seal no more; a new connection has new ones.
+    KeysUsedUp,
     /// This side failed, for want of randomness or by a fault of its own.
     Internal,
 }
@@ -257,6 +259,7 @@ impl TlsFault {
             | TlsFault::NotTls
             | TlsFault::TooLarge => Class::Persistent,
             TlsFault::BadRecord | TlsFault::Misbehaved => Class::Protocol,
+            TlsFault::KeysUsedUp => Class::Transient,
             TlsFault::Internal => Class::Resource,
         }
     }

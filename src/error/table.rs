@@ -190,6 +190,7 @@ fn without_a_call() -> Vec<Source> {
         Source::Tls(TlsFault::TooLarge),
         Source::Tls(TlsFault::BadRecord),
         Source::Tls(TlsFault::Misbehaved),
+        Source::Tls(TlsFault::KeysUsedUp),
         Source::Tls(TlsFault::Internal),
     ]
 }

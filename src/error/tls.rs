@@ -93,6 +93,10 @@ impl fmt::Display for TlsFault {
                 "a record could not be decrypted: it was changed on the way, or the peer is broken"
             }
             TlsFault::Misbehaved => "the peer broke the rules of TLS",
+            TlsFault::KeysUsedUp => {
+                "the session's keys have sealed all they may (RFC 9325 §4.3): a new connection has new ones, and those of \
+                 TLS 1.3 are renewed by themselves"
+            }
             TlsFault::Internal => "TLS failed on this side, for want of randomness or by a fault of its own",
         })
     }

@@ -22,6 +22,11 @@ mod line;
 mod parties;
 #[path = "../support/proxy/mod.rs"]
 mod proxy;
+mod races;
+#[path = "../support/random.rs"]
+mod random;
+#[path = "../support/recorder.rs"]
+mod recorder;
 mod stalls;
 #[path = "../support/mod.rs"]
 mod support;

@@ -290,3 +290,41 @@ fn object(target: &Target, probe: &Probe, seen: Option<&Seen>) -> Value {
         "error": probe.failure.as_ref().map(Failure::to_json),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use taut::TlsInfo;
+
+    use super::*;
+
+    /// A handshake with a certificate that ends on this day of 2030, in which this protocol was agreed on.
+    fn seen(day: u8, alpn: &str) -> Seen {
+        let mut params = CertificateParams::new(["db.example".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(2030, 1, day);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut info = TlsInfo::default();
+        info.alpn = Some(alpn.into());
+        info.certificates = vec![certificate.der().to_vec()];
+        Seen::from(&info)
+    }
+
+    /// Behind one name there may be several servers, and not all have the new certificate.
+    #[test]
+    fn of_several_certificates_the_one_that_ends_first_is_kept_and_of_those_alike_the_last() {
+        let mut tally = Tally::one_of(1, true).unwrap();
+        let blank = Seen::from(&TlsInfo::default());
+        let handshakes = [
+            (seen(9, "first"), "first"),
+            (seen(5, "sooner"), "sooner"),
+            (seen(7, "later"), "sooner"),
+            (blank, "sooner"),
+            (seen(5, "again"), "again"),
+        ];
+        for (seen, kept) in handshakes {
+            tally.see(&seen);
+            assert_eq!(tally.seen.as_ref().unwrap().to_json()["alpn"], kept);
+        }
+    }
+}

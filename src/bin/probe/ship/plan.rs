@@ -235,8 +235,9 @@ mod tests {
             config.commit_timeout,
             config.client.timeouts.write_stall,
             config.client.timeouts.connect,
+            config.client.timeouts.handshake,
         ];
-        assert_eq!(seconds, [2, 3, 4, 4, 1].map(Duration::from_secs));
+        assert_eq!(seconds, [2, 3, 4, 4, 1, 1].map(Duration::from_secs));
         assert_eq!(config.client.peek, Peek::Idle(Duration::from_millis(1)));
         assert_eq!(config.client.spin, Duration::from_micros(5));
         assert!(!config.client.socket.nodelay && config.client.socket.bind.is_some());

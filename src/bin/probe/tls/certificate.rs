@@ -110,14 +110,15 @@ impl Certificate {
         match self.days {
             1 => "expires in 1 day".to_owned(),
             0.. => format!("expires in {} days", self.days),
-            // Of the day that has begun it is the first.
+            // A day that has begun counts in `days`; here those are told that have passed.
             -1 => "expired within the last day".to_owned(),
+            -2 => "expired 1 day ago".to_owned(),
             _ => format!("expired {} days ago", self.days.unsigned_abs() - 1),
         }
     }
 }
 
-/// What stands before and behind it in RFC 4514 is the order; here it is that of the certificate, as most tools have it.
+/// In the order of the certificate, as OpenSSL has it; RFC 4514 has the reverse.
 fn distinguished(name: &X509Name<'_>) -> String {
     match name.to_string_with_registry(oid_registry()) {
         Ok(text) => plain(&text),
@@ -228,7 +229,7 @@ mod tests {
             (end - 1, 0, "expires in 0 days"),
             (end, 0, "expires in 0 days"),
             (end + 1, -1, "expired within the last day"),
-            (end + SECONDS_OF_DAY + 1, -2, "expired 1 days ago"),
+            (end + SECONDS_OF_DAY + 1, -2, "expired 1 day ago"),
             (end + 9 * SECONDS_OF_DAY, -9, "expired 8 days ago"),
         ] {
             let certificate = Certificate::read(&der, now).unwrap();

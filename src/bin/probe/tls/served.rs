@@ -11,8 +11,8 @@ use jiff::{Timestamp, ToSpan as _, tz};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, DnsName};
 use taut::{TlsServerConfig, TlsServerConfigBuilder};
 
 use super::Certificate;
@@ -172,9 +172,7 @@ fn hosts(listen: IpAddr) -> Vec<String> {
 /// The machine's name, if it is one that a certificate can be for.
 fn hostname() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    let is_address = name.parse::<IpAddr>().is_ok();
-    (!name.is_empty() && name.chars().all(is_plain) && !is_address).then_some(name)
+    DnsName::try_from(name.as_str()).is_ok().then_some(name)
 }
 
 #[cfg(test)]
@@ -189,8 +187,9 @@ mod tests {
         let certificate = Certificate::read(&der, seconds_since_1970()).unwrap();
         let told = certificate.to_json();
         let names = told["names"].as_array().unwrap();
-        for name in ["localhost", "127.0.0.1", "::1", "10.0.0.7"] {
-            assert!(names.contains(&name.into()), "{told}");
+        let fixed = ["localhost", "127.0.0.1", "::1", "10.0.0.7"].map(str::to_owned);
+        for name in fixed.into_iter().chain(hostname()) {
+            assert!(names.contains(&name.clone().into()), "{name}: {told}");
         }
         assert!((363..=365).contains(&certificate.days()), "{told}");
         assert_eq!(told["subject"], "CN=probe serve");
