@@ -139,6 +139,10 @@ impl fmt::Display for Source {
             Source::Timeout(after) => write!(f, "no progress for {after:?}"),
             Source::Deadline => f.write_str("the request's deadline passed"),
             Source::Eof => f.write_str("the peer closed the connection"),
+            Source::Truncated { received: 0 } => f.write_str(
+                "the peer closed the connection without TLS's close_notify: nothing says that it has read all, or \
+                 sent all",
+            ),
             Source::Truncated { received } => {
                 write!(
                     f,
