@@ -107,7 +107,7 @@ impl<K: Kernel> Core<K> {
         let Some(peer) = slot.peer else {
             return;
         };
-        let (owner, took) = (slot.owner, self.now.since(slot.began));
+        let (owner, took) = (slot.owner, slot.stood(self.now).since(slot.began));
         let handshake = slot.handshake();
         self.counts.connects += 1;
         if let Owner::Service { service, .. } = owner {

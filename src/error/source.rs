@@ -25,9 +25,10 @@ pub enum Source {
     },
     /// The peer ended the stream between frames (a FIN).
     Eof,
-    /// The peer ended the stream within a frame of which `received` bytes had come.
+    /// The peer ended the stream within a frame of which `received` bytes had come; over TLS also when its line ended
+    /// without a close_notify, whatever came before.
     Truncated {
-        /// Bytes of the unfinished frame, its header included.
+        /// Bytes of the unfinished frame, its header included; 0 between two frames.
         received: u64,
     },
     /// A frame is longer than it may be.
@@ -141,6 +142,8 @@ pub enum TlsFault {
     BadRecord,
     /// The peer broke the protocol otherwise.
     Misbehaved,
+    /// So much was sent on one session of TLS 1.2 that its keys may seal no more; a new connection has new ones.
+    KeysUsedUp,
     /// This side failed, for want of randomness or by a fault of its own.
     Internal,
 }
@@ -256,6 +259,7 @@ impl TlsFault {
             | TlsFault::NotTls
             | TlsFault::TooLarge => Class::Persistent,
             TlsFault::BadRecord | TlsFault::Misbehaved => Class::Protocol,
+            TlsFault::KeysUsedUp => Class::Transient,
             TlsFault::Internal => Class::Resource,
         }
     }

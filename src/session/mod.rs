@@ -35,6 +35,11 @@ pub(crate) trait Session: fmt::Debug + Send {
     /// half has not been ended.
     fn seal(&mut self, program: &[u8], line: &mut Vec<u8>);
 
+    /// Its keys have sealed nearly as much as they may: nothing more of the program's is to be sealed.
+    fn is_used_up(&self) -> bool {
+        false
+    }
+
     /// Puts what the session itself has to say behind what is in `line`: its handshake, answers to key updates, alerts.
     fn transmit(&mut self, line: &mut Vec<u8>);
 

@@ -117,6 +117,11 @@ impl Secured {
         self.out.is_empty() && !self.is_handshaking() && !self.is_closed && !is_broken
     }
 
+    /// Whether its keys may seal nothing more.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.session.is_used_up()
+    }
+
     /// Seals the first of these bytes of the program; `before` of them have been in its life. Returns how many.
     pub(crate) fn seal(&mut self, program: &[u8], before: u64, pool: &mut Pool) -> usize {
         debug_assert!(self.may_seal());

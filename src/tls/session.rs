@@ -11,13 +11,19 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{
     CipherSuite, ClientConfig, ClientConnection, Connection, HandshakeKind, IoState,
-    ProtocolVersion, ServerConfig, ServerConnection,
+    ProtocolVersion, ServerConfig, ServerConnection, SupportedCipherSuite,
 };
 
 use super::faults::source_of;
 use super::verify::take_refused;
 use crate::error::{Source, TlsFault};
 use crate::session::{SEAL_BYTES_MAX, Session, TlsInfo, TlsVersion};
+
+/// Bytes of plaintext in a record (RFC 8446 §5.1).
+const RECORD_BYTES_MAX: usize = 16 << 10;
+
+/// Of the records that keys may seal so many are left to a seal under way and the session's own words.
+const SPARE_RECORDS: u64 = 64;
 
 #[derive(Debug)]
 struct TlsSession {
@@ -32,6 +38,8 @@ struct TlsSession {
     is_peer_closed: bool,
     /// Our half was ended: nothing more is said.
     is_closed: bool,
+    /// Records of the program's that were sealed.
+    sealed: u64,
 }
 
 /// A session of a client with that name.
@@ -73,6 +81,7 @@ impl TlsSession {
             broken: None,
             is_peer_closed: false,
             is_closed: false,
+            sealed: 0,
         })
     }
 
@@ -132,9 +141,19 @@ impl Session for TlsSession {
 
     fn seal(&mut self, program: &[u8], line: &mut Vec<u8>) {
         debug_assert!(program.len() <= SEAL_BYTES_MAX && !self.is_handshaking());
+        self.sealed += program.len().div_ceil(RECORD_BYTES_MAX) as u64;
         let sealed = self.rustls.writer().write(program);
         debug_assert!(self.broken.is_some() || sealed.is_ok_and(|n| n == program.len()));
         self.transmit(line);
+    }
+
+    /// Keys of TLS 1.2 are never renewed: at their limit rustls ends the session by itself, and drops what it is given.
+    fn is_used_up(&self) -> bool {
+        let limit = match self.rustls.negotiated_cipher_suite() {
+            Some(SupportedCipherSuite::Tls12(suite)) => suite.common.confidentiality_limit,
+            _ => return false,
+        };
+        self.sealed > limit.saturating_sub(SPARE_RECORDS)
     }
 
     fn transmit(&mut self, line: &mut Vec<u8>) {

@@ -105,36 +105,7 @@ impl Recorder {
     #[track_caller]
     pub(crate) fn judge(&self, asked: &Asked) -> Outcomes {
         self.until_quiet();
-        let mut outcomes = Outcomes::default();
-        for &(request, number) in &asked.numbers {
-            let read = self.times_read(number);
-            let ended = asked.ledger.ended(request).unwrap().clone();
-            let what = format!("{number}, read {read} times, ended as {ended:?}");
-            match &ended {
-                Ended::Reply(bytes) => {
-                    let line = line_of(number);
-                    assert_eq!(bytes[..], line[..line.len() - 1], "another's reply: {what}");
-                    assert_eq!(read, 1, "{what}");
-                    outcomes.replies += 1;
-                }
-                Ended::Failed(error) => match error.sent {
-                    Sent::No => {
-                        assert_eq!(read, 0, "{what}");
-                        outcomes.not_sent += 1;
-                    }
-                    Sent::Maybe => {
-                        assert!(read <= 1, "{what}");
-                        outcomes.maybe_sent += 1;
-                        outcomes.maybe_and_read += read as usize;
-                    }
-                    Sent::Yes => {
-                        assert_eq!(read, 1, "{what}");
-                        outcomes.surely_sent += 1;
-                    }
-                },
-            }
-        }
-        outcomes
+        asked.judge(|number| self.times_read(number))
     }
 }
 
@@ -251,5 +222,40 @@ impl Asked {
             client.flush();
         }
         self.ledger.until_all(client);
+    }
+
+    /// Holds how each request ended against how often its line was read by the server.
+    #[track_caller]
+    pub(crate) fn judge(&self, times_read: impl Fn(u64) -> u32) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        for &(request, number) in &self.numbers {
+            let read = times_read(number);
+            let ended = self.ledger.ended(request).unwrap().clone();
+            let what = format!("{number}, read {read} times, ended as {ended:?}");
+            match &ended {
+                Ended::Reply(bytes) => {
+                    let line = line_of(number);
+                    assert_eq!(bytes[..], line[..line.len() - 1], "another's reply: {what}");
+                    assert_eq!(read, 1, "{what}");
+                    outcomes.replies += 1;
+                }
+                Ended::Failed(error) => match error.sent {
+                    Sent::No => {
+                        assert_eq!(read, 0, "{what}");
+                        outcomes.not_sent += 1;
+                    }
+                    Sent::Maybe => {
+                        assert!(read <= 1, "{what}");
+                        outcomes.maybe_sent += 1;
+                        outcomes.maybe_and_read += read as usize;
+                    }
+                    Sent::Yes => {
+                        assert_eq!(read, 1, "{what}");
+                        outcomes.surely_sent += 1;
+                    }
+                },
+            }
+        }
+        outcomes
     }
 }

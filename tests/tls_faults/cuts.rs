@@ -194,7 +194,7 @@ fn a_reply_that_is_cut_at_any_byte_is_no_reply_and_its_first_whole_record_proves
                 }
             }
             ledger.until_all(&mut client);
-            assert_nothing_is_left(client, way.proxy.address());
+            assert_no_sockets_are_left(client, way.proxy.address());
         }
         for heard in way.proxy.recorded() {
             assert_nothing_in_the_open(&heard);
@@ -223,7 +223,7 @@ fn a_request_that_waits_for_a_handshake_that_is_cut_was_not_sent_and_the_next_on
             let request = ledger.request(&mut client, upstream, &line, far());
             assert_eq!(ledger.until(&mut client, request).reply(), b"yes", "{what}");
             ledger.until_all(&mut client);
-            assert_nothing_is_left(client, way.proxy.address());
+            assert_no_sockets_are_left(client, way.proxy.address());
         }
     }
 }

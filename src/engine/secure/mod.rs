@@ -35,8 +35,9 @@ pub(super) struct Secure {
     /// Since the TCP connection stands.
     secured: Option<Secured>,
     began: Time,
-    /// The handshake.
-    took: Option<Duration>,
+    /// The end of the handshake, by a clock of its own: the turn's was read before the certificate was verified, which
+    /// is most of a handshake's work.
+    over: Option<Time>,
 }
 
 impl Secure {
@@ -46,7 +47,7 @@ impl Secure {
             host: host.into(),
             secured: None,
             began: Time::NEVER,
-            took: None,
+            over: None,
         })
     }
 }
@@ -54,7 +55,14 @@ impl Secure {
 impl<S> Slot<S> {
     /// How long the handshake took, once it is over.
     pub(super) fn handshake(&self) -> Option<Duration> {
-        self.secure.as_ref()?.took
+        let secure = self.secure.as_ref()?;
+        Some(secure.over?.since(secure.began))
+    }
+
+    /// When a connection that stands now, by the turn's clock, came to stand.
+    pub(super) fn stood(&self, now: Time) -> Time {
+        let over = self.secure.as_ref().and_then(|it| it.over);
+        over.unwrap_or(now)
     }
 
     pub(super) fn secured(&self) -> Option<&Secured> {
@@ -135,14 +143,13 @@ impl<K: Kernel> Core<K> {
 
     /// The session's state may have changed: when its handshake is over the connection stands.
     fn heed_handshake(&mut self, index: u32) {
-        let now = self.now;
         let slot = &mut self.slots[index as usize];
         let is_over = slot.secured().is_some_and(|it| !it.is_handshaking());
         if !is_over || !slot.conn.is_handshaking() {
             return;
         }
         if let Some(secure) = slot.secure.as_mut() {
-            secure.took = Some(now.since(secure.began));
+            secure.over = Some(self.kernel.now());
         }
         self.stands(index);
     }

@@ -6,29 +6,29 @@
 use std::io;
 
 use crate::engine::core::Core;
-use crate::error::Source;
+use crate::error::{Source, TlsFault};
 use crate::kernel::Kernel;
 
 impl<K: Kernel> Core<K> {
     /// Writes what the kernel takes.
     pub(in crate::engine) fn transmit_secured(&mut self, index: u32) {
-        if let Err(error) = self.push_line(index) {
-            self.handle_line_broken(index, &error);
+        if let Err(source) = self.push_line(index) {
+            self.handle_line_broken(index, source);
         }
     }
 
     /// A write has failed.
-    fn handle_line_broken(&mut self, index: u32, error: &io::Error) {
+    fn handle_line_broken(&mut self, index: u32, source: Source) {
         let slot = &mut self.slots[index as usize];
         if let Some(secured) = slot.secured_mut() {
             secured.abandon();
         }
-        slot.conn.handle_write_error(Source::of(error));
+        slot.conn.handle_write_error(source);
         slot.readable = true;
         self.push_ready(index);
     }
 
-    fn push_line(&mut self, index: u32) -> io::Result<()> {
+    fn push_line(&mut self, index: u32) -> Result<(), Source> {
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(secure)) = (slot.socket.as_ref(), slot.secure.as_mut()) else {
@@ -45,6 +45,9 @@ impl<K: Kernel> Core<K> {
                 let plain = slot.conn.poll_transmit();
                 if plain.is_empty() || !secured.may_seal() {
                     return Ok(());
+                }
+                if secured.is_used_up() {
+                    return Err(Source::Tls(TlsFault::KeysUsedUp));
                 }
                 if secured.is_crowded()
                     && let Ok(info) = self.kernel.info(socket)
@@ -76,13 +79,13 @@ impl<K: Kernel> Core<K> {
                         slot.conn.transmitted(now, fresh, pool);
                         self.counts.bytes_written += fresh as u64;
                     }
-                    slot.conn.handle_line_full();
+                    slot.conn.handle_line_full(now);
                     if error.kind() == io::ErrorKind::WouldBlock {
                         slot.writable = false;
                         return Ok(());
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(Source::of(&error)),
             }
         }
     }
@@ -94,13 +97,13 @@ impl<K: Kernel> Core<K> {
             None => return true,
         }
         let written = self.push_line(index);
-        if let Err(error) = written {
+        if let Err(source) = written {
             let slot = &mut self.slots[index as usize];
             let is_gone = slot.conn.is_half_closed();
             match slot.secured_mut() {
                 // A peer that has said its farewell and is gone does not hear ours.
                 Some(secured) if is_gone => secured.abandon(),
-                _ => self.handle_line_broken(index, &error),
+                _ => self.handle_line_broken(index, source),
             }
         }
         let slot = &self.slots[index as usize];

@@ -66,7 +66,10 @@ impl FakeSession {
             side,
             drawn: random.next(),
             plan: habits.plan(&mut random),
-            refusal: refuses.then(|| Refusal::drawn(&mut random, is_client)),
+            refusal: match refuses {
+                true => Some(Refusal::drawn(&mut random, is_client)),
+                false => habits.refusal,
+            },
             breaks_in: breaks.then(|| random.within(0..=20)),
             habits,
             random,

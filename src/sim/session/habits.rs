@@ -22,8 +22,10 @@ pub(crate) struct Habits {
     pub(crate) key_updates: Chance,
     /// Before each record of data: one that carries nothing.
     pub(crate) empty_records: Chance,
-    /// For each session: it ends in the handshake, at a drawn step.
+    /// For each session: it ends in the handshake, at a drawn step ...
     pub(crate) refuses: Chance,
+    /// ... or each does, and so.
+    pub(crate) refusal: Option<Refusal>,
     /// For each session: a record is broken behind the handshake.
     pub(crate) breaks: Chance,
     /// For each session: it ends without a close_notify.
@@ -42,6 +44,7 @@ impl Habits {
             key_updates: Chance(0),
             empty_records: Chance(0),
             refuses: Chance(0),
+            refusal: None,
             breaks: Chance(0),
             forgets_to_close: Chance(0),
         }

@@ -2,9 +2,11 @@
 
 use rcgen::{KeyPair, date_time_ymd};
 
-use super::pair::Pair;
+use super::pair::{End, Pair};
 use super::people::{Authority, HOST, Shown, named};
+use super::scripted::Scripted;
 use crate::error::{CertificateFault, Source};
+use crate::session::TlsVersion;
 use crate::tls::{TlsConfig, TlsConfigBuilder, TlsConfigError};
 
 fn outcome(client: TlsConfigBuilder, shown: &Shown) -> Option<Source> {
@@ -87,6 +89,35 @@ fn where_any_certificate_is_accepted_the_pins_still_count() {
     };
     assert_eq!(outcome(client(), &own), None);
     assert_eq!(outcome(client(), &another), MISMATCH);
+}
+
+/// Who shows another's certificate, and signs with a key of his own.
+#[test]
+fn a_server_must_have_the_key_of_the_certificate_that_it_shows_whatever_else_is_accepted() {
+    let root = Authority::new();
+    let copied = root.sign_host();
+    let thief = Shown {
+        key: root.sign_host().key,
+        ..copied.clone()
+    };
+    let any = || TlsConfig::builder().danger_accept_invalid_certs();
+    for client in [
+        root.client(),
+        root.client().pin(&copied.pin),
+        any(),
+        any().pin(&copied.pin),
+    ] {
+        let client = client.build().unwrap();
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            let mut server = Scripted::new(&thief, version);
+            let mut client = End::new(client.sessions().begin(HOST).unwrap());
+            server.hear(&client.words());
+            client.receive(&server.words());
+            let expected = Source::Certificate(CertificateFault::BadSignature);
+            assert_eq!(client.broke, Some(expected), "{version:?}");
+            assert_eq!(client.session.info().certificates.len(), 1);
+        }
+    }
 }
 
 #[test]

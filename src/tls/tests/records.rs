@@ -1,15 +1,24 @@
 //! Records of all sizes and kinds: what is sealed at a time, new keys, floods of what carries nothing, and handshakes
 //! that are too long.
 
+use std::sync::Arc;
+
 use rcgen::CustomExtension;
-use rustls::ContentType;
+use rustls::pki_types::ServerName;
+use rustls::version::TLS12;
+use rustls::{
+    CipherSuiteCommon, ClientConfig, ContentType, RootCertStore, SupportedCipherSuite,
+    Tls12CipherSuite,
+};
 
 use super::pair::Pair;
-use super::people::{Authority, authority};
+use super::people::{Authority, HOST, authority};
 use super::scripted::Scripted;
 use crate::error::{Source, TlsFault};
 use crate::session::SEAL_BYTES_MAX;
 use crate::session::TlsVersion::{Tls12, Tls13};
+use crate::tls::provider;
+use crate::tls::session::of_client;
 
 /// A record's head, the kind within it and what it is signed by (RFC 8446 §5.2, AES-GCM).
 const RECORD_OVERHEAD: usize = 5 + 1 + 16;
@@ -35,6 +44,71 @@ fn what_is_sealed_at_a_time_goes_into_as_few_records_as_can_be() {
             assert!(pair.client.words().is_empty(), "it was all in the seal");
         }
     }
+}
+
+/// rustls ends such a session by itself, and takes what it is given then without a word.
+#[test]
+fn keys_that_have_sealed_all_they_may_say_so_before_anything_is_dropped() {
+    let root = Authority::new();
+    let mut provider = provider::provider().as_ref().clone();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_none());
+    for suite in &mut provider.cipher_suites {
+        let SupportedCipherSuite::Tls12(it) = *suite else {
+            unreachable!("those of TLS 1.3 are gone");
+        };
+        let common = CipherSuiteCommon {
+            confidentiality_limit: 500,
+            ..it.common
+        };
+        let short = Tls12CipherSuite { common, ..*it };
+        *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(root.issuer.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut pair = Pair::new(
+        &root.client().build().unwrap(),
+        &root.sign_host().server().build().unwrap(),
+    );
+    let name = ServerName::try_from(HOST).unwrap();
+    pair.client.session = of_client(Arc::new(config), name, true).unwrap();
+    pair.settle();
+    let mut said = 0;
+    while !pair.client.session.is_used_up() {
+        pair.say(b"line\n");
+        said += 5;
+        assert!(said < 500 * 5, "never told");
+    }
+    assert!(said > 400 * 5, "told at {said} bytes");
+    assert_eq!(pair.server.heard.len(), said);
+    pair.client.session.close();
+    pair.settle();
+    assert!(pair.server.session.is_peer_closed());
+}
+
+/// Tickets, in TLS 1.3.
+#[test]
+fn what_the_session_has_to_say_itself_takes_no_room_from_a_seal() {
+    let root = Authority::new();
+    let client = root.client().build().unwrap();
+    let mut pair = Pair::new(&client, &root.sign_host().server().build().unwrap());
+    let said = pair.client.words();
+    pair.server.receive(&said);
+    let answer = pair.server.words();
+    pair.client.receive(&answer);
+    let finished = pair.client.words();
+    pair.server.receive(&finished);
+    assert!(pair.server.is_up());
+    let line = pair.server.seal(&[7; SEAL_BYTES_MAX]);
+    assert!(line.len() > SEAL_BYTES_MAX + 4 * RECORD_OVERHEAD, "tickets");
+    pair.client.receive(&line);
+    assert_eq!(pair.client.heard.len(), SEAL_BYTES_MAX);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConfig, ServerConnection,
 };
@@ -28,16 +29,18 @@ pub(super) struct Sealing {
 }
 
 impl Scripted {
+    /// Whatever the key is: it need not be the certificate's.
     pub(super) fn new(shown: &Shown, version: TlsVersion) -> Scripted {
         let certificates = CertificateDer::pem_slice_iter(shown.chain.as_bytes());
         let certificates = certificates.collect::<Result<Vec<_>, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).unwrap();
+        let key = provider().key_provider.load_private_key(key).unwrap();
+        let shown = SingleCertAndKey::from(CertifiedKey::new(certificates, key));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&versions(&(version..=version)).unwrap())
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(certificates, key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(shown));
         config.enable_secret_extraction = true;
         config.send_tls13_tickets = 0;
         Scripted {

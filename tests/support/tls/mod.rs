@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 mod certificates;
+mod client;
 mod conversation;
 mod records;
 mod sealing;
@@ -18,6 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub(crate) use certificates::*;
+pub(crate) use client::*;
 pub(crate) use conversation::*;
 pub(crate) use records::*;
 pub(crate) use sealing::{Epoch, Sealing, Secrets, open_alert};

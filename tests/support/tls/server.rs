@@ -1,6 +1,6 @@
 //! A TLS server whose connections have a thread each, and that writes down what came on them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use socket2::SockRef;
@@ -9,8 +9,9 @@ use super::{Conversation, Terms};
 use crate::support::{eventually, patient};
 
 /// One of its connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Note {
+    from: SocketAddr,
     heard: Vec<u8>,
     is_over: bool,
 }
@@ -32,10 +33,14 @@ impl TlsServer {
         let (terms, speak) = (terms.clone(), Arc::new(speak));
         let (listening, noting) = (listener.clone(), notes.clone());
         std::thread::spawn(move || {
-            while let Ok((stream, _)) = listening.accept() {
+            while let Ok((stream, from)) = listening.accept() {
                 let nth = {
                     let mut notes = noting.lock().unwrap();
-                    notes.push(Note::default());
+                    notes.push(Note {
+                        from,
+                        heard: Vec::new(),
+                        is_over: false,
+                    });
                     notes.len() - 1
                 };
                 let mut conversation = Conversation::new(patient(stream), &terms);
@@ -44,10 +49,8 @@ impl TlsServer {
                     speak(&mut conversation, nth);
                     let heard = std::mem::take(&mut conversation.heard);
                     drop(conversation);
-                    notes.lock().unwrap()[nth] = Note {
-                        heard,
-                        is_over: true,
-                    };
+                    let note = &mut notes.lock().unwrap()[nth];
+                    (note.heard, note.is_over) = (heard, true);
                 });
             }
         });
@@ -74,6 +77,19 @@ impl TlsServer {
     /// Connections accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.notes.lock().unwrap().len()
+    }
+
+    /// Waits until every connection has ended: nothing more will be read. The client must be gone.
+    pub(crate) fn until_quiet(&self) {
+        // Connections are accepted in their order: when this one was, no other waits.
+        let last = TcpStream::connect(self.address()).unwrap();
+        let from = last.local_addr().unwrap();
+        eventually("the last connection accepted", || {
+            let notes = self.notes.lock().unwrap();
+            notes.iter().any(|it| it.from == from)
+        });
+        drop(last);
+        self.heard();
     }
 
     /// What came on each connection, when all have ended.
