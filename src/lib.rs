@@ -60,7 +60,7 @@ mod parting;
 pub mod server;
 mod session;
 pub mod ship;
-#[cfg(any(test, feature = "sim"))]
+#[cfg(any(test, fuzzing, feature = "sim"))]
 mod sim;
 mod socket_options;
 mod stats;
@@ -103,3 +103,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
+
+/// And that of the page about TLS.
+#[cfg(all(doctest, feature = "_tls"))]
+#[doc = include_str!("../docs/tls.md")]
+struct Tls;

@@ -54,7 +54,7 @@ pub struct Lost {
     pub error: Option<Error>,
     /// From its beginning.
     pub lived: Duration,
-    /// Bytes handed to the kernel in its life.
+    /// Bytes handed to the kernel in its life, as the program queued them.
     pub written: u64,
     /// Bytes received in its life.
     pub received: u64,

@@ -41,9 +41,9 @@ pub struct Stats {
     pub connect_failures: Failures,
     /// Standing connections that ended in an error, those that were idle too long included.
     pub losses: Failures,
-    /// Bytes handed to the kernel.
+    /// Bytes handed to the kernel, as the program queued them: what TLS makes of them is not counted.
     pub bytes_written: u64,
-    /// Bytes received.
+    /// Bytes received, as the program gets them.
     pub bytes_received: u64,
     /// Upstreams by the state of their breakers.
     pub breakers: Breakers,

@@ -105,7 +105,8 @@ impl Client {
         self.engine.core.queued(connection)
     }
 
-    /// Bytes handed to the kernel, and bytes received, in a connection's life; `None` when it is gone.
+    /// Bytes handed to the kernel, and bytes received, in a connection's life; `None` when it is gone. Both are the
+    /// program's own: what TLS makes of them is not counted.
     pub fn transferred(&self, connection: ConnectionId) -> Option<(u64, u64)> {
         self.engine.core.transferred(connection)
     }

@@ -329,8 +329,11 @@ impl Conn {
         self.is_sealed = more;
     }
 
-    /// The kernel took nothing of what was sealed.
-    pub(crate) fn handle_line_full(&mut self) {
+    /// The kernel took nothing of what the session has to say. What waits does so from now on.
+    pub(crate) fn handle_line_full(&mut self, now: Time) {
+        if !self.is_writing() {
+            self.wrote_at = now;
+        }
         self.is_sealed = true;
     }
 

@@ -190,9 +190,13 @@ impl<K: Kernel> Core<K> {
         let (now, progress) = (self.now, self.progress(index));
         let slot = &self.slots[index as usize];
         let it = &mut self.services[service as usize];
-        // Of what is only queued its peer knows nothing: it has ended what was idle.
-        let is_idle = (error.phase, error.source) == (Phase::Write, Source::Eof)
-            && !it.is_begun(member, progress.written);
+        // Of what is only queued its peer knows nothing: it has ended what was idle, with a word or without.
+        let is_end = matches!(
+            error.source,
+            Source::Eof | Source::Truncated { received: 0 }
+        );
+        let is_idle =
+            error.phase == Phase::Write && is_end && !it.is_begun(member, progress.written);
         let (unsent, watch) = (|range: &_| slot.conn.unsent(range), &mut self.watch);
         it.make_again(now, member, progress, &error, unsent, |asked| {
             watch.handle_again(UpstreamId(service), asked, error);

@@ -5,9 +5,11 @@
 //! at the first loss: the kernel reports a socket's error once, so nothing here can be asked again.
 
 mod again;
+mod date;
 mod source;
 #[cfg(test)]
 pub(crate) mod table;
+mod tls;
 mod words;
 
 pub use source::{CertificateFault, Limit, ResolveError, Source, TlsFault};

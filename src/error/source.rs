@@ -25,9 +25,10 @@ pub enum Source {
     },
     /// The peer ended the stream between frames (a FIN).
     Eof,
-    /// The peer ended the stream within a frame of which `received` bytes had come.
+    /// The peer ended the stream within a frame of which `received` bytes had come; over TLS also when its line ended
+    /// without a close_notify, whatever came before.
     Truncated {
-        /// Bytes of the unfinished frame, its header included.
+        /// Bytes of the unfinished frame, its header included; 0 between two frames.
         received: u64,
     },
     /// A frame is longer than it may be.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
+use super::{CertificateFault, Class, Error, Limit, Phase, ResolveError, Sent, Source, TlsFault};
 use crate::errno;
 
 /// A row: everything that its causes have in common.
@@ -125,10 +125,11 @@ const LOOKUP_CODES: &[(&str, i32)] = &[
     ("EAI_SYSTEM", errno::EAI_SYSTEM),
 ];
 
-/// The variants of `Source` as its file has them.
-fn variants() -> BTreeSet<&'static str> {
+/// The variants of an enum as `source.rs` has them.
+fn variants(of: &str) -> BTreeSet<&'static str> {
     let file = include_str!("source.rs");
-    let lines = file.lines().skip_while(|line| *line != "pub enum Source {");
+    let head = format!("pub enum {of} {{");
+    let lines = file.lines().skip_while(|line| *line != head);
     let lines = lines.take_while(|line| *line != "}");
     let words = lines.filter_map(|line| line.strip_prefix("    "));
     let words = words.filter(|line| line.starts_with(char::is_uppercase));
@@ -136,9 +137,11 @@ fn variants() -> BTreeSet<&'static str> {
     names.collect()
 }
 
-/// The name of a cause: of the bounds the rate alone has one of its own, for it says when.
+/// The name of a cause: of the bounds the rate alone has one of its own, for it says when; of a TLS session each fault,
+/// for they are not of one class.
 fn variant(source: &Source) -> String {
     let text = match source {
+        Source::Tls(fault) => format!("{fault:?}"),
         Source::Full { limit } if matches!(limit, Limit::RequestRate { .. }) => {
             format!("{limit:?}")
         }
@@ -178,6 +181,16 @@ fn without_a_call() -> Vec<Source> {
         Source::NotOpen,
         Source::Closed,
         Source::Invalid("a depth of 0"),
+        Source::Certificate(CertificateFault::UnknownIssuer),
+        Source::Alert(48),
+        Source::Tls(TlsFault::Version),
+        Source::Tls(TlsFault::NothingInCommon),
+        Source::Tls(TlsFault::Alpn),
+        Source::Tls(TlsFault::NotTls),
+        Source::Tls(TlsFault::TooLarge),
+        Source::Tls(TlsFault::BadRecord),
+        Source::Tls(TlsFault::Misbehaved),
+        Source::Tls(TlsFault::Internal),
     ]
 }
 
@@ -267,10 +280,19 @@ fn each_errno_code_and_cause_of_the_code_has_a_row() {
     for errno in errnos.into_iter().filter(|name| *name != "EAI_SYSTEM") {
         assert!(listed.contains(errno), "{errno} has no row");
     }
-    let of_calls = ["Os", "Option", "Resolve"];
-    for cause in variants() {
-        let has_row = listed.contains(cause) || of_calls.contains(&cause);
-        assert!(has_row, "{cause} has no row");
+    // What calls give has rows of errnos and codes, and each fault of TLS one of its own.
+    let of_others = ["Os", "Option", "Resolve", "Tls"];
+    let causes = variants("Source");
+    let faults = variants("TlsFault");
+    assert!(
+        causes.len() > 20 && faults.len() > 6,
+        "{causes:?} {faults:?}"
+    );
+    for cause in causes.iter().filter(|cause| !of_others.contains(cause)) {
+        assert!(listed.contains(cause), "{cause} has no row");
+    }
+    for fault in faults {
+        assert!(listed.contains(fault), "{fault} has no row");
     }
     for source in without_a_call() {
         assert!(is_of_a_row(source), "{source} is never told so");
@@ -291,6 +313,7 @@ fn is_of_a_row(source: Source) -> bool {
     let phases = [
         Phase::Resolve,
         Phase::Connect,
+        Phase::Handshake,
         Phase::Write,
         Phase::Read,
         Phase::Idle,

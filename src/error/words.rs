@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::tls::Alert;
 use super::{Class, Error, Limit, Phase, ResolveError, Sent, Source};
 use crate::errno;
 
@@ -139,6 +140,9 @@ impl fmt::Display for Source {
             Source::Timeout(after) => write!(f, "no progress for {after:?}"),
             Source::Deadline => f.write_str("the request's deadline passed"),
             Source::Eof => f.write_str("the peer closed the connection"),
+            Source::Truncated { received: 0 } => f.write_str(
+                "the connection was cut off: the peer's side ended without TLS' close_notify",
+            ),
             Source::Truncated { received } => {
                 write!(
                     f,
@@ -185,9 +189,9 @@ impl fmt::Display for Source {
             Source::NotOpen => f.write_str("no such connection or upstream, or it is closed"),
             Source::Closed => f.write_str("closed by the program"),
             Source::Invalid(why) => write!(f, "invalid setting: {why}"),
-            Source::Certificate(fault) => write!(f, "{fault:?}"),
-            Source::Alert(number) => write!(f, "alert {number}"),
-            Source::Tls(fault) => write!(f, "{fault:?}"),
+            Source::Certificate(fault) => fault.fmt(f),
+            Source::Alert(number) => Alert(*number).fmt(f),
+            Source::Tls(fault) => fault.fmt(f),
         }
     }
 }
@@ -254,6 +258,12 @@ mod tests {
             ),
             (Source::Full { limit }, "requests_per_second", "in 250ms"),
             (Source::IdInUse { id: 7 }, "the id 7", "its own tag"),
+            (
+                Source::Truncated { received: 7 },
+                "within a frame",
+                "7 bytes",
+            ),
+            (Source::Truncated { received: 0 }, "cut off", "close_notify"),
             (
                 Source::Resolve(ResolveError::Failed(errno::EAI_FAIL)),
                 "refuses to answer",

@@ -52,7 +52,7 @@ impl Epoch {
     }
 
     /// The same in all of the process, for kernels whose time is not that of any clock.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(any(test, fuzzing, feature = "sim"))]
     pub(crate) fn of_process() -> Epoch {
         static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         Epoch(*START)

@@ -7,6 +7,8 @@
 mod info;
 mod seals;
 mod secured;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 /// Seals that are told apart. Beyond, the two last are one: what is said of them is late, and never too much.
-const SEALS_MAX: usize = 256;
+pub(super) const SEALS_MAX: usize = 256;
 
 /// The end of a seal, on both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,11 @@ impl Seals {
             Some(last) => self.open[last].program,
             None => self.passed.program,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.open.len()
     }
 
     /// Nobody asks for less of the line any more.

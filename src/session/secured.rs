@@ -110,9 +110,11 @@ impl Secured {
 
     // Out.
 
-    /// Whether bytes of the program may be sealed: the handshake is over, and all that was sealed before has left.
+    /// Whether bytes of the program may be sealed: the handshake is over, the session has not broken, and all that was
+    /// sealed before has left.
     pub(crate) fn may_seal(&self) -> bool {
-        self.out.is_empty() && !self.is_handshaking() && !self.is_closed
+        let is_broken = matches!(self.end, Some(LineEnd::Failed(_)));
+        self.out.is_empty() && !self.is_handshaking() && !self.is_closed && !is_broken
     }
 
     /// Seals the first of these bytes of the program; `before` of them have been in its life. Returns how many.

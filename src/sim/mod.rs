@@ -32,9 +32,10 @@ mod loss;
 mod moments;
 mod names;
 mod network;
-mod random;
+pub(crate) mod random;
 #[cfg(test)]
 mod scenarios;
+pub(crate) mod session;
 #[cfg(test)]
 mod ships;
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod pins;
 mod provider;
 mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod words;
 

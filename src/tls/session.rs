@@ -5,12 +5,13 @@
 
 use std::io::{BufRead, Write};
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion,
-    ServerConfig, ServerConnection,
+    CipherSuite, ClientConfig, ClientConnection, Connection, HandshakeKind, IoState,
+    ProtocolVersion, ServerConfig, ServerConnection,
 };
 
 use super::faults::source_of;
@@ -29,6 +30,8 @@ struct TlsSession {
     /// Nothing more is received.
     broken: Option<Source>,
     is_peer_closed: bool,
+    /// Our half was ended: nothing more is said.
+    is_closed: bool,
 }
 
 /// A session of a client with that name.
@@ -69,6 +72,7 @@ impl TlsSession {
             refused: Vec::new(),
             broken: None,
             is_peer_closed: false,
+            is_closed: false,
         })
     }
 
@@ -79,13 +83,25 @@ impl TlsSession {
             // It refuses only what a message that is too long would need, which it has told before.
             let taken = self.rustls.read_tls(&mut line);
             let taken = taken.map_err(|_| Source::Tls(TlsFault::TooLarge))?;
-            let processed = self.rustls.process_new_packets();
+            let processed = self.process_new_packets();
             self.hand_out(program);
-            let state = processed.map_err(|error| source_of(&error))?;
+            let state = processed?;
             self.is_peer_closed = state.peer_has_closed();
             debug_assert!(taken > 0, "rustls takes what there is");
         }
         Ok(())
+    }
+
+    /// Behind its own close_notify rustls 0.23 asserts, in debug builds, that it never needs another alert: a peer that
+    /// breaks the session then would be a panic of the program's. (In release builds it is an error, as it should be.)
+    fn process_new_packets(&mut self) -> Result<IoState, Source> {
+        let rustls = &mut self.rustls;
+        let processed = match self.is_closed && cfg!(debug_assertions) {
+            false => rustls.process_new_packets(),
+            true => catch_unwind(AssertUnwindSafe(|| rustls.process_new_packets()))
+                .map_err(|_| Source::Tls(TlsFault::Misbehaved))?,
+        };
+        processed.map_err(|error| source_of(&error))
     }
 
     fn hand_out(&mut self, program: &mut dyn FnMut(&[u8])) {
@@ -122,6 +138,10 @@ impl Session for TlsSession {
     }
 
     fn transmit(&mut self, line: &mut Vec<u8>) {
+        // A close_notify was the last of our half: an alert has no place behind it.
+        if self.is_closed && self.broken.is_some() {
+            return;
+        }
         while self.rustls.wants_write() {
             if self.rustls.write_tls(line).is_err() {
                 return;
@@ -131,6 +151,7 @@ impl Session for TlsSession {
 
     fn close(&mut self) {
         self.rustls.send_close_notify();
+        self.is_closed = true;
     }
 
     fn is_handshaking(&self) -> bool {

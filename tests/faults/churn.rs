@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use taut::{Client, ConnectionId, Event, Framing};
 
-use crate::common::{Calm, assert_nothing_is_left, server, sockets_of};
+use crate::common::{assert_nothing_is_left, server, sockets_of};
 use crate::counting::live;
 use crate::probe::Serving;
 use crate::support::namespaces::Link;

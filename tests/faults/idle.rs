@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use taut::{Class, Client, ConnectionId, Event, Framing, Phase, Source};
 
 use crate::churn::{AT_ONCE, CONNECTING_MAX, echo, only_crowd};
-use crate::common::{Calm, assert_nothing_is_left, server};
+use crate::common::{assert_nothing_is_left, server};
 use crate::support::namespaces::Link;
 use crate::support::*;
 

@@ -7,7 +7,7 @@ use taut::{
     UpstreamId,
 };
 
-use crate::common::{Calm, assert_nothing_is_left, server, sockets_of};
+use crate::common::{assert_nothing_is_left, server, sockets_of};
 use crate::probe::{Serving, signal};
 use crate::support::namespaces::Link;
 use crate::support::*;

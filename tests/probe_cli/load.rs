@@ -24,7 +24,7 @@ fn without_a_target_it_loads_its_own_echo_server() {
              connections:{{asked:int,established:int}},pipeline:int,duration_ns:int,warmup_ns:int,\
              requests:{{sent:int,ok:int,failed:int,timed_out:int,mismatched:int}},\
              rate:{{asked:null,achieved:float}},bytes:{{sent:int,received:int}},latency_ns:{latency},\
-             errors:{{}},reconnects:int,away_ns:int,tcp:{{rtt_ns:int,retransmits:int,segments_out:int}},\
+             errors:{{}},reconnects:int,away_ns:int,tcp:{{rtt_ns:int,retransmits:int,segments_out:int}},tls:null,\
              client:{{cpu_user_ns:int,cpu_sys_ns:int,max_rss_bytes:int}},gates:[],verdict:str,reasons:[]}}"
         )
     );

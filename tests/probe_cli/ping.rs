@@ -24,7 +24,7 @@ fn each_probe_is_an_object_and_the_summary_comes_last() {
         assert_eq!(
             shape(line),
             "{target:str,seq:int,ok:bool,dns_ns:int,connect_ns:int,tls_ns:null,first_byte_ns:int,\
-             total_ns:int,addr:str,tcp:{rtt_ns:int,retransmits:int},error:null}"
+             total_ns:int,addr:str,tcp:{rtt_ns:int,retransmits:int},tls:null,error:null}"
         );
         assert_eq!((&line["seq"], &line["ok"]), (&json!(seq), &json!(true)));
         let ns = |key: &str| line[key].as_u64().unwrap();
@@ -32,8 +32,8 @@ fn each_probe_is_an_object_and_the_summary_comes_last() {
     }
     let expected = format!(
         "{{command:str,version:str,interrupted:bool,targets:[{{target:str,sent:int,ok:int,failed:int,\
-         dns_ns:{DISTRIBUTION},connect_ns:{DISTRIBUTION},first_byte_ns:{DISTRIBUTION},\
-         total_ns:{DISTRIBUTION},errors:{{}},last_error:null,reconnects:int}}]}}"
+         dns_ns:{DISTRIBUTION},connect_ns:{DISTRIBUTION},tls_ns:null,first_byte_ns:{DISTRIBUTION},\
+         total_ns:{DISTRIBUTION},tls:null,errors:{{}},last_error:null,reconnects:int}}],gates:[]}}"
     );
     assert_eq!(shape(&lines[3]), expected);
     assert_eq!(lines[3]["targets"][0]["ok"], 3);

@@ -1,17 +1,25 @@
-//! Shipping to a real rsyslogd that is restarted and killed meanwhile, by RELP and over plain TCP.
+//! Shipping to a real rsyslogd that is restarted and killed meanwhile, by RELP and over plain TCP, with TLS and without.
 //!
 //! It stores what it has read at once (`rsyslogd`), so what its file lacks was lost, whoever is to blame. `cargo test
-//! --test ship_rsyslog -- --ignored` needs the Debian packages rsyslog and rsyslog-relp; `TAUT_SHIP_ROUNDS` says how many
-//! rounds of harm each test makes.
+//! --test ship_rsyslog -- --ignored` needs the Debian packages rsyslog, rsyslog-relp, rsyslog-gnutls and rsyslog-openssl;
+//! `TAUT_SHIP_ROUNDS` says how many rounds of harm each test makes.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "_tls")]
+#[path = "../tls_peers/keys.rs"]
+mod keys;
 #[path = "../support/ports.rs"]
 mod ports;
 mod restarts;
 mod rsyslogd;
 #[path = "../support/shipping/mod.rs"]
 mod shipping;
+#[cfg(feature = "_tls")]
+#[path = "../support/tls/mod.rs"]
+mod tls;
+#[cfg(feature = "_tls")]
+mod tls_ends;

@@ -5,15 +5,16 @@
 //! so that the thread that reads a batch writes it, and the file is flushed at the end of each. What is in the file was
 //! therefore read and kept, and what it has answered by RELP is in the file.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::ports::free_port;
-use crate::shipping::{LINE_BYTES, RUN_PATIENCE, begins_a_line, number_in};
+use crate::shipping::{LINE_BYTES, RUN_PATIENCE, begins_a_line, number_in, until_listened};
 use crate::support::eventually_within;
 
 /// How a line comes in.
@@ -23,17 +24,66 @@ pub(crate) enum Input {
     /// Octet counting is on by default.
     Tcp,
     PlainTcp,
+    /// Over TLS, of whichever library librelp is told to take.
+    RelpTls,
+    /// RFC 5425, the TLS of OpenSSL.
+    OsslTcp,
+    /// The same of GnuTLS.
+    GtlsTcp,
 }
 
 impl Input {
-    const ALL: [Input; 3] = [Input::Relp, Input::Tcp, Input::PlainTcp];
+    const PLAIN: [Input; 3] = [Input::Relp, Input::Tcp, Input::PlainTcp];
+    const SECURED: [Input; 3] = [Input::RelpTls, Input::OsslTcp, Input::GtlsTcp];
 
     fn module(self) -> &'static str {
         match self {
-            Input::Relp => "imrelp",
-            Input::Tcp => "imtcp",
+            Input::Relp | Input::RelpTls => "imrelp",
+            Input::Tcp | Input::OsslTcp | Input::GtlsTcp => "imtcp",
             Input::PlainTcp => "imptcp",
         }
+    }
+
+    pub(crate) fn is_relp(self) -> bool {
+        self.module() == "imrelp"
+    }
+}
+
+/// What a daemon shows its clients, as files; it wants them to show a certificate of the same authority.
+pub(crate) struct Certificates {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+    pub(crate) authority: String,
+    /// The library that librelp takes: `openssl` or `gnutls`.
+    pub(crate) library: &'static str,
+}
+
+impl Certificates {
+    /// In place of the modules' lines without TLS, and before them.
+    fn modules(&self) -> String {
+        format!(
+            "global(DefaultNetstreamDriverCAFile=\"{}\" DefaultNetstreamDriverCertFile=\"{}\" \
+             DefaultNetstreamDriverKeyFile=\"{}\")\n\
+             module(load=\"imtcp\")\nmodule(load=\"imrelp\" tls.tlslib=\"{}\")\n",
+            self.authority, self.chain, self.key, self.library
+        )
+    }
+
+    /// What an input's line says of it.
+    fn options(&self, input: Input) -> String {
+        let driver = match input {
+            Input::RelpTls => {
+                return format!(
+                    "tls=\"on\" tls.authmode=\"certvalid\" tls.cacert=\"{}\" tls.mycert=\"{}\" tls.myprivkey=\"{}\"",
+                    self.authority, self.chain, self.key
+                );
+            }
+            Input::OsslTcp => "ossl",
+            _ => "gtls",
+        };
+        format!(
+            "streamdriver.name=\"{driver}\" streamdriver.mode=\"1\" streamdriver.authmode=\"x509/certvalid\""
+        )
     }
 }
 
@@ -46,20 +96,48 @@ pub(crate) enum Harm {
     Restart,
 }
 
+impl Harm {
+    pub(crate) fn signal(self) -> Signal {
+        match self {
+            Harm::Kill => Signal::SIGKILL,
+            Harm::Restart => Signal::SIGTERM,
+        }
+    }
+}
+
 pub(crate) struct Rsyslogd {
     child: Child,
     directory: PathBuf,
-    ports: [u16; 3],
+    inputs: Vec<(Input, u16)>,
 }
 
 impl Rsyslogd {
     /// One that listens.
     pub(crate) fn start(name: &str) -> Rsyslogd {
-        let name = format!("taut-rsyslogd-{name}-{}", std::process::id());
+        let modules = ["imrelp", "imtcp", "imptcp"].map(|it| format!("module(load=\"{it}\")\n"));
+        Rsyslogd::listening(name, &Input::PLAIN, &modules.concat(), |_| String::new())
+    }
+
+    /// The same with TLS.
+    pub(crate) fn secured(name: &str, certificates: &Certificates) -> Rsyslogd {
+        let modules = certificates.modules();
+        Rsyslogd::listening(name, &Input::SECURED, &modules, |it| {
+            certificates.options(it)
+        })
+    }
+
+    fn listening(
+        name: &str,
+        inputs: &[Input],
+        modules: &str,
+        options: impl Fn(Input) -> String,
+    ) -> Rsyslogd {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let nth = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("taut-rsyslogd-{name}-{}-{nth}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
-        let ports = Input::ALL.map(|_| free_port());
         let at = directory.display();
         let mut config = format!(
             "global(workDirectory=\"{at}\" maxMessageSize=\"64k\")\n\
@@ -67,13 +145,14 @@ impl Rsyslogd {
              template(name=\"raw\" type=\"string\" string=\"%rawmsg%\\n\")\n\
              ruleset(name=\"keep\") {{\n\
              \x20 action(type=\"omfile\" file=\"{at}/stored\" template=\"raw\" asyncWriting=\"off\" flushOnTXEnd=\"on\")\n\
-             }}\n"
+             }}\n{modules}"
         );
-        for (input, port) in Input::ALL.iter().zip(ports) {
-            let module = input.module();
+        let inputs: Vec<_> = inputs.iter().map(|it| (*it, free_port())).collect();
+        for (input, port) in &inputs {
             config += &format!(
-                "module(load=\"{module}\")\n\
-                 input(type=\"{module}\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"keep\")\n"
+                "input(type=\"{}\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"keep\" {})\n",
+                input.module(),
+                options(*input)
             );
         }
         std::fs::write(directory.join("conf"), config).unwrap();
@@ -81,33 +160,48 @@ impl Rsyslogd {
         let daemon = Rsyslogd {
             child: spawn(&directory),
             directory,
-            ports,
+            inputs,
         };
-        for input in Input::ALL {
-            let address = daemon.address(input);
-            eventually_within(RUN_PATIENCE, "rsyslogd's answer", || {
-                TcpStream::connect(address).is_ok()
-            });
-        }
+        daemon.until_listening();
         daemon
     }
 
+    fn until_listening(&self) {
+        for (input, _) in &self.inputs {
+            until_listened(self.address(*input));
+        }
+    }
+
     pub(crate) fn address(&self, input: Input) -> SocketAddr {
-        let nth = Input::ALL.iter().position(|it| *it == input).unwrap();
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[nth]))
+        let mut inputs = self.inputs.iter();
+        let (_, port) = inputs.find(|(it, _)| *it == input).unwrap();
+        SocketAddr::from((Ipv4Addr::LOCALHOST, *port))
     }
 
     /// Ends it, and starts another at the same addresses, which may not listen yet.
     pub(crate) fn suffer(&mut self, harm: Harm) {
-        let signal = match harm {
-            Harm::Kill => Signal::SIGKILL,
-            Harm::Restart => Signal::SIGTERM,
-        };
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.end_by(harm.signal());
+        self.child = spawn(&self.directory);
+    }
+
+    /// The same by this signal, and the other listens.
+    pub(crate) fn end_and_start(&mut self, signal: Signal) {
+        self.end_by(signal);
+        self.child = spawn(&self.directory);
+        self.until_listening();
+    }
+
+    fn end_by(&mut self, signal: Signal) {
+        self.signal(signal);
+        // One that was stopped does not heed it before.
+        self.signal(Signal::SIGCONT);
         eventually_within(RUN_PATIENCE, "rsyslogd's end", || {
             self.child.try_wait().unwrap().is_some()
         });
-        self.child = spawn(&self.directory);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
     /// Lines stored so far, those that were stored before too.

@@ -6,6 +6,7 @@
 //! has reached the client's kernel but not the client is asked of TCP_INFO, or of `/proc/net/tcp` for a RST.
 #![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
+mod calm;
 mod ledger;
 #[cfg(target_os = "linux")]
 pub(crate) mod namespaces;
@@ -22,6 +23,7 @@ use taut::{
     UpstreamId,
 };
 
+pub(crate) use calm::*;
 pub(crate) use ledger::*;
 pub(crate) use peers::*;
 pub(crate) use resolver::*;

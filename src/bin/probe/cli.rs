@@ -10,11 +10,13 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{self, Exit};
+use crate::gates::Gate;
 use crate::link::cpu;
 use crate::peer::PeerArgs;
 use crate::report::OutputArgs;
 use crate::ship::ShipArgs;
 use crate::target::Target;
+use crate::tls::ServeTlsArgs;
 use crate::units;
 
 /// Serve, ping and load TCP services.
@@ -36,7 +38,7 @@ pub(crate) enum Command {
     /// The bundled peer: an uppercasing line service, an echo, or a counting sink.
     #[command(after_help = [units::HELP, exit::HELP_OF_SERVE].join("\n"))]
     Serve(ServeArgs),
-    /// How fast: lookup, connect, first byte, round trip, for each probe and as percentiles.
+    /// How fast: lookup, connect, TLS, first byte, round trip, for each probe and as percentiles.
     #[command(after_help = [units::HELP, exit::HELP_OF_PING].join("\n"))]
     Ping(PingArgs),
     /// Drive a request-response server and report its latency.
@@ -83,6 +85,8 @@ pub(crate) struct ServeArgs {
     /// Pin the loop's thread to this CPU.
     #[arg(long, value_name = "N", value_parser = cpu)]
     pub(crate) cpu: Option<usize>,
+    #[command(flatten)]
+    pub(crate) tls: ServeTlsArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,7 +110,7 @@ pub(crate) enum SinkFraming {
 /// `probe ping`.
 #[derive(Args, Debug)]
 pub(crate) struct PingArgs {
-    /// host:port, [v6]:port or tcp://host:port.
+    /// host:port, [v6]:port, tcp://host:port or tls://host:port.
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<Target>,
     /// Probes of each target. Default: until Ctrl-C.
@@ -118,6 +122,10 @@ pub(crate) struct PingArgs {
     /// One connection for all probes of a target: round trips only.
     #[arg(long)]
     pub(crate) reuse: bool,
+    /// What must not come out, such as 'cert_days<14' (whole days to the end of a target's certificate); several may be
+    /// given.
+    #[arg(long, value_name = "GATE")]
+    pub(crate) fail_if: Vec<Gate>,
     #[command(flatten)]
     pub(crate) peer: PeerArgs,
     #[command(flatten)]
@@ -127,7 +135,7 @@ pub(crate) struct PingArgs {
 /// `probe load`.
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {
-    /// host:port, [v6]:port or tcp://host:port. Default: an echo server in a second thread.
+    /// host:port, [v6]:port, tcp://host:port or tls://host:port. Default: an echo server in a second thread.
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<Target>,
     /// Connections, all made before the first request.
@@ -239,7 +247,14 @@ mod tests {
             ("probe load --peek idle", "idle:10ms"),
             ("probe ping", "<TARGET>"),
             ("probe ping localhost", "port is missing"),
-            ("probe ping tls://a:1", "TLS"),
+            ("probe ping tls:/a:1", "IPv6"),
+            ("probe ping a:1 --fail-if p99<1ms", "cert_days"),
+            ("probe ping a:1 --tls --cert c.pem", "--key"),
+            (
+                "probe ping a:1 --tls -k --cacert c.pem",
+                "cannot be used with",
+            ),
+            ("probe serve echo --cert c.pem --key k.pem", "--tls"),
             ("probe ping a:1 --send x --size 4", "cannot be used with"),
             ("probe serve shout --listen 7000", "IP:PORT"),
             ("probe serve loud", "shout"),

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 pub(crate) const HELP_OF_SERVE: &str = "\
 Exit codes: 0 all connections ended by themselves, 1 some were reset, 2 usage.";
 pub(crate) const HELP_OF_PING: &str = "\
-Exit codes: 0 something answered, 1 nothing did, 2 usage, 130 and 143 interrupted.";
+Exit codes: 0 something answered, 1 nothing did, or a gate could not be judged, 2 usage, 3 a gate was breached, 130 and \
+143 interrupted.";
 pub(crate) const HELP_OF_LOAD: &str = "\
 Exit codes: 0 done, 1 no request succeeded, 2 usage, 4 the measurement is invalid, 130 and 143 interrupted.";
 
@@ -26,6 +27,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// A gate was breached.
+    Breached = 3,
     /// The measurement is invalid: its figures judge nothing.
     Invalid = 4,
     /// Lines are uncertain, undelivered or refused.

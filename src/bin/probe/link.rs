@@ -6,13 +6,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use taut::{Config, SocketOptions, Timeouts};
 
+use crate::tls::TlsArgs;
 use crate::units;
 
 /// How connections are made.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct LinkArgs {
-    /// All of connecting, the lookup included.
+    /// All of connecting, the lookup and the TLS handshake included.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration_above_zero)]
     pub(crate) connect_timeout: Duration,
     /// Poll for so long before blocking.
@@ -30,6 +31,8 @@ pub(crate) struct LinkArgs {
     /// TCP_USER_TIMEOUT: how long sent data may stay unacknowledged.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = units::duration_above_zero)]
     pub(crate) user_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +48,7 @@ impl LinkArgs {
             timeouts: Timeouts {
                 resolve: self.connect_timeout,
                 connect: self.connect_timeout,
+                handshake: self.connect_timeout,
                 // The kernel's own end comes a little later.
                 write_stall: write_stall.min(self.user_timeout * 9 / 10),
                 ..Timeouts::default()

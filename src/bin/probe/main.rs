@@ -5,6 +5,7 @@
 
 mod cli;
 mod exit;
+mod gates;
 mod histogram;
 mod link;
 mod load;
@@ -18,6 +19,7 @@ mod ship;
 mod signals;
 mod system;
 mod target;
+mod tls;
 mod units;
 
 use std::process::ExitCode;

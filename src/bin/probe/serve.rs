@@ -12,13 +12,16 @@ use crate::cli::{ServeArgs, ServiceName, SinkFraming};
 use crate::exit::{Exit, Fault};
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
+use crate::tls::{Certificate, Served};
 
 pub(crate) fn run(args: &ServeArgs) -> Result<Exit, Fault> {
     let signals = Signals::install()?;
     if let Some(cpu) = args.cpu {
         system::pin(cpu)?;
     }
-    let mut server = bind(args)?;
+    let tls = args.tls.settings(args.listen.ip())?;
+    let mut server = bind(args, tls.as_ref())?;
+    tell_pin(tls.as_ref());
     let mut out = std::io::stdout();
     writeln!(out, "listening on {}", server.local_addr())?;
     out.flush()?;
@@ -48,7 +51,15 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit, Fault> {
     }
 }
 
-fn bind(args: &ServeArgs) -> Result<Server, Fault> {
+/// For those who connect with --pin. Before the line that says that it listens: whoever waits for that has the pin.
+fn tell_pin(tls: Option<&Served>) {
+    let certificate = tls.and_then(|served| served.certificate.as_ref());
+    if let Some(pin) = certificate.and_then(Certificate::pin) {
+        eprintln!("pin {pin}");
+    }
+}
+
+fn bind(args: &ServeArgs, tls: Option<&Served>) -> Result<Server, Fault> {
     if args.framing == SinkFraming::Octet && args.service != ServiceName::Sink {
         return Err(Fault::usage(
             "--framing octet is what a sink reads: probe serve sink --framing octet",
@@ -67,6 +78,8 @@ fn bind(args: &ServeArgs) -> Result<Server, Fault> {
         connections_max: args.max_connections,
         drain_timeout: args.drain,
         spin: args.spin,
+        tls: tls.map(|served| served.settings.clone()),
+
         ..ServerConfig::default()
     };
     let dump = match &args.dump {

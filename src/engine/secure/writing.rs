@@ -76,7 +76,7 @@ impl<K: Kernel> Core<K> {
                         slot.conn.transmitted(now, fresh, pool);
                         self.counts.bytes_written += fresh as u64;
                     }
-                    slot.conn.handle_line_full();
+                    slot.conn.handle_line_full(now);
                     if error.kind() == io::ErrorKind::WouldBlock {
                         slot.writable = false;
                         return Ok(());

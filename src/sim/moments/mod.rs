@@ -14,6 +14,7 @@ mod names;
 mod no_longer_wanted;
 mod parting;
 mod returning;
+mod sessions;
 mod stalls;
 mod storage;
 mod taken_for_another;

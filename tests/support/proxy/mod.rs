@@ -86,7 +86,12 @@ struct Desk {
 struct Shared {
     desk: Mutex<Desk>,
     done: Condvar,
+    /// Of each connection, in the order of accepting; none where nobody asked for them.
+    tapes: Option<Mutex<Vec<Tape>>>,
 }
+
+/// What came from one client.
+type Tape = Arc<Mutex<Vec<u8>>>;
 
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -98,10 +103,20 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy without faults in front of this server.
     pub(crate) fn new(server: SocketAddr) -> Proxy {
+        Proxy::with(server, None)
+    }
+
+    /// The same, that writes down all that comes from the clients.
+    pub(crate) fn recording(server: SocketAddr) -> Proxy {
+        Proxy::with(server, Some(Mutex::default()))
+    }
+
+    fn with(server: SocketAddr, tapes: Option<Mutex<Vec<Tape>>>) -> Proxy {
         let (bell, rings) = UnixStream::pair().unwrap();
         let shared = Arc::new(Shared {
             desk: Mutex::default(),
             done: Condvar::new(),
+            tapes,
         });
         let mut relay = Relay::new(rings, server);
         let address = relay.address();
@@ -143,6 +158,13 @@ impl Proxy {
         self.shared.lock().counts
     }
 
+    /// What has come from each client so far, in the order of accepting; also what was not passed on.
+    pub(crate) fn recorded(&self) -> Vec<Vec<u8>> {
+        let tapes = self.shared.tapes.as_ref().expect("a recording proxy");
+        let tapes = tapes.lock().unwrap();
+        tapes.iter().map(|it| it.lock().unwrap().clone()).collect()
+    }
+
     /// A byte stays in the line until it is read. (mio's `Waker` can be lost on its poll(2) backend: while another thread
     /// registers a source, which acknowledges the wake in its stead.)
     fn ring(&self) {
@@ -180,5 +202,12 @@ impl Drop for Proxy {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap()
+    }
+
+    /// For a connection that was accepted.
+    fn new_tape(&self) -> Option<Tape> {
+        let tape = Tape::default();
+        self.tapes.as_ref()?.lock().unwrap().push(tape.clone());
+        Some(tape)
     }
 }

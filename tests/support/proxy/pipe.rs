@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::Way;
+use super::{Tape, Way};
 use crate::support::End;
 
 /// Bytes held before the source is no longer read.
@@ -45,6 +45,8 @@ pub(super) struct Pipe {
     last_write: Option<(Instant, usize)>,
     pub(super) came: u64,
     pub(super) passed: u64,
+    /// All that came is written down there.
+    pub(super) tape: Option<Tape>,
 }
 
 impl Pipe {
@@ -86,6 +88,9 @@ impl Pipe {
                 Ok(0) => End::Fin,
                 Ok(n) => {
                     self.came += n as u64;
+                    if let Some(tape) = &self.tape {
+                        tape.lock().unwrap().extend_from_slice(&buffer[..n]);
+                    }
                     step.moved = true;
                     if !self.is_broken {
                         self.held += n;

@@ -86,7 +86,7 @@ impl Relay {
             drop(desk);
 
             self.listen(!faults.down);
-            self.accept();
+            self.accept(shared);
             if let Some(end) = cut {
                 self.pairs.retain_mut(|pair| pair.cut(end));
             }
@@ -135,7 +135,7 @@ impl Relay {
         }
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self, shared: &Shared) {
         while let Some(listener) = &self.listener {
             let mut client = match listener.accept() {
                 Ok((client, _)) => client,
@@ -150,10 +150,12 @@ impl Relay {
                 registry.register(stream, STREAMS, both).unwrap();
             }
             self.counts.accepted += 1;
+            let mut to_server = Pipe::default();
+            to_server.tape = shared.new_tape();
             self.pairs.push(Pair {
                 client,
                 server,
-                to_server: Pipe::default(),
+                to_server,
                 to_client: Pipe::default(),
                 is_cut: false,
             });

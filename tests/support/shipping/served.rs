@@ -24,6 +24,14 @@ pub(crate) fn until_served(server: SocketAddr) {
     });
 }
 
+/// Waits until a program listens there, without a connection that it would have to serve.
+#[track_caller]
+pub(crate) fn until_listened(server: SocketAddr) {
+    eventually("a listener", || {
+        any_socket(server, |state, _| state == LISTEN)
+    });
+}
+
 /// Waits until the peers' kernels have the FINs of what the server has closed.
 #[track_caller]
 pub(crate) fn until_its_fins_arrived(server: SocketAddr) {

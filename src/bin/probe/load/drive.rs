@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use taut::{Client, Deadline, Event, UpstreamId, UpstreamStats};
+use taut::{Client, ConnectionId, Deadline, Event, TlsInfo, UpstreamId, UpstreamStats};
 
 use super::accounts::Accounts;
 use super::measured::{Measured, Tcp};
@@ -16,6 +16,7 @@ use crate::exit::Fault;
 use crate::histogram::Latencies;
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system::CpuTime;
+use crate::tls::Seen;
 use crate::units::nanos;
 
 /// Requests handed over in a row before the loop turns: it reads, and looks at signals and the clock.
@@ -33,6 +34,8 @@ pub(super) struct Drive {
     parked: Vec<u32>,
     accounts: Accounts,
     latencies: Latencies,
+    /// Of the first connection that was looked at.
+    tls: Option<TlsInfo>,
     progress: Option<Progress>,
     next_interval: Instant,
     measured_from: Instant,
@@ -69,6 +72,7 @@ impl Drive {
             parked: (0..window as u32).rev().collect(),
             accounts: Accounts::default(),
             latencies: Latencies::fixed()?,
+            tls: None,
             progress,
             next_interval: now,
             measured_from: now,
@@ -98,6 +102,21 @@ impl Drive {
         }
         self.stop(Instant::now());
         Ok(())
+    }
+
+    /// What a connection that stands has agreed on.
+    pub(super) fn look_at_tls(&mut self) {
+        let first = self.client.connections_of(self.upstream).next();
+        if let Some(connection) = first {
+            self.look_at_tls_of(connection);
+        }
+    }
+
+    #[inline]
+    fn look_at_tls_of(&mut self, connection: ConnectionId) {
+        if self.plan.is_tls && self.tls.is_none() {
+            self.tls = self.client.tls_info(connection);
+        }
     }
 
     fn is_unheard(&self) -> bool {
@@ -222,6 +241,7 @@ impl Drive {
                         None => true,
                     };
                     self.count_reply(slot, now, matches);
+                    self.look_at_tls_of(frame.connection());
                     slot
                 }
                 Event::Failed { tag, error, .. } => {
@@ -355,6 +375,7 @@ impl Drive {
             established: established.open,
             last_error: stats.last_error,
             reconnects: stats.connects - established.connects,
+            tls: self.tls.as_ref().map(Seen::from),
             tcp,
         })
     }

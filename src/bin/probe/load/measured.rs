@@ -8,6 +8,7 @@ use super::Counts;
 use super::accounts::{Away, Errors};
 use crate::histogram::Latencies;
 use crate::system::CpuTime;
+use crate::tls::Seen;
 
 /// What came out.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Measured {
     pub(super) last_error: Option<Error>,
     pub(super) reconnects: u64,
     pub(super) tcp: Tcp,
+    /// Of one connection, where they have TLS and one stood.
+    pub(super) tls: Option<Seen>,
 }
 
 impl Measured {

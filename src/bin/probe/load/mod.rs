@@ -12,9 +12,10 @@ mod plan;
 mod progress;
 mod report;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use taut::{Client, Limits, Upstream, UpstreamId};
+use taut::{Client, Limits, TlsConfig, Upstream, UpstreamId};
 
 use crate::cli::LoadArgs;
 use crate::exit::{Exit, Fault};
@@ -22,6 +23,7 @@ use crate::peer::PeerArgs;
 use crate::report::{Format, Output};
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
+use crate::tls::Made;
 use counts::Counts;
 use drive::Drive;
 use measured::Measured;
@@ -53,22 +55,15 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
     }
     let mut output = Output::open(&args.output)?;
     let signals = Signals::install()?;
-    let server = match &args.target {
-        None => Some(OwnServer::start(args.peer.link.cpu, args.peer.link.spin)?),
-        Some(_) => None,
-    };
-    let target = match (&args.target, &server) {
-        (Some(target), _) => target.as_str().to_owned(),
-        (None, Some(server)) => server.address().to_string(),
-        (None, None) => return Err(Fault::failed("no server")),
-    };
+    let loaded = Loaded::of(args)?;
     let progress = Progress::start(args, output.format == Format::Ndjson, quiet)?;
     if let Some(cpu) = args.peer.link.cpu {
         system::pin(cpu)?;
     }
-    let (client, upstream) = client(args, &target, &request, window)?;
+    let (client, upstream) = client(args, &loaded, &request, window)?;
     let plan = Plan {
         expect: args.peer.expect.clone(),
+        is_tls: loaded.tls.is_some(),
         window,
         pipelined: args.pipeline > 1,
         extent: match args.requests {
@@ -84,13 +79,13 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
     let interrupted = signals.caught();
     let report = Report::new(
         args,
-        target,
-        server.is_some(),
+        loaded.target.clone(),
+        loaded.server.is_some(),
         interrupted.is_some(),
         &measured,
     );
     output.finish(&report.to_json(), &report.to_text())?;
-    drop(server);
+    drop(loaded);
     Ok(match interrupted {
         Some(exit) => exit,
         None if measured.counts.ok == 0 => Exit::Failed,
@@ -99,9 +94,43 @@ pub(crate) fn run(args: &LoadArgs, quiet: bool) -> Result<Exit, Fault> {
     })
 }
 
+/// Who is loaded, and how it is spoken to.
+struct Loaded {
+    target: String,
+    /// `None`: in the clear.
+    tls: Option<TlsConfig>,
+    server: Option<OwnServer>,
+}
+
+impl Loaded {
+    /// The target, or, without one, a server that is started now.
+    fn of(args: &LoadArgs) -> Result<Loaded, Fault> {
+        let link = &args.peer.link;
+        if let Some(target) = &args.target {
+            return Ok(Loaded {
+                target: target.as_str().to_owned(),
+                tls: link.tls.settings(std::slice::from_ref(target))?,
+                server: None,
+            });
+        }
+        let made = match link.tls.tls {
+            true => Some(Made::new(Ipv4Addr::LOCALHOST.into())?),
+            false => None,
+        };
+        let tls = link.tls.settings_for_own(made.as_ref())?;
+        let shown = made.map(|made| made.settings(&link.tls.alpn)).transpose()?;
+        let server = OwnServer::start(link.cpu, link.spin, shown)?;
+        Ok(Loaded {
+            target: server.address().to_string(),
+            tls,
+            server: Some(server),
+        })
+    }
+}
+
 fn client(
     args: &LoadArgs,
-    target: &str,
+    loaded: &Loaded,
     request: &[u8],
     window: usize,
 ) -> Result<(Client, UpstreamId), Fault> {
@@ -115,7 +144,7 @@ fn client(
         ..config.limits
     };
     let mut client = Client::new(config)?;
-    let upstream = Upstream::new(target)
+    let upstream = Upstream::new(loaded.target.clone())
         .framing(peer.proto.framing(frame_bytes_max))
         .connections(args.connections)
         .depth(args.pipeline)
@@ -123,6 +152,10 @@ fn client(
     let upstream = match args.per_request {
         true => upstream.one_request_per_connection(),
         false => upstream,
+    };
+    let upstream = match &loaded.tls {
+        Some(tls) => upstream.tls(tls.clone()),
+        None => upstream,
     };
     let upstream = client.add(upstream)?;
     Ok((client, upstream))
@@ -144,6 +177,7 @@ fn measure(
     }
     let established = stats(&client);
     let mut drive = Drive::new(client, upstream, plan, progress)?;
+    drive.look_at_tls();
     if established.open > 0 || args.per_request {
         drive.run(signals)?;
     } else {

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use taut::TlsServerConfig;
 use taut::server::{Server, ServerConfig, Service, Stopper};
 
 use crate::exit::Fault;
@@ -20,13 +21,18 @@ pub(super) struct OwnServer {
 
 impl OwnServer {
     /// Starts it on loopback, on another CPU than the loop's if that is pinned.
-    pub(super) fn start(cpu_of_loop: Option<usize>, spin: Duration) -> Result<OwnServer, Fault> {
+    pub(super) fn start(
+        cpu_of_loop: Option<usize>,
+        spin: Duration,
+        tls: Option<TlsServerConfig>,
+    ) -> Result<OwnServer, Fault> {
         let config = ServerConfig {
             service: Service::Echo,
             connections_max: 1 << 20,
             idle_timeout: Duration::from_secs(24 * 3600),
             drain_timeout: Duration::ZERO,
             spin,
+            tls,
             ..ServerConfig::default()
         };
         let (started, outcome) = mpsc::channel();

@@ -16,6 +16,7 @@ pub(super) enum Extent {
 pub(super) struct Plan {
     pub(super) request: Vec<u8>,
     pub(super) expect: Option<Expect>,
+    pub(super) is_tls: bool,
     pub(super) window: usize,
     /// More than one request may be under way on a connection.
     pub(super) pipelined: bool,

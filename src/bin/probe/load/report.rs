@@ -8,6 +8,7 @@ use super::measured::Measured;
 use super::percent;
 use crate::cli::LoadArgs;
 use crate::histogram::Latencies;
+use crate::tls::Seen;
 use crate::units::{Amount, Nanos, Seconds, nanos};
 
 /// A measurement with what was asked for beside it.
@@ -91,6 +92,7 @@ impl<'a> Report<'a> {
                 "retransmits": self.measured.tcp.retransmits,
                 "segments_out": self.measured.tcp.segments_out,
             },
+            "tls": self.measured.tls.as_ref().map(Seen::to_json_of_many),
             "client": {
                 "cpu_user_ns": nanos(cpu.user),
                 "cpu_sys_ns": nanos(cpu.system),
@@ -172,9 +174,13 @@ impl<'a> Report<'a> {
             true => format!("{established} connections, one a request, {asked} at a time"),
             false => format!("{established}/{asked} connections, pipeline {depth}"),
         };
+        let tls = match &self.measured.tls {
+            Some(seen) => format!(", {}, {}", seen.agreed(), seen.verified()),
+            None => String::new(),
+        };
         write!(
             text,
-            "target {} ({proto}{own})   {shape}, {elapsed}",
+            "target {} ({proto}{own}{tls})   {shape}, {elapsed}",
             self.target
         )?;
         match args.warmup.is_zero() {

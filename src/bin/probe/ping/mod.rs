@@ -6,6 +6,7 @@
 //! target: a target that hangs costs the others no time.
 
 mod away;
+mod gates;
 mod report;
 mod resolver;
 mod session;
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taut::{Client, ConnectionId, Event, Framing, Limits, Lookups, Source};
+use taut::{Client, ConnectionId, Error, Event, Framing, Limits, Lookups, Source, TlsConfig};
 
 use crate::cli::PingArgs;
 use crate::exit::{Exit, Fault};
@@ -25,6 +26,7 @@ use crate::report::Output;
 use crate::signals::{LOOK_EVERY, Signals};
 use crate::system;
 use crate::target::Target;
+use gates::Gates;
 use report::Reporter;
 use resolver::TimedResolver;
 use session::{Probe, Session};
@@ -35,6 +37,9 @@ const APART_MAX: Duration = Duration::from_micros(250);
 
 pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     let request = args.peer.request()?;
+    let tls_args = &args.peer.link.tls;
+    let tls = tls_args.settings_for_whole_handshakes(&args.targets)?;
+    let gates = Gates::new(&args.fail_if, tls.is_some())?;
     let output = Output::open(&args.output)?;
     let signals = Signals::install()?;
     if let Some(cpu) = args.peer.link.cpu {
@@ -51,8 +56,11 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
     let apart =
         APART_MAX.min(args.interval / u32::try_from(args.targets.len()).unwrap_or(u32::MAX));
     let session = |(number, target): (u32, &Target)| {
-        Session::new(target.clone(), args.count, args.reuse, now + apart * number)
+        let due = now + apart * number;
+        Session::new(target.clone(), args.count, args.reuse, due)
     };
+    let is_tls = args.targets.iter().map(|target| tls_args.is_for(target));
+    let tls_of_targets = is_tls.map(|is_tls| tls.clone().filter(|_| is_tls));
     let mut pinger = Pinger {
         client: Client::with_resolver(config, resolver.clone())?,
         asked: Asked {
@@ -64,21 +72,16 @@ pub(crate) fn run(args: &PingArgs) -> Result<Exit, Fault> {
             reuse: args.reuse,
         },
         sessions: (0..).zip(&args.targets).map(session).collect(),
+        tls: tls_of_targets.collect(),
         owners: HashMap::new(),
         resolver,
-        reporter: Reporter::new(&args.targets, output)?,
+        reporter: Reporter::new(&args.targets, tls_args, gates, output)?,
     };
     pinger.turn_until_done(&signals)?;
     let Pinger {
         sessions, reporter, ..
     } = pinger;
-    let interrupted = signals.caught();
-    let answered = reporter.finish(&sessions, interrupted.is_some())?;
-    Ok(match interrupted {
-        Some(exit) => exit,
-        None if answered => Exit::Done,
-        None => Exit::Failed,
-    })
+    reporter.finish(&sessions, signals.caught())
 }
 
 /// Each ping that connects measures a lookup of its own, and each name may have its own thread: one whose lookup hangs
@@ -112,6 +115,8 @@ struct Pinger {
     client: Client,
     asked: Asked,
     sessions: Vec<Session>,
+    /// Of each of them, if it is spoken to in TLS.
+    tls: Vec<Option<TlsConfig>>,
     /// Whose the connections are; one that is only being closed is nobody's.
     owners: HashMap<ConnectionId, usize>,
     resolver: Arc<TimedResolver>,
@@ -152,6 +157,7 @@ impl Pinger {
         let session = &mut self.sessions[index];
         if session.is_probing() {
             let connection = session.connection.take();
+            session.shaken_hands(connection.and_then(|it| self.client.tls_info(it)));
             let looked_up = self.resolver.took(&session.target, session.started());
             let probe = session.expire(looked_up, now, random(), &self.asked);
             if let Some(connection) = connection {
@@ -175,8 +181,7 @@ impl Pinger {
                     return self.report(index, probe);
                 }
                 session.start_connecting(now, &self.asked);
-                let target = self.sessions[index].target.as_str();
-                match self.client.connect(target, self.asked.framing.clone()) {
+                match self.connect(index) {
                     Ok(connection) => {
                         self.sessions[index].connection = Some(connection);
                         self.owners.insert(connection, index);
@@ -189,6 +194,15 @@ impl Pinger {
                     }
                 }
             }
+        }
+    }
+
+    fn connect(&mut self, index: usize) -> Result<ConnectionId, Error> {
+        let target = self.sessions[index].target.as_str();
+        let framing = self.asked.framing.clone();
+        match &self.tls[index] {
+            Some(tls) => self.client.connect_tls(target, framing, tls),
+            None => self.client.connect(target, framing),
         }
     }
 
@@ -207,7 +221,8 @@ impl Pinger {
         match event {
             Event::Connected { peer, .. } => {
                 let looked_up = self.resolver.took(&session.target, session.started());
-                session.connected(now, peer, looked_up);
+                let tls_info = self.client.tls_info(connection);
+                session.connected(now, peer, looked_up, tls_info);
                 self.ask(index, connection)
             }
             Event::Frame { frame, .. } if session.is_awaiting() => {
@@ -228,6 +243,7 @@ impl Pinger {
                     return Ok(());
                 }
                 session.looked_up(self.resolver.took(&session.target, session.started()));
+                session.shaken_hands(self.client.tls_info(connection));
                 let probe = session.lost(error, now, random(), &self.asked);
                 self.report(index, probe)
             }

@@ -10,9 +10,10 @@
 //! once (`start_away`), as the last did.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taut::{Class, ConnectionId, Error, Phase, Sent, Source, TcpInfo};
+use taut::{Class, ConnectionId, Error, Phase, Sent, Source, TcpInfo, TlsInfo};
 
 use super::Asked;
 use super::away::Away;
@@ -42,12 +43,16 @@ pub(super) struct Probe {
     pub(super) started: Instant,
     pub(super) dns: Option<Duration>,
     pub(super) connect: Option<Duration>,
+    /// The TLS handshake, where this probe made one.
+    pub(super) tls: Option<Duration>,
     /// From the write of the request.
     pub(super) first_byte: Option<Duration>,
     /// From the start to the whole reply; on a kept connection from the write.
     pub(super) total: Option<Duration>,
     pub(super) addr: Option<SocketAddr>,
     pub(super) tcp: Option<TcpInfo>,
+    /// Of its connection, also of a handshake that failed.
+    pub(super) tls_info: Option<Arc<TlsInfo>>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -57,6 +62,7 @@ pub(super) struct Session {
     pub(super) connection: Option<ConnectionId>,
     connects: u64,
     peer: Option<SocketAddr>,
+    tls_info: Option<Arc<TlsInfo>>,
     stage: Stage,
     /// The probe under way.
     probe: Probe,
@@ -74,6 +80,7 @@ impl Session {
             connection: None,
             connects: 0,
             peer: None,
+            tls_info: None,
             stage: Stage::Waiting { due: now },
             probe: Probe::new(0, now),
             left: count,
@@ -140,6 +147,7 @@ impl Session {
     pub(super) fn start_on(&mut self, now: Instant, received: u64, asked: &Asked) {
         self.probe = Probe {
             addr: self.peer,
+            tls_info: self.tls_info.clone(),
             ..Probe::new(self.probe.seq + 1, now)
         };
         let deadline = now + asked.timeout;
@@ -150,11 +158,20 @@ impl Session {
         };
     }
 
-    pub(super) fn connected(&mut self, now: Instant, peer: SocketAddr, dns: Option<Duration>) {
+    /// The connection stands, with what is known of its TLS.
+    pub(super) fn connected(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        dns: Option<Duration>,
+        tls_info: Option<TlsInfo>,
+    ) {
         self.looked_up(dns);
-        let dns = dns.unwrap_or_default();
+        self.probe.tls = tls_info.as_ref().and_then(|info| info.handshake);
+        self.shaken_hands(tls_info);
+        let before = dns.unwrap_or_default() + self.probe.tls.unwrap_or_default();
         let elapsed = now - self.probe.started;
-        self.probe.connect = Some(elapsed.saturating_sub(dns));
+        self.probe.connect = Some(elapsed.saturating_sub(before));
         self.probe.addr = Some(peer);
         self.peer = Some(peer);
         self.connects += 1;
@@ -164,6 +181,14 @@ impl Session {
                 asked: now,
                 received_before: 0,
             };
+        }
+    }
+
+    /// This much is known of a handshake, also of one that did not end.
+    pub(super) fn shaken_hands(&mut self, tls_info: Option<TlsInfo>) {
+        if matches!(self.stage, Stage::Connecting { .. }) {
+            self.tls_info = tls_info.map(Arc::new);
+            self.probe.tls_info.clone_from(&self.tls_info);
         }
     }
 
@@ -291,6 +316,7 @@ impl Session {
         let (phase, sent) = match (self.stage, self.probe.first_byte) {
             (Stage::Awaiting { .. }, Some(_)) => (Phase::Read, Sent::Yes),
             (Stage::Awaiting { .. }, None) => (Phase::Read, Sent::Maybe),
+            _ if self.probe.tls_info.is_some() => (Phase::Handshake, Sent::No),
             _ if self.probe.dns.is_none() => (Phase::Resolve, Sent::No),
             _ => (Phase::Connect, Sent::No),
         };
@@ -327,10 +353,12 @@ impl Probe {
             started,
             dns: None,
             connect: None,
+            tls: None,
             first_byte: None,
             total: None,
             addr: None,
             tcp: None,
+            tls_info: None,
             failure: None,
         }
     }

@@ -28,6 +28,11 @@ impl Failure {
         }
     }
 
+    /// The peer's certificate was refused.
+    pub(crate) fn is_for_a_certificate(&self) -> bool {
+        self.kind == "certificate"
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "phase": self.phase,

@@ -19,7 +19,7 @@ use crate::units;
 /// `probe ship`.
 #[derive(Args, Debug)]
 pub(crate) struct ShipArgs {
-    /// host:port, [v6]:port or tcp://host:port; of several, the first that can be reached.
+    /// host:port, [v6]:port, tcp://host:port or tls://host:port; of several, the first that can be reached.
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<Target>,
     /// How a line goes on the wire. Default: octet, or relp with --ack relp.

@@ -3,12 +3,13 @@
 //! A flag that would change nothing is refused: whoever gave it believes otherwise.
 
 use taut::ship::{Ack, OnUncertain, ShipConfig, Wire};
-use taut::{Config, Peek, Timeouts};
+use taut::{Config, Peek, Timeouts, TlsConfig};
 
 use super::flags::{AckName, FramingName, ShipArgs};
 use super::syslog::Wrapping;
 use crate::exit::Fault;
 use crate::link::Switch;
+use crate::target::Target;
 
 /// What is asked for, checked.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ impl Plan {
         refuse_idle_flags(args, ack)?;
         let config = config(args, framing, ack);
         refuse_bounds(&config)?;
+        if tls(args)?.is_some() {
+            return Err(Fault::usage(
+                "shipping over TLS is not built yet: ship to tcp://host:port, through a TLS tunnel where it must be",
+            ));
+        }
         config.validate()?;
         let wrapping = args.syslog.wrapping()?;
         Ok(Plan {
@@ -60,6 +66,18 @@ fn rung(
             framing.name()
         ))),
         _ => Ok(pair),
+    }
+}
+
+/// A failover is to the same: sinks are all spoken to in TLS, or none of them is.
+fn tls(args: &ShipArgs) -> Result<Option<TlsConfig>, Fault> {
+    let tls = args.link.tls.settings(&args.targets)?;
+    let in_the_clear = |target: &&Target| !args.link.tls.is_for(target);
+    match args.targets.iter().find(in_the_clear) {
+        Some(target) if tls.is_some() => Err(Fault::usage(format!(
+            "{target} is in the clear and others are in TLS: say --tls, or tls://, for all of them"
+        ))),
+        _ => Ok(tls),
     }
 }
 

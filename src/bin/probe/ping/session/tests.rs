@@ -30,6 +30,37 @@ fn a_deadline_that_passes_in_the_lookup_is_one_of_the_lookup() {
     }
 }
 
+#[test]
+fn a_deadline_that_passes_in_the_handshake_is_one_of_the_handshake() {
+    let now = Instant::now();
+    let (mut session, asked) = asked(now, Duration::ZERO);
+    session.start_connecting(now, &asked);
+    session.shaken_hands(Some(TlsInfo::default()));
+    let probe = session.expire(Some(Duration::ZERO), now + asked.timeout, 0, &asked);
+    assert_eq!(probe.failure.unwrap().phase, "handshake");
+    assert!(probe.tls_info.is_some() && probe.tls.is_none());
+}
+
+/// On a kept connection the handshake is of the first probe alone; what was agreed on is of all.
+#[test]
+fn the_handshake_has_its_own_time_and_is_no_part_of_connect() {
+    let ms = Duration::from_millis;
+    let now = Instant::now();
+    let (mut session, asked) = asked(now, ms(1));
+    session.start_connecting(now, &asked);
+    let mut info = TlsInfo::default();
+    info.handshake = Some(ms(5));
+    let peer = ([127, 0, 0, 1], 1).into();
+    session.connected(now + ms(9), peer, Some(ms(1)), Some(info));
+    let probe = session.answer(now + ms(10), b"pong", None, &asked);
+    assert_eq!((probe.dns, probe.connect), (Some(ms(1)), Some(ms(3))));
+    assert_eq!(probe.tls, Some(ms(5)));
+    session.start_on(now + ms(11), 4, &asked);
+    let probe = session.answer(now + ms(12), b"pong", None, &asked);
+    assert_eq!((probe.connect, probe.tls), (None, None));
+    assert!(probe.tls_info.is_some());
+}
+
 /// A probe that is due now, on a connection that is lost while it is asked for; how long none is tried for then.
 fn pause_after_a_loss(session: &mut Session, now: Instant, asked: &Asked) -> Duration {
     assert!(session.start_away(now, asked).is_none(), "it may be tried");
@@ -59,7 +90,7 @@ fn pauses_double_up_to_ten_seconds_and_an_answer_ends_them() {
         now += pause;
     }
     session.start_connecting(now, &asked);
-    session.connected(now, ([127, 0, 0, 1], 1).into(), None);
+    session.connected(now, ([127, 0, 0, 1], 1).into(), None, None);
     session.answer(now, b"pong", None, &asked);
     let pause = pause_after_a_loss(&mut session, now, &asked);
     assert!(pause < Duration::from_millis(100), "{pause:?}");

@@ -1,0 +1,272 @@
+//! How sessions end: by a close_notify, which is the peer's FIN, or without one, which is none.
+
+use std::time::Duration;
+
+use super::{Manner, Other, bench, end_of, ms};
+use crate::config::{Config, Retry};
+use crate::error::{Class, Phase, Sent, Source, TlsFault};
+use crate::event::Event;
+use crate::kernel::Kernel;
+use crate::session::Session;
+use crate::sim::moments::{Bench, failed};
+use crate::upstream::Upstream;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The session is ended behind tickets, and that lies in the line when the next request is made.
+#[test]
+fn a_farewell_behind_tickets_is_seen_before_the_next_request_which_goes_to_a_new_connection() {
+    for tickets in [0, 1, 3] {
+        for has_fin in [false, true] {
+            let manner = Manner::plain();
+            let mut bench = bench();
+            let at = Upstream::new(bench.at.to_string());
+            let (upstream, mut other) = bench.sealed(at, &manner);
+            for _ in 0..tickets {
+                other.session.ticket();
+            }
+            other.session.close();
+            other.speak();
+            bench.tell(&mut other, usize::MAX);
+            if has_fin {
+                bench.peer.shutdown(&other.socket).unwrap();
+            }
+            // The loop has not been turned since: only a look can know.
+            bench.stall(ms(1));
+            bench.ask(upstream, 1, LONG);
+            bench.engine.core.flush();
+            let line = bench.got(&other.socket);
+            other.overheard.put(&line);
+            let got = &mut other.got;
+            _ = other.session.receive(&line, &mut |it| got.extend(it));
+            assert_eq!(other.got, b"", "it was written to a peer that has gone");
+            assert_eq!(bench.events(ms(200)), []);
+            bench.hear(&mut other);
+            assert_eq!(other.got, b"");
+            let mut next = Other::new(bench.accepted(), &manner);
+            assert_eq!(bench.talk(&mut next), []);
+            assert_eq!(next.got, b"ping\n");
+            next.say(b"pong\n");
+            let told = bench.talk(&mut next);
+            assert!(
+                matches!(told[..], [Event::Reply { tag: 1, .. }]),
+                "{told:?}"
+            );
+        }
+    }
+}
+
+/// Where it may not be made again the request fails, and it is said that nothing of it was sent.
+#[test]
+fn a_request_that_meets_a_farewell_was_not_sent() {
+    let manner = Manner::plain();
+    let mut bench = Bench::new(Config {
+        retry: Retry::off(),
+        ..Config::default()
+    });
+    let at = Upstream::new(bench.at.to_string());
+    let (upstream, mut other) = bench.sealed(at, &manner);
+    other.session.ticket();
+    other.session.close();
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    bench.stall(ms(1));
+    bench.ask(upstream, 1, ms(50));
+    let told = bench.events(ms(60));
+    for event in &told {
+        let Event::Failed { error, .. } = event else {
+            panic!("{told:?}")
+        };
+        assert_eq!(error.sent, Sent::No);
+    }
+    bench.hear(&mut other);
+    assert_eq!(other.got, b"");
+}
+
+#[test]
+fn a_line_that_ends_without_a_farewell_is_truncated_wherever_that_is() {
+    for (said, received) in [(&b""[..], 0), (b"whole\n", 0), (b"whole\nhal", 3)] {
+        for half_record in [false, true] {
+            let manner = Manner::plain();
+            let mut bench = bench();
+            let (_, mut other) = bench.talking(&manner);
+            if !said.is_empty() {
+                other.say(said);
+            }
+            let whole = other.out.len();
+            other.say(b"more\n");
+            let part = if half_record { whole + 6 } else { whole };
+            bench.tell(&mut other, part);
+            bench.close(other, false);
+            let mut told = bench.events(ms(1));
+            if said.contains(&b'\n') {
+                assert!(matches!(told.remove(0), Event::Frame { frame, .. } if frame.len() == 5));
+            }
+            let error = end_of(&told).unwrap();
+            let expected = (Source::Truncated { received }, Class::Protocol);
+            assert_eq!((error.source, error.class), expected);
+            assert_eq!(bench.events(ms(1)), []);
+            assert_eq!(bench.engine.borrowed_bytes(), 0, "storage is held");
+        }
+    }
+}
+
+/// A session's end within a frame is as torn as a FIN there.
+#[test]
+fn a_farewell_between_frames_is_an_end_and_within_one_it_is_truncated() {
+    for (said, expected) in [
+        (&b"whole\n"[..], Source::Eof),
+        (b"whole\nhal", Source::Truncated { received: 3 }),
+    ] {
+        let manner = Manner::plain();
+        let mut bench = bench();
+        let (_, mut other) = bench.talking(&manner);
+        other.say(said);
+        other.session.close();
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        let told = bench.events(ms(1));
+        assert!(matches!(told[0], Event::Frame { .. }));
+        let error = end_of(&told[1..]).unwrap();
+        assert_eq!(error.source, expected);
+        // It is answered, before the FIN.
+        bench.hear(&mut other);
+        assert!(other.session.is_peer_closed());
+    }
+}
+
+#[test]
+fn a_close_says_farewell_behind_what_is_queued_and_awaits_the_peers() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    bench.world.network.borrow_mut().buffer_bytes = 20;
+    let (id, mut other) = bench.talking(&manner);
+    bench.engine.core.send(id, &[b'.'; 500]).unwrap();
+    bench.engine.core.close(id).unwrap();
+    let mut told = Vec::new();
+    while !other.session.is_peer_closed() {
+        told.extend(bench.events(ms(1)));
+        bench.hear(&mut other);
+    }
+    assert_eq!((other.got.len(), told), (500, vec![]));
+    assert_eq!(bench.peer.read(&other.socket, &mut [0; 8]).ok(), Some(0));
+    other.session.close();
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    let told = bench.events(ms(1));
+    assert!(
+        matches!(
+            told[..],
+            [Event::Closed {
+                error: None,
+                written: 500,
+                ..
+            }]
+        ),
+        "{told:?}"
+    );
+}
+
+/// The session breaks on what a look brings in: nothing is sealed behind that, whoever may be sent to.
+#[test]
+fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
+    for half_close in [false, true] {
+        let manner = Manner::plain();
+        let mut bench = Bench::new(Config {
+            half_close,
+            ..Config::default()
+        });
+        let (id, mut other) = bench.talking(&manner);
+        other.session.alert(80);
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        bench.stall(ms(1));
+        bench.engine.core.send(id, b"ping\n").unwrap();
+        bench.engine.core.flush();
+        let told = bench.events(ms(1));
+        let line = bench.got(&other.socket);
+        other.overheard.put(&line);
+        let [Event::Closed { error, written, .. }] = told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((error.unwrap().source, written), (Source::Alert(80), 0));
+        assert_eq!(line, b"");
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_on_the_way_ends_it_and_the_peer_is_told() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    let (upstream, mut other) = bench.sealed(Upstream::new(bench.at.to_string()), &manner);
+    bench.ask(upstream, 1, LONG);
+    assert_eq!(bench.talk(&mut other), []);
+    other.say(b"pong\n");
+    other.out[5] ^= 1;
+    let told = bench.talk(&mut other);
+    bench.hear(&mut other);
+    let bad = Source::Tls(TlsFault::BadRecord);
+    assert_eq!(
+        told.iter().map(failed).collect::<Vec<_>>(),
+        [Some((1, bad))]
+    );
+    let Event::Failed { error, .. } = told[0] else {
+        unreachable!()
+    };
+    assert_eq!((error.phase, error.sent), (Phase::Read, Sent::Maybe));
+    assert_eq!(other.ended, Some(Source::Alert(20)));
+}
+
+#[test]
+fn a_drain_in_the_midst_of_a_handshake_and_of_a_record_ends_all_in_time() {
+    // In the handshake.
+    let manner = Manner::with(2, true);
+    let mut bench = bench();
+    let (_, mut other) = bench.dialled(&manner);
+    bench.hear(&mut other);
+    bench.tell(&mut other, 5);
+    assert_eq!(bench.events(ms(1)), []);
+    bench.engine.core.drain(|now, _, _| now.after(LONG));
+    let told = bench.events(ms(5));
+    let [Event::Closed { error, .. }, Event::Drained { forced }] = told[..] else {
+        panic!("{told:?}")
+    };
+    let error = error.unwrap();
+    assert_eq!((error.phase, forced), (Phase::Handshake, 0));
+    assert_eq!(error.class, Class::Local);
+    assert_eq!(bench.engine.core.kernel.descriptors(), 0);
+
+    // In a record of the reply.
+    let manner = Manner::plain();
+    let mut bench = self::bench();
+    let (upstream, mut other) = bench.sealed(Upstream::new(bench.at.to_string()), &manner);
+    bench.ask(upstream, 1, LONG);
+    assert_eq!(bench.talk(&mut other), []);
+    other.say(b"pong\n");
+    bench.tell(&mut other, 6);
+    assert_eq!(bench.events(ms(1)), []);
+    bench.engine.core.drain(|now, _, _| now.after(LONG));
+    let told = bench.events(ms(5));
+    assert!(
+        matches!(told[..], [Event::Draining { left: 1 }]),
+        "{told:?}"
+    );
+    bench.tell(&mut other, usize::MAX);
+    let told = bench.events(ms(1));
+    assert!(
+        matches!(told[..], [Event::Reply { tag: 1, .. }]),
+        "{told:?}"
+    );
+    bench.hear(&mut other);
+    assert!(other.session.is_peer_closed(), "no farewell");
+    other.session.close();
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, false);
+    let told = bench.events(ms(5));
+    assert!(
+        matches!(told[..], [Event::Drained { forced: 0 }]),
+        "{told:?}"
+    );
+    assert_eq!(bench.engine.core.kernel.descriptors(), 0);
+}
