@@ -24,3 +24,5 @@ mod shipping;
 mod tls;
 #[cfg(feature = "_tls")]
 mod tls_ends;
+#[cfg(feature = "_tls")]
+mod tls_restarts;
