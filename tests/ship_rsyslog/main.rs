@@ -13,6 +13,8 @@ mod support;
 #[cfg(feature = "_tls")]
 #[path = "../tls_peers/keys.rs"]
 mod keys;
+#[cfg(feature = "_tls")]
+mod over_tls;
 #[path = "../support/ports.rs"]
 mod ports;
 mod restarts;
