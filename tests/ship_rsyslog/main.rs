@@ -26,5 +26,3 @@ mod shipping;
 mod tls;
 #[cfg(feature = "_tls")]
 mod tls_ends;
-#[cfg(feature = "_tls")]
-mod tls_restarts;
