@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::host::Host;
-use super::options::{Options, pick};
+use super::options::{Options, Party, pick};
 use super::run::Run;
 use crate::event::UpstreamId;
 use crate::session::Sessions;
+use crate::sim::faults::FaultKind;
 use crate::sim::random::{Chance, Random};
 use crate::sim::session::{Book, FakeSessions, Habits, Page, Side};
 use crate::sim::tap::Stream;
@@ -59,12 +60,15 @@ impl Options {
                 ..drawn
             }
         };
+        // The bundled server waits for a handshake for 3 s, and here it accepts who hears of it as late as that.
+        let is_late = is_benign && self.faults.chance(FaultKind::SlowConnect) != Chance(0);
+        let may_be = |it: &Party| !is_late || it.bundled.is_none();
+        let parties = self.parties.iter();
+        let parties = parties
+            .map(|it| random.happens(Chance(700)) && may_be(it))
+            .collect();
         self.sealing = Some(Sealing {
-            parties: self
-                .parties
-                .iter()
-                .map(|_| random.happens(Chance(700)))
-                .collect(),
+            parties,
             streams: random.happens(Chance(700)),
             clients: habits(random),
             servers: habits(random),
