@@ -13,6 +13,7 @@ use super::TlsConfigError;
 use super::material::{Identity, Pem, authorities, platform_roots};
 use super::pins::Pin;
 use super::provider::{provider, sha256, versions};
+use super::resumption::Kept;
 use super::session::{name_of, of_client};
 use super::verify::{Pins, ServerVerifier};
 use crate::error::Source;
@@ -42,6 +43,8 @@ struct ClientSide {
     rustls: Arc<ClientConfig>,
     /// In place of the target's host.
     name: Option<ServerName<'static>>,
+    /// What there is to go on from, where it may be.
+    kept: Option<Arc<Kept>>,
     is_verifying: bool,
 }
 
@@ -101,7 +104,8 @@ impl fmt::Debug for ClientSide {
 impl Sessions for ClientSide {
     fn begin(&self, host: &str) -> Result<Box<dyn Session>, Source> {
         let name = self.name_for(host)?;
-        of_client(self.rustls.clone(), name, self.is_verifying)
+        let kept = self.kept.as_ref();
+        of_client(self.rustls.clone(), name, kept, self.is_verifying)
     }
 
     fn check(&self, host: &str) -> Result<(), Source> {
@@ -255,14 +259,16 @@ impl TlsConfigBuilder {
             }
         };
         config.alpn_protocols = alpn;
-        config.resumption = match self.sessions_max {
-            0 => Resumption::disabled(),
-            sessions => Resumption::in_memory_sessions(sessions),
+        let kept = (self.sessions_max > 0).then(|| Arc::new(Kept::new(self.sessions_max)));
+        config.resumption = match &kept {
+            None => Resumption::disabled(),
+            Some(kept) => Resumption::store(kept.clone()),
         };
         Ok(TlsConfig {
             side: Arc::new(ClientSide {
                 rustls: Arc::new(config),
                 name,
+                kept,
                 is_verifying: !self.accepts_invalid,
             }),
         })

@@ -10,6 +10,7 @@ mod faults;
 mod material;
 mod pins;
 mod provider;
+mod resumption;
 mod server;
 mod session;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use rustls::{
 };
 
 use super::faults::source_of;
+use super::resumption::{Kept, take_shown};
 use super::verify::take_refused;
 use crate::error::{Source, TlsFault};
 use crate::session::{SEAL_BYTES_MAX, Session, TlsInfo, TlsVersion};
@@ -40,22 +41,35 @@ struct TlsSession {
     is_closed: bool,
     /// Records of the program's that were sealed.
     sealed: u64,
+    /// An earlier session was shown to this server: those that are kept of it.
+    shown: Option<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    kept: Arc<Kept>,
+    server: ServerName<'static>,
 }
 
 /// A session of a client with that name.
 pub(super) fn of_client(
     config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    server: ServerName<'static>,
+    kept: Option<&Arc<Kept>>,
     is_verifying: bool,
 ) -> Result<Box<dyn Session>, Source> {
-    let connection = ClientConnection::new(config, name).map_err(|error| source_of(&error))?;
-    Ok(TlsSession::boxed(connection.into(), is_verifying))
+    take_shown();
+    let connection = ClientConnection::new(config, server.clone());
+    let connection = connection.map_err(|error| source_of(&error))?;
+    let kept = kept.filter(|_| take_shown()).cloned();
+    let shown = kept.map(|kept| Shown { kept, server });
+    Ok(TlsSession::boxed(connection.into(), is_verifying, shown))
 }
 
 /// A session of a server.
 pub(super) fn of_server(config: Arc<ServerConfig>) -> Result<Box<dyn Session>, Source> {
     let connection = ServerConnection::new(config).map_err(|error| source_of(&error))?;
-    Ok(TlsSession::boxed(connection.into(), true))
+    Ok(TlsSession::boxed(connection.into(), true, None))
 }
 
 /// The name that a certificate must be for. Of an address the zone is nobody's but this machine's (RFC 4007 §11.2), and
@@ -70,7 +84,7 @@ pub(super) fn name_of(host: &str) -> Option<ServerName<'static>> {
 }
 
 impl TlsSession {
-    fn boxed(mut rustls: Connection, is_verifying: bool) -> Box<dyn Session> {
+    fn boxed(mut rustls: Connection, is_verifying: bool, shown: Option<Shown>) -> Box<dyn Session> {
         // What is sealed is taken at once, and its bound is the caller's.
         rustls.set_buffer_limit(None);
         Box::new(TlsSession {
@@ -82,6 +96,7 @@ impl TlsSession {
             is_peer_closed: false,
             is_closed: false,
             sealed: 0,
+            shown,
         })
     }
 
@@ -126,6 +141,16 @@ impl TlsSession {
     }
 }
 
+impl Drop for TlsSession {
+    fn drop(&mut self) {
+        if let Some(shown) = &self.shown
+            && self.rustls.is_handshaking()
+        {
+            shown.kept.forget(&shown.server);
+        }
+    }
+}
+
 impl Session for TlsSession {
     fn receive(&mut self, line: &[u8], program: &mut dyn FnMut(&[u8])) -> Result<(), Source> {
         if let Some(source) = self.broken {
@@ -135,6 +160,11 @@ impl Session for TlsSession {
         if let Err(source) = processed {
             self.broken = Some(source);
             self.refused = take_refused();
+            if let (Source::Alert(_), Some(shown)) = (source, &self.shown)
+                && self.rustls.is_handshaking()
+            {
+                shown.kept.heed_refusal(&shown.server);
+            }
         }
         processed
     }

@@ -115,7 +115,18 @@ const STD_OF: &[(&str, &[&str])] = &[
     // When a target is asked again is told as an instant; nobody here asks for the time.
     ("stats", &["time::Instant"]),
     // Certificates and keys are read when a setting is built; `session` reads and writes rustls' buffers alone.
-    ("tls", &["cell", "fs", "io", "net::IpAddr", "path"]),
+    (
+        "tls",
+        &[
+            "cell",
+            "fs",
+            "io",
+            "net::IpAddr",
+            "path",
+            "sync::Mutex",
+            "sync::PoisonError",
+        ],
+    ),
     // An assertion of rustls' debug builds is no panic of ours.
     ("tls::session", &["panic"]),
     // With a hasher that is always the same.

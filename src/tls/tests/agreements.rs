@@ -129,6 +129,43 @@ fn the_second_session_goes_on_from_the_first_and_tells_its_certificate() {
     }
 }
 
+/// As OpenSSL's servers do that ask for certificates and have no context for their sessions.
+#[test]
+fn a_server_that_refuses_a_session_it_has_given_is_shown_none_again() {
+    for version in [Tls12, Tls13] {
+        let root = Authority::new();
+        let client = root.client().versions(version..=version).build().unwrap();
+        let server = root.sign_host().server().build().unwrap();
+        assert!(Pair::new(&client, &server).talk().is_up());
+        let mut refused = Pair::new(&client, &server);
+        refused.client.words();
+        // internal_error, fatal
+        refused.client.receive(&[21, 3, 3, 0, 2, 2, 80]);
+        assert_eq!(refused.client.broke, Some(Source::Alert(80)));
+        for _ in 0..3 {
+            let pair = Pair::new(&client, &server).talk();
+            assert!(pair.is_up() && !pair.client.session.info().is_resumed);
+        }
+    }
+}
+
+/// Its next session is a new one, from which another may go on.
+#[test]
+fn a_handshake_that_was_given_up_costs_the_sessions_it_has_shown() {
+    for version in [Tls12, Tls13] {
+        let root = Authority::new();
+        let client = root.client().versions(version..=version).build().unwrap();
+        let server = root.sign_host().server().build().unwrap();
+        assert!(Pair::new(&client, &server).talk().is_up());
+        drop(Pair::new(&client, &server));
+        let resumed = [(); 2].map(|()| {
+            let pair = Pair::new(&client, &server).talk();
+            pair.is_up() && pair.client.session.info().is_resumed
+        });
+        assert_eq!(resumed, [false, true]);
+    }
+}
+
 #[test]
 fn a_session_is_not_gone_on_from_where_that_is_not_wanted_or_the_name_is_another() {
     let root = Authority::new();

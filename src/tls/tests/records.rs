@@ -77,7 +77,7 @@ fn keys_that_have_sealed_all_they_may_say_so_before_anything_is_dropped() {
         &root.sign_host().server().build().unwrap(),
     );
     let name = ServerName::try_from(HOST).unwrap();
-    pair.client.session = of_client(Arc::new(config), name, true).unwrap();
+    pair.client.session = of_client(Arc::new(config), name, None, true).unwrap();
     pair.settle();
     let mut said = 0;
     while !pair.client.session.is_used_up() {
