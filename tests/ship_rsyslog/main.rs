@@ -5,6 +5,7 @@
 //! `TAUT_SHIP_ROUNDS` says how many rounds of harm each test makes.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![cfg_attr(not(feature = "_tls"), allow(dead_code, reason = "without TLS"))]
 
 #[path = "../support/mod.rs"]
 mod support;

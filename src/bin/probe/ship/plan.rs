@@ -24,9 +24,11 @@ impl Plan {
     pub(super) fn new(args: &ShipArgs) -> Result<Plan, Fault> {
         let (framing, ack) = rung(args.framing, args.ack)?;
         refuse_idle_flags(args, ack)?;
-        let mut config = config(args, framing, ack);
+        let config = ShipConfig {
+            tls: tls(args)?,
+            ..config(args, framing, ack)
+        };
         refuse_bounds(&config)?;
-        config.tls = tls(args)?;
         config.validate()?;
         let wrapping = args.syslog.wrapping()?;
         Ok(Plan {
