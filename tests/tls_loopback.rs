@@ -2,12 +2,17 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use support::Addresses;
 use taut::server::{Server, ServerConfig, Service};
 use taut::{
-    Client, Config, Deadline, Event, Framing, TlsConfig, TlsInfo, TlsServerConfig, TlsVersion,
-    Upstream,
+    Class, Client, Config, Deadline, Event, Framing, Phase, Retry, Source, TlsConfig, TlsInfo,
+    TlsServerConfig, TlsVersion, Upstream,
 };
 
 /// A certificate for localhost and 127.0.0.1 that signs itself, and its key.
@@ -108,6 +113,98 @@ fn a_raw_connection_says_what_was_agreed_on_and_closes_in_peace() {
                     return;
                 }
                 _ => {}
+            }
+        }
+    }
+}
+
+/// Accepts so many connections, and ends each when it has read what the client says first.
+fn hangs_up(connections: usize) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().unwrap();
+            let read = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+            assert!(read > 0, "a handshake was begun");
+        }
+    });
+    (address, thread)
+}
+
+/// A client to whom every name has these addresses, in this order.
+fn client_of(addresses: &[SocketAddr]) -> Client {
+    let config = Config {
+        retry: Retry::off(),
+        ..Config::default()
+    };
+    Client::with_resolver(config, Arc::new(Addresses(addresses.to_vec()))).unwrap()
+}
+
+#[test]
+fn where_one_address_hangs_up_in_the_handshake_the_next_one_is_tried() {
+    let server = start(Service::Shout, TlsVersion::Tls12..=TlsVersion::Tls13);
+    let (deaf, thread) = hangs_up(1);
+    let good = server.address.parse().unwrap();
+    let mut client = client_of(&[deaf, good]);
+    let upstream = Upstream::new("localhost:7").tls(server.tls.clone());
+    let shout = client.add(upstream).unwrap();
+    let deadline = Deadline::after(Duration::from_secs(10));
+    let reply = client.call(shout, b"line\n", deadline).unwrap();
+    assert_eq!(client.bytes(&reply), b"LINE");
+    let stats = client.upstream_stats(shout).unwrap();
+    assert_eq!((stats.connects, stats.last_error), (1, None));
+    thread.join().unwrap();
+    drop(client);
+    assert_eq!(server.stop().failed, 0);
+}
+
+#[test]
+fn where_all_addresses_hang_up_in_the_handshake_that_is_told() {
+    let server = start(Service::Shout, TlsVersion::Tls12..=TlsVersion::Tls13);
+    let ((one, first), (other, second)) = (hangs_up(1), hangs_up(1));
+    let mut client = client_of(&[one, other]);
+    let connection = client.connect_tls("localhost:7", Framing::line(), &server.tls);
+    let error = end_of(&mut client, connection.unwrap());
+    assert_eq!((error.phase, error.source), (Phase::Handshake, Source::Eof));
+    assert_eq!(error.class, Class::Transient);
+    first.join().unwrap();
+    second.join().unwrap();
+    server.stop();
+}
+
+#[test]
+fn a_certificate_that_is_refused_is_told_and_no_other_address_is_tried() {
+    let server = start(Service::Shout, TlsVersion::Tls12..=TlsVersion::Tls13);
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let addresses = [server.address.parse().unwrap(), other.local_addr().unwrap()];
+    let mut client = client_of(&addresses);
+    let stranger = TlsConfig::builder()
+        .ca_pem(certificate().0)
+        .build()
+        .unwrap();
+    let connection = client.connect_tls("localhost:7", Framing::line(), &stranger);
+    let error = end_of(&mut client, connection.unwrap());
+    let is_refused = matches!(error.source, Source::Certificate(_));
+    assert!(is_refused && error.phase == Phase::Handshake, "{error}");
+    assert!(other.accept().is_err(), "nobody came");
+    server.stop();
+}
+
+fn end_of(client: &mut Client, connection: taut::ConnectionId) -> taut::Error {
+    loop {
+        client.turn(Some(Duration::from_secs(10))).unwrap();
+        while let Some(event) = client.next_event() {
+            match event {
+                Event::Closed {
+                    connection: it,
+                    error,
+                    ..
+                } if it == connection => {
+                    return error.expect("it never stood");
+                }
+                other => panic!("{other:?}"),
             }
         }
     }
