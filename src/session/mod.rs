@@ -34,6 +34,11 @@ pub(crate) trait Session: fmt::Debug + Send {
     /// half has not been ended.
     fn seal(&mut self, program: &[u8], line: &mut Vec<u8>);
 
+    /// Whether it has anything to say itself; one that cannot tell says so.
+    fn has_words(&self) -> bool {
+        true
+    }
+
     /// Puts what the session itself has to say behind what is in `line`: its handshake, answers to key updates, alerts.
     fn transmit(&mut self, line: &mut Vec<u8>);
 
