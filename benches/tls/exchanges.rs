@@ -9,15 +9,18 @@ use crate::report::{Figures, line, percentile, title};
 use crate::subjects::{Exchange, Taut, Tokio, TokioCodec};
 use crate::table::Table;
 
-/// Bytes of a message, connections, and requests a round.
+/// Bytes of a message, connections, and requests a round. Rounds are short and many: what disturbs one of a pair disturbs
+/// the other, or the pair is none of the middle ones.
 const SHAPES: [(usize, usize, u64); 4] = [
-    (64, 1, 4_000),
-    (64, 50, 30_000),
-    (16 << 10, 1, 3_000),
-    (16 << 10, 50, 8_000),
+    (64, 1, 1_000),
+    (64, 50, 8_000),
+    (16 << 10, 1, 800),
+    (16 << 10, 50, 2_500),
 ];
+const ROUNDS_TIMES: usize = 3;
 
-const NAMES: [&str; 3] = [
+const NAMES: [&str; 4] = [
+    "taut, flush a request",
     "taut",
     "tokio-rustls, timeout",
     "tokio-rustls, codec, timeout",
@@ -45,19 +48,26 @@ fn measure_one(
     table: &mut Table,
 ) {
     let requests = options.effort.amount(requests);
+    let rounds = options.effort.rounds * ROUNDS_TIMES;
     let taut = Taut::new(peer, connections, bytes, Peek::Always);
+    let flushing = Taut::new(peer, connections, bytes, Peek::Always).flushing();
     let tokio = Tokio::new(peer, connections, bytes);
     let cipher = taut.cipher().expect("a cipher was agreed on");
     let theirs = tokio.cipher().expect("a cipher was agreed on");
     assert_eq!(theirs.replace("TLS13", "TLS"), cipher, "not the same");
     let codec = TokioCodec::new(peer, connections, bytes);
-    let mut subjects: [Box<dyn Exchange>; 3] = [Box::new(taut), Box::new(tokio), Box::new(codec)];
+    let mut subjects: [Box<dyn Exchange>; 4] = [
+        Box::new(flushing),
+        Box::new(taut),
+        Box::new(tokio),
+        Box::new(codec),
+    ];
     let mut measured = vec![Measured::default(); subjects.len()];
     let mut took = Vec::with_capacity(requests as usize);
     for subject in &mut subjects {
         subject.run(requests / 5, &mut took);
     }
-    for round in 0..options.effort.rounds {
+    for round in 0..rounds {
         for turn in 0..subjects.len() {
             let which = (turn + round) % subjects.len();
             took.clear();
@@ -75,16 +85,15 @@ fn measure_one(
     let plural = if connections == 1 { "" } else { "s" };
     let shape = format!("{connections} connection{plural}, {bytes} bytes");
     title(&format!(
-        "exchanges: {shape}, {requests} requests a round, {} rounds, {cipher}",
-        options.effort.rounds
+        "exchanges: {shape}, {requests} requests a round, {rounds} rounds, {cipher}"
     ));
     for (name, measured) in NAMES.iter().zip(&measured) {
         line(name, "p50, us", &measured.p50);
         line("", "p99, us", &measured.p99);
         line("", "CPU us/request", &measured.cpu);
     }
-    let [taut, tokio, codec] = &measured[..] else {
-        unreachable!("three subjects")
+    let [_, taut, tokio, codec] = &measured[..] else {
+        unreachable!("four subjects")
     };
     let all = |of: fn(&Measured) -> &Figures| [of(taut), of(tokio), of(codec)];
     table.at_most(&format!("{shape}: round trip p50, us"), all(|it| &it.p50));

@@ -12,13 +12,14 @@ use crate::report::{Figures, line, title};
 use crate::subjects::{Handshakes, TautHandshakes, TokioHandshakes};
 use crate::table::Table;
 
-/// The version, whether they are resumed, and connections a round.
+/// The version, whether they are resumed, and connections a round; as many rounds as of exchanges.
 const SHAPES: [(TlsVersion, bool, u64); 4] = [
-    (TlsVersion::Tls13, false, 400),
-    (TlsVersion::Tls13, true, 400),
-    (TlsVersion::Tls12, false, 200),
-    (TlsVersion::Tls12, true, 200),
+    (TlsVersion::Tls13, false, 160),
+    (TlsVersion::Tls13, true, 160),
+    (TlsVersion::Tls12, false, 160),
+    (TlsVersion::Tls12, true, 160),
 ];
+const ROUNDS_TIMES: usize = 3;
 
 const NAMES: [&str; 2] = ["taut", "tokio-rustls, timeout"];
 
@@ -36,6 +37,7 @@ fn measure_one(
     table: &mut Table,
 ) {
     let connections = options.effort.amount(connections);
+    let rounds = options.effort.rounds * ROUNDS_TIMES;
     let mut subjects: [Box<dyn Handshakes>; 2] = [
         Box::new(TautHandshakes::new(peer, version, resumes)),
         Box::new(TokioHandshakes::new(peer, version, resumes)),
@@ -43,11 +45,13 @@ fn measure_one(
     let mut rate = [Figures::default(), Figures::default()];
     let mut cpu = rate.clone();
     for subject in &mut subjects {
+        subject.renew();
         subject.run(connections / 5);
     }
-    for round in 0..options.effort.rounds {
+    for round in 0..rounds {
         for turn in 0..subjects.len() {
             let which = (turn + round) % subjects.len();
+            subjects[which].renew();
             let (used, started) = (thread_cpu(), Instant::now());
             subjects[which].run(connections);
             let (used, elapsed) = (thread_cpu() - used, started.elapsed());
@@ -58,8 +62,7 @@ fn measure_one(
     let kind = if resumes { "resumed" } else { "in full" };
     let shape = format!("handshakes, {} {kind}", version.name());
     title(&format!(
-        "{shape}: {connections} connections a round, {} rounds",
-        options.effort.rounds
+        "{shape}: {connections} connections a round, {rounds} rounds"
     ));
     for (which, name) in NAMES.iter().enumerate() {
         line(name, "a second", &rate[which]);

@@ -8,7 +8,7 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench tls -- [--rounds N] [--quick] [--only exchanges|handshakes|allocations]
   one server or one client alone, for strace and callgrind; the server writes its authority's certificate to FILE:
 cargo bench --bench tls -- --serve ADDR --authority FILE
-cargo bench --bench tls -- --client taut|taut-never|tokio|codec --connect ADDR --authority FILE [--requests N] [--connections C] [--bytes B]
+cargo bench --bench tls -- --client taut|taut-never|taut-flush|tokio|codec --connect ADDR --authority FILE [--requests N] [--connections C] [--bytes B]
 cargo bench --bench tls -- --client taut|tokio --connect ADDR --authority FILE --handshakes full|resumed [--requests N]";
 
 pub(crate) struct Options {

@@ -28,6 +28,10 @@ pub(crate) trait Exchange {
 pub(crate) trait Handshakes {
     /// Makes so many connections, and returns when each has ended in peace on both sides.
     fn run(&mut self, connections: u64);
+
+    /// Makes connections that need not be resumed, so that there is something to resume from: a server remembers some
+    /// hundred sessions alone, and other subjects use them up.
+    fn renew(&mut self);
 }
 
 fn micros(since: Instant) -> f64 {
@@ -46,12 +50,14 @@ pub(crate) fn alone(alone: &Alone) {
             "tokio" => Box::new(TokioHandshakes::new(&peer, version, resumes)),
             other => panic!("no such client: {other}"),
         };
+        subject.renew();
         subject.run(alone.requests);
     } else {
         let (connections, bytes) = (alone.connections, alone.bytes);
         let mut subject: Box<dyn Exchange> = match alone.client.as_str() {
             "taut" => Box::new(Taut::new(&peer, connections, bytes, Peek::Always)),
             "taut-never" => Box::new(Taut::new(&peer, connections, bytes, Peek::Never)),
+            "taut-flush" => Box::new(Taut::new(&peer, connections, bytes, Peek::Always).flushing()),
             "tokio" => Box::new(Tokio::new(&peer, connections, bytes)),
             "codec" => Box::new(TokioCodec::new(&peer, connections, bytes)),
             other => panic!("no such client: {other}"),

@@ -40,6 +40,11 @@ pub(crate) trait Session: fmt::Debug + Send {
         false
     }
 
+    /// Whether it has anything to say itself; one that cannot tell says so.
+    fn has_words(&self) -> bool {
+        true
+    }
+
     /// Puts what the session itself has to say behind what is in `line`: its handshake, answers to key updates, alerts.
     fn transmit(&mut self, line: &mut Vec<u8>);
 

@@ -176,6 +176,9 @@ impl Secured {
 
     fn take_words(&mut self, pool: &mut Pool) {
         let session = &mut self.session;
+        if !session.has_words() {
+            return;
+        }
         self.out.append(pool, |line| session.transmit(line));
     }
 

@@ -108,7 +108,8 @@ impl TlsSession {
             let taken = self.rustls.read_tls(&mut line);
             let taken = taken.map_err(|_| Source::Tls(TlsFault::TooLarge))?;
             let processed = self.process_new_packets();
-            self.hand_out(program);
+            let known = processed.as_ref().map(IoState::plaintext_bytes_to_read);
+            self.hand_out(known.unwrap_or(usize::MAX), program);
             let state = processed?;
             self.is_peer_closed = state.peer_has_closed();
             debug_assert!(taken > 0, "rustls takes what there is");
@@ -128,15 +129,16 @@ impl TlsSession {
         processed.map_err(|error| source_of(&error))
     }
 
-    fn hand_out(&mut self, program: &mut dyn FnMut(&[u8])) {
+    /// Hands out so many bytes of plaintext, or all there are.
+    fn hand_out(&mut self, mut left: usize, program: &mut dyn FnMut(&[u8])) {
         let mut reader = self.rustls.reader();
-        while let Ok(bytes) = reader.fill_buf() {
+        while left > 0
+            && let Ok(bytes @ [_, ..]) = reader.fill_buf()
+        {
             let n = bytes.len();
-            if n == 0 {
-                return;
-            }
             program(bytes);
             reader.consume(n);
+            left = left.saturating_sub(n);
         }
     }
 }
@@ -184,6 +186,10 @@ impl Session for TlsSession {
             _ => return false,
         };
         self.sealed > limit.saturating_sub(SPARE_RECORDS)
+    }
+
+    fn has_words(&self) -> bool {
+        self.rustls.wants_write()
     }
 
     fn transmit(&mut self, line: &mut Vec<u8>) {

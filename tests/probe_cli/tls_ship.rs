@@ -73,7 +73,7 @@ fn each_line_is_read_by_a_sink_that_was_verified_on_every_rung() {
 }
 
 #[test]
-fn a_sink_whose_certificate_is_refused_gets_no_line() {
+fn a_sink_whose_certificate_is_refused_is_warned_of_by_name_and_gets_no_line() {
     let files = Files::new();
     let stranger = Authority::new(&files, "stranger");
     let dump = files.path("dump");
@@ -88,6 +88,12 @@ fn a_sink_whose_certificate_is_refused_gets_no_line() {
         (&json!(0), &json!(0))
     );
     assert_eq!(lines["undelivered"], lines["read"], "{document}");
+    let warns = ended.err.contains("persistent, in handshake");
+    assert!(
+        warns && ended.err.contains(&localhost(&serving)),
+        "{}",
+        ended.err
+    );
     assert_eq!(serving.terminate().code, 0);
     assert_eq!(std::fs::read_to_string(&dump).unwrap(), "");
 }

@@ -31,6 +31,7 @@ pub(crate) struct Taut {
     upstream: UpstreamId,
     connections: u64,
     message: Vec<u8>,
+    flushes: bool,
 }
 
 impl Taut {
@@ -48,6 +49,24 @@ impl Taut {
             upstream,
             connections: connections as u64,
             message: message(bytes),
+            flushes: false,
+        }
+    }
+
+    /// Has each request leave when it is made, not with the next turn.
+    pub(crate) fn flushing(mut self) -> Taut {
+        self.flushes = true;
+        self
+    }
+
+    /// A request whose tag is when it was made.
+    fn ask(&mut self, began: Instant) {
+        let (deadline, at) = (Deadline::after(TIMEOUT), began.elapsed().as_nanos());
+        self.client
+            .request_tagged(self.upstream, &self.message, deadline, at as u64)
+            .unwrap();
+        if self.flushes {
+            self.client.flush();
         }
     }
 
@@ -61,15 +80,11 @@ impl Taut {
 impl Exchange for Taut {
     fn run(&mut self, requests: u64, took: &mut Vec<f64>) {
         let began = Instant::now();
-        let (mut asked, mut answered) = (0, 0);
+        let (mut asked, mut answered) = (self.connections.min(requests), 0);
+        for _ in 0..asked {
+            self.ask(began);
+        }
         while answered < requests {
-            while asked < requests && asked - answered < self.connections {
-                let (deadline, at) = (Deadline::after(TIMEOUT), began.elapsed().as_nanos());
-                self.client
-                    .request_tagged(self.upstream, &self.message, deadline, at as u64)
-                    .unwrap();
-                asked += 1;
-            }
             self.client.turn(None).unwrap();
             while let Some(event) = self.client.next_event() {
                 let Event::Reply { tag, frame, .. } = event else {
@@ -78,6 +93,10 @@ impl Exchange for Taut {
                 assert_eq!(self.client.bytes(&frame).len(), self.message.len() - 4);
                 took.push((began.elapsed().as_nanos() as u64 - tag) as f64 / 1e3);
                 answered += 1;
+                if asked < requests {
+                    self.ask(began);
+                    asked += 1;
+                }
             }
         }
     }
@@ -92,20 +111,22 @@ pub(crate) struct TautHandshakes {
 
 impl TautHandshakes {
     pub(crate) fn new(peer: &Peer, version: TlsVersion, resumes: bool) -> TautHandshakes {
-        let mut made = TautHandshakes {
+        TautHandshakes {
             client: Client::new(config(Peek::Always)).unwrap(),
             address: peer.address.clone(),
             tls: peer.taut(version, resumes),
-            resumes: false,
-        };
-        // From now on there is something to resume from.
-        made.run(AT_A_TIME);
-        made.resumes = resumes;
-        made
+            resumes,
+        }
     }
 }
 
 impl Handshakes for TautHandshakes {
+    fn renew(&mut self) {
+        let resumes = std::mem::take(&mut self.resumes);
+        self.run(AT_A_TIME);
+        self.resumes = resumes;
+    }
+
     fn run(&mut self, connections: u64) {
         let client = &mut self.client;
         let (mut begun, mut ended) = (0, 0);

@@ -184,20 +184,22 @@ pub(crate) struct TokioHandshakes {
 
 impl TokioHandshakes {
     pub(crate) fn new(peer: &Peer, version: TlsVersion, resumes: bool) -> TokioHandshakes {
-        let mut made = TokioHandshakes {
+        TokioHandshakes {
             runtime: runtime(),
             address: peer.address.parse().unwrap(),
             config: peer.rustls(version, resumes),
-            resumes: false,
-        };
-        // From now on there is something to resume from.
-        made.run(AT_A_TIME);
-        made.resumes = resumes;
-        made
+            resumes,
+        }
     }
 }
 
 impl Handshakes for TokioHandshakes {
+    fn renew(&mut self) {
+        let resumes = std::mem::take(&mut self.resumes);
+        self.run(AT_A_TIME);
+        self.resumes = resumes;
+    }
+
     fn run(&mut self, connections: u64) {
         let (address, config, resumes) = (self.address, &self.config, self.resumes);
         self.runtime.block_on(async {
