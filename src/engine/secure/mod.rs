@@ -81,10 +81,14 @@ impl<S> Slot<S> {
         }
     }
 
-    /// Whether anything is to be written, were there room.
+    /// Whether anything is to be written, were there room. What nothing is sealed of any more only waits for the end.
     pub(super) fn wants_write(&self) -> bool {
-        let waits = self.secured().is_some_and(|it| !it.pending().is_empty());
-        waits || !self.conn.poll_transmit().is_empty() || self.conn.poll_shutdown()
+        let may_leave = !self.conn.poll_transmit().is_empty();
+        let waits = match self.secured() {
+            Some(secured) => !secured.pending().is_empty() || may_leave && secured.may_seal(),
+            None => may_leave,
+        };
+        waits || self.conn.poll_shutdown()
     }
 
     /// Bytes handed to the kernel, of whatever kind.

@@ -194,6 +194,41 @@ fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
     }
 }
 
+/// Nothing could be sealed any more, and until the next frame might come the loop tried it again and again.
+#[test]
+fn a_session_that_breaks_on_a_connection_that_is_held_back_does_not_spin() {
+    for is_looked_at in [false, true] {
+        let manner = Manner::plain();
+        let mut bench = bench();
+        let at = Upstream::new(bench.at.to_string());
+        let (upstream, mut other) = bench.sealed(at.depth(100).frames_per_second(20), &manner);
+        for tag in 0..4 {
+            bench.ask(upstream, tag, ms(900));
+        }
+        assert_eq!(bench.events(ms(1)), []);
+        bench.hear(&mut other);
+        other.say(&b"pong\n".repeat(4));
+        if !is_looked_at {
+            other.session.alert(80);
+            other.speak();
+        }
+        bench.tell(&mut other, usize::MAX);
+        assert_eq!(bench.events(ms(1)).len(), 2, "a tenth of a second's worth");
+        if is_looked_at {
+            other.session.alert(80);
+            other.speak();
+            bench.tell(&mut other, usize::MAX);
+            bench.stall(ms(1));
+        }
+        bench.ask(upstream, 4, ms(900));
+        let turns = bench.world.rounds;
+        assert_eq!(bench.events(ms(40)), []);
+        assert!(bench.world.rounds < turns + 20, "it spins");
+        bench.hear(&mut other);
+        assert_eq!(other.got, b"ping\n".repeat(4));
+    }
+}
+
 #[test]
 fn a_record_that_was_changed_on_the_way_ends_it_and_the_peer_is_told() {
     let manner = Manner::plain();
