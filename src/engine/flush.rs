@@ -194,7 +194,7 @@ impl<K: Kernel> Core<K> {
             Peeked::Data => self.kernel.peer_has_shut(socket),
             Peeked::Fin => true,
             Peeked::Failed(error) => {
-                slot.conn.handle_error(Source::of(&error));
+                slot.handle_lost(Source::of(&error));
                 return false;
             }
         };
