@@ -228,11 +228,6 @@ impl Conn {
         speaks && self.ending.is_none() && !self.half_closed
     }
 
-    /// Whether the peer has ended its half, and may still be sent to.
-    pub(crate) fn is_half_closed(&self) -> bool {
-        self.half_closed
-    }
-
     /// Whether a write failed, so that only the peer's parting words are still awaited.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_some()

@@ -167,6 +167,73 @@ fn a_close_says_farewell_behind_what_is_queued_and_awaits_the_peers() {
     );
 }
 
+/// A farewell that finds the line broken is a write that failed: what the peer said before is still read.
+#[test]
+fn what_a_peer_said_before_its_reset_is_told_although_the_farewell_failed() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    let (id, mut other) = bench.talking(&manner);
+    other.say(b"words\n");
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, true);
+    bench.stall(ms(1));
+    bench.engine.core.close(id).unwrap();
+    let told = bench.events(ms(1));
+    assert!(
+        matches!(told[..], [Event::Frame { .. }, Event::Closed { .. }]),
+        "{told:?}"
+    );
+}
+
+/// Our farewell met a socket that was closed, and its reset was told, although both sides had ended as they should.
+#[test]
+fn a_close_that_crosses_the_peers_is_a_clean_end() {
+    for words in [&b""[..], b"words\n"] {
+        let manner = Manner::plain();
+        let mut bench = bench();
+        let (id, mut other) = bench.talking(&manner);
+        other.say(words);
+        other.session.close();
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        bench.close(other, false);
+        bench.stall(ms(1));
+        bench.engine.core.close(id).unwrap();
+        let mut told = bench.events(ms(1));
+        if !words.is_empty() {
+            assert!(matches!(told.remove(0), Event::Frame { .. }));
+        }
+        assert_eq!(end_of(&told), None);
+    }
+}
+
+/// It had sent to a peer that has ended its half, which may still hear: that all of it was lost was told as a clean end.
+#[test]
+fn a_reset_that_destroyed_what_was_sent_behind_a_peers_farewell_is_told() {
+    for is_sent_at_once in [false, true] {
+        let manner = Manner::plain();
+        let mut bench = Bench::new(Config {
+            half_close: true,
+            ..Config::default()
+        });
+        let (id, mut other) = bench.talking(&manner);
+        other.session.close();
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        let told = bench.events(ms(1));
+        assert!(matches!(told[..], [Event::HalfClosed { .. }]), "{told:?}");
+        bench.engine.core.send(id, b"upload\n").unwrap();
+        if !is_sent_at_once {
+            assert_eq!(bench.events(ms(1)), []);
+        }
+        bench.close(other, true);
+        bench.stall(ms(1));
+        bench.engine.core.close(id).unwrap();
+        let told = bench.events(ms(1));
+        assert!(end_of(&told).is_some(), "{told:?}");
+    }
+}
+
 /// The session breaks on what a look brings in: nothing is sealed behind that, whoever may be sent to.
 #[test]
 fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
