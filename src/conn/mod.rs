@@ -297,6 +297,20 @@ impl Conn {
     /// A read, or a look at the line, failed. The read limit ends one half, this ends both.
     pub(crate) fn handle_error(&mut self, source: Source) {
         let error = self.broken.unwrap_or_else(|| self.loss(source));
+        self.fail_with(error);
+    }
+
+    /// The session has broken. Why says more than a write that failed: that only met what the peer had done then.
+    pub(crate) fn handle_session_error(&mut self, source: Source) {
+        let error = self.broken.unwrap_or_else(|| self.loss(source));
+        self.fail_with(Error {
+            class: source.class(),
+            source,
+            ..error
+        });
+    }
+
+    fn fail_with(&mut self, error: Error) {
         if matches!(self.ending, None | Some(Ending::ReadLimit)) {
             self.ending = Some(Ending::Failed(error));
         }

@@ -140,7 +140,7 @@ impl<K: Kernel> Core<K> {
                 self.note_end_read(index);
                 self.slots[index as usize].conn.handle_eof();
             }
-            LineEnd::Failed(source) => slot.conn.handle_error(source),
+            LineEnd::Failed(source) => slot.conn.handle_session_error(source),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Manner, Other, bench, end_of, ms};
-use crate::config::{Config, Retry};
+use crate::config::{Config, Peek, Retry};
 use crate::error::{Class, Phase, Sent, Source, TlsFault};
 use crate::event::Event;
 use crate::kernel::Kernel;
@@ -259,6 +259,28 @@ fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
         assert_eq!((error.unwrap().source, written), (Source::Alert(80), 0));
         assert_eq!(line, b"");
     }
+}
+
+/// The write that failed was told, and what the peer had said of it was lost with it.
+#[test]
+fn an_alert_behind_which_the_line_was_reset_is_told_although_a_write_met_the_reset_first() {
+    let manner = Manner::plain();
+    let mut bench = Bench::new(Config {
+        peek: Peek::Never,
+        ..Config::default()
+    });
+    let (id, mut other) = bench.talking(&manner);
+    other.session.alert(49);
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, true);
+    bench.stall(ms(1));
+    bench.engine.core.send(id, b"ping\n").unwrap();
+    let told = bench.events(ms(1));
+    let error = end_of(&told).unwrap();
+    let expected = (Source::Alert(49), Class::Persistent, Phase::Write, Sent::No);
+    let told = (error.source, error.class, error.phase, error.sent);
+    assert_eq!(told, expected);
 }
 
 /// Nothing could be sealed any more, and until the next frame might come the loop tried it again and again.
