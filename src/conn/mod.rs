@@ -373,6 +373,11 @@ impl Conn {
     /// Its timer went off: ends the connection if one of its timeouts has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some((phase, source)) = self.overdue(now) {
+            if matches!(self.state, State::Handshaking { connect_deadline, .. } if connect_deadline <= now)
+            {
+                // No address has any time left.
+                self.has_next_address = false;
+            }
             let error = self.loss_in(phase, source);
             self.note_missed();
             self.close_with(Some(error));
