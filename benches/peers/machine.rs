@@ -52,22 +52,23 @@ pub(crate) fn words() -> String {
         read("/proc/loadavg").replace('\n', ""),
     );
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "Linux {}, {cpus} CPUs, load {load} at the start",
-        kernel.trim()
-    )
+    format!("Linux {}, {cpus} CPUs, load {load}", kernel.trim())
 }
 
-/// Runs the echo server until it is killed.
-pub(crate) fn serve(at: &str) {
-    raise_descriptors();
-    pin(1);
-    let config = ServerConfig {
+/// How the echo server is.
+pub(crate) fn echo_config() -> ServerConfig {
+    ServerConfig {
         service: Service::Echo,
         idle_timeout: HOUR,
         connections_max: 20_000,
         ..ServerConfig::default()
-    };
+    }
+}
+
+/// Runs the echo server until it is killed.
+pub(crate) fn serve(at: &str, config: ServerConfig) {
+    raise_descriptors();
+    pin(1);
     let mut server = Server::bind(at.parse().expect("an address"), config).expect("bound");
     println!("{}", server.local_addr());
     server.run().expect("served");

@@ -50,14 +50,14 @@ fn main() {
         }
     };
     match &options.mode {
-        Mode::Serve { at } => machine::serve(at),
+        Mode::Serve { at } => machine::serve(at, machine::echo_config()),
         Mode::Client(alone) => load::alone(alone),
         Mode::Compare => compare(&options),
     }
 }
 
 fn compare(options: &Options) {
-    println!("{}", machine::words());
+    println!("{} at the start", machine::words());
     machine::raise_descriptors();
     machine::pin(0);
     let scenarios: [(&str, Scenario); 5] = [

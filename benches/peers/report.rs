@@ -15,7 +15,7 @@ impl Figures {
         sorted
     }
 
-    fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let sorted = self.sorted();
         let middle = sorted.len() / 2;
         match sorted.len() % 2 {
@@ -36,14 +36,25 @@ impl Figures {
 
     /// The median, and the least and the most of the rounds.
     fn words(&self) -> String {
+        let [median, least, most] = self.rounded();
+        format!("{median:>10}   ({least} .. {most})")
+    }
+
+    /// The same, as a table has it.
+    pub(crate) fn cell(&self) -> String {
+        let [median, least, most] = self.rounded();
+        format!("{median} ({least} to {most})")
+    }
+
+    fn rounded(&self) -> [String; 3] {
         let (sorted, median) = (self.sorted(), self.median());
         let places = match median {
             _ if median >= 100.0 => 0,
             _ if median >= 10.0 => 1,
             _ => 3,
         };
-        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-        format!("{median:>10.places$}   ({least:.places$} .. {most:.places$})")
+        let all = [median, sorted[0], sorted[sorted.len() - 1]];
+        all.map(|figure| format!("{figure:.places$}"))
     }
 }
 
@@ -96,6 +107,6 @@ pub(crate) fn ratio_least(text: &str, of: &Figures, to: &Figures, at_least: f64)
     least(text, "ratio", &of.over(to), at_least);
 }
 
-fn verdict(met: bool) -> &'static str {
+pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "falls short" }
 }

@@ -53,7 +53,7 @@ fn main() {
 }
 
 fn compare(options: &Options) {
-    println!("{}", machine::words());
+    println!("{} at the start", machine::words());
     let only = options.only.as_deref();
     if only.is_none_or(|it| it == "rungs") {
         rungs::measure(options);

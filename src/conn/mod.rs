@@ -129,6 +129,8 @@ pub(crate) struct Conn {
     received: u64,
     /// The peer has ended its half and that was told.
     half_closed: bool,
+    /// Behind our own end: the peer's of the session has come, and that of the line is awaited.
+    has_farewell: bool,
     /// What still comes is read and dropped, so that our close is no reset.
     discarding: bool,
     /// What was wrong with the end of the peer's half, told when the connection closes.
@@ -201,6 +203,7 @@ impl Conn {
             skipping: None,
             received: 0,
             half_closed: false,
+            has_farewell: false,
             discarding: false,
             torn: None,
             wants_writable: false,
@@ -280,6 +283,11 @@ impl Conn {
     /// The peer has ended its half of the stream.
     pub(crate) fn handle_eof(&mut self) {
         self.end_with(Ending::Eof);
+    }
+
+    /// The peer has ended its half of the session, and the end of the line is awaited.
+    pub(crate) fn handle_farewell(&mut self) {
+        self.has_farewell = true;
     }
 
     /// The line has ended, and the session on it has not.
@@ -377,6 +385,10 @@ impl Conn {
             {
                 // No address has any time left.
                 self.has_next_address = false;
+            }
+            if self.has_farewell {
+                // Nothing is missing but the word of its system, which a parting would tell.
+                return self.close_torn(self.torn);
             }
             let error = self.loss_in(phase, source);
             self.note_missed();

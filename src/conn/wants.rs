@@ -228,6 +228,11 @@ impl Conn {
         speaks && self.ending.is_none() && !self.half_closed
     }
 
+    /// Whether our FIN is out, and the peer's end is awaited.
+    pub(crate) fn is_shut(&self) -> bool {
+        matches!(self.state, State::Draining { fin_at: Some(_) })
+    }
+
     /// Whether a write failed, so that only the peer's parting words are still awaited.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_some()

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::Engine;
+use super::secure::LINE_BYTES;
 use super::slot::{Owner, Slot};
 use crate::buffer::ReceiveBuffer;
 use crate::event::Event;
 use crate::kernel::Kernel;
+use crate::session::Secured;
 use crate::time::Time;
 
 /// A connection that has a socket.
@@ -231,7 +233,12 @@ impl<K: Kernel> Engine<K> {
                 .inbox
                 .looked_at(index as u32)
                 .map_or(0, ReceiveBuffer::held);
+            // What a look has brought in, or a read.
+            let line = slot.secured().map_or(0, |_| LINE_BYTES);
+            let held_max = held_max + line;
             assert!(held <= held_max, "{} holds {held} of {held_max}", slot.id);
+            let looked = slot.secured().map_or(0, Secured::held_bytes);
+            assert!(looked <= line, "{}: a look holds {looked}", slot.id);
             let queued = slot.conn.queued();
             let queued_max = slot.conn.queued_max();
             assert!(queued <= queued_max, "{}: {queued} queued", slot.id);
@@ -303,8 +310,10 @@ impl<K: Kernel> Engine<K> {
         let of = |index: usize| self.inbox.looked_at(index as u32);
         let buffers = slots.clone().filter_map(|(index, _)| of(index));
         let received: usize = buffers.map(ReceiveBuffer::capacity).sum();
+        let sealed = slots.clone().filter_map(|(_, slot)| slot.secured());
+        let sealed: usize = sealed.map(Secured::storage_bytes).sum();
         let queues = slots.map(|(_, slot)| slot.conn.queue_capacity());
-        received + queues.sum::<usize>()
+        received + sealed + queues.sum::<usize>()
     }
 
     /// The lookups that connections wait for.

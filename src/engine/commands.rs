@@ -134,7 +134,7 @@ impl<K: Kernel> Core<K> {
 }
 
 /// A target that can be, also of a session.
-pub(super) fn check_target(
+pub(crate) fn check_target(
     target: &str,
     sessions: Option<&Arc<dyn Sessions>>,
 ) -> Result<(), Error> {

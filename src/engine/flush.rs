@@ -163,7 +163,8 @@ impl<K: Kernel> Core<K> {
             return false;
         }
         let half_close = slot.conn.sends_to_half_closed();
-        if slot.read_closed && !half_close {
+        let has_said_so = slot.secured().is_some_and(|it| it.is_ending());
+        if (slot.read_closed || has_said_so) && !half_close {
             slot.readable = true;
             return false;
         }

@@ -55,12 +55,16 @@ impl<K: Kernel> Core<K> {
         }))
     }
 
-    /// Of a connection's bytes, those that left whole, and those that the peer's TCP has acknowledged, where that is known.
-    pub(crate) fn left(&self, id: ConnectionId) -> Option<(u64, Option<u64>)> {
+    /// Of the bytes written on a connection, those that left with all that the peer needs to read them.
+    pub(crate) fn left(&self, id: ConnectionId) -> Option<u64> {
+        self.slot(id).map(Slot::left_bytes)
+    }
+
+    /// Of those, what the peer's TCP has acknowledged, where that is known. It costs a system call.
+    pub(crate) fn acked(&self, id: ConnectionId) -> Option<u64> {
         let slot = self.slot(id)?;
-        let info = slot.socket.as_ref().map(|socket| self.kernel.info(socket));
-        let acked = info.and_then(|info| slot.acked(&info.ok()?));
-        Some((slot.left_bytes(), acked))
+        let info = self.kernel.info(slot.socket.as_ref()?).ok()?;
+        slot.acked(&info)
     }
 
     pub(crate) fn info(&self, id: ConnectionId) -> Result<TcpInfo, Error> {

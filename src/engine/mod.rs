@@ -41,6 +41,7 @@ use crate::time::Time;
 #[cfg(test)]
 pub(crate) use self::check::Waiting;
 pub(crate) use self::core::Core;
+pub(crate) use commands::check_target;
 pub(crate) use inbox::Inbox;
 pub(crate) use listen::ListenerId;
 pub use remote::Outcome;

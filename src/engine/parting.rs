@@ -24,9 +24,11 @@ pub(super) struct Ends {
     pub(super) is_spared: bool,
     /// Our FIN was handed to the kernel.
     pub(super) fin_sent: bool,
-    /// The peer's was read; and ours had been acknowledged by then.
+    /// The peer's was read; and ours had been acknowledged by then, or by its close_notify.
     fin_read: bool,
     fin_acked: bool,
+    /// The peer's close_notify was read.
+    has_farewell: bool,
     /// What was known when it ended.
     parting: Option<Box<Parting>>,
 }
@@ -49,6 +51,30 @@ impl Ends {
             let info = kernel.info(socket);
             self.fin_acked = info.is_ok_and(|info| info.bytes_acked == written + 2);
         }
+    }
+
+    /// With a session: its end was read (`is_farewell`), or that of the line. Our own end of it lies in the line, before
+    /// our FIN: whoever has read it may close before that comes, and what was acknowledged says the same. Of the peer's
+    /// two ends the first counts: what it acknowledged behind its close_notify it may have dropped unread.
+    pub(super) fn handle_end_within<K: Kernel>(
+        &mut self,
+        kernel: &K,
+        socket: &K::Socket,
+        line_written: u64,
+        is_farewell: bool,
+        is_broken: bool,
+    ) {
+        if !self.is_asked_for {
+            return;
+        }
+        let is_first = !self.has_farewell && !self.fin_read && !is_broken;
+        if self.fin_sent && is_first {
+            let info = kernel.info(socket);
+            self.fin_acked = info.is_ok_and(|info| info.bytes_acked > line_written);
+        }
+        // After an error the end of the line is no FIN; what the session says is said.
+        self.has_farewell |= is_farewell;
+        self.fin_read |= !is_farewell && !is_broken;
     }
 }
 
@@ -107,6 +133,7 @@ impl<K: Kernel> Core<K> {
         let slot = &mut self.slots[index as usize];
         let (written, left) = (slot.conn.written_bytes(), slot.left_bytes());
         let acked = info.and_then(|info| slot.acked(&info));
+        let is_secure = slot.secure.is_some();
         let ends = &mut slot.ends;
         // A RST behind a FIN is EPIPE (tcp_reset in Linux's net/ipv4/tcp_input.c), as long as we have not ended our half.
         let is_pipe = matches!(error, Some(error) if error.source == Source::Os(errno::EPIPE));
@@ -117,6 +144,7 @@ impl<K: Kernel> Core<K> {
             fin_sent: ends.fin_sent,
             fin_first: has_fin || is_pipe && !ends.fin_sent,
             fin_acked: ends.fin_acked,
+            close_notify: is_secure.then_some(ends.has_farewell),
             error,
         }));
     }

@@ -31,7 +31,7 @@ impl fmt::Display for CertificateFault {
             }
             CertificateFault::WrongName => {
                 "the certificate is for other names than the one that was asked for (its subjectAltName alone \
-                 counts): ask for one of them (TlsConfigBuilder::server_name), or have this one added"
+                 counts): ask for one of them (TlsConfigBuilder::server_name; probe: --sni), or have this one added"
             }
             CertificateFault::WrongPurpose => {
                 "the certificate is not for this use: its extended key usage must name that of a server \
@@ -47,7 +47,7 @@ impl fmt::Display for CertificateFault {
             }
             CertificateFault::PinMismatch => {
                 "the certificate's key is none of those that are pinned: somebody is in between, or the key was \
-                 changed and its pin must be added (TlsConfigBuilder::pin)"
+                 changed and its pin must be added (TlsConfigBuilder::pin; probe: --pin)"
             }
             CertificateFault::Revoked => "the certificate was revoked: it must be renewed",
             CertificateFault::BadSignature => {
@@ -209,7 +209,7 @@ fn words_of_alert(number: u8) -> (&'static str, &'static str) {
         ),
         112 => (
             "unrecognized_name",
-            "it has no certificate for the name that was asked for (TlsConfigBuilder::server_name)",
+            "it has no certificate for the name that was asked for (TlsConfigBuilder::server_name; probe: --sni)",
         ),
         113 => (
             "bad_certificate_status_response",

@@ -20,6 +20,7 @@ mod plain;
 mod relp;
 mod resp;
 mod service;
+mod session;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -29,3 +30,4 @@ pub use connection::connection;
 pub use relp::relp;
 pub use resp::resp;
 pub use service::service;
+pub use session::session;

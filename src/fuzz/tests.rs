@@ -25,12 +25,13 @@ fn replay(target: &str, run: fn(&[u8])) -> usize {
 
 #[test]
 fn every_seed_of_every_target_keeps_every_promise() {
-    let targets: [Target; 5] = [
+    let targets: [Target; 6] = [
         ("codecs", super::codecs),
         ("resp", super::resp),
         ("relp", super::relp),
         ("connection", super::connection),
         ("service", super::service),
+        ("session", super::session),
     ];
     for (target, run) in targets {
         let seeds = replay(target, run);
@@ -53,6 +54,12 @@ proptest! {
     #[test]
     fn any_program_of_a_service_does_as_the_model(program in prop::collection::vec(any::<u8>(), 0..1_500)) {
         super::service(&program);
+    }
+
+    /// A handshake takes more steps than a seed of few bytes has.
+    #[test]
+    fn any_line_of_a_session_brings_what_was_said_and_in_order(program in prop::collection::vec(any::<u8>(), 0..600)) {
+        super::session(&program);
     }
 
     /// Frames that look like RELP, and what a server says in no order, come of no few bytes either.

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{ServerConfig, Service};
@@ -12,6 +13,7 @@ use crate::engine::{Engine, ListenerId};
 use crate::error::{Error, Phase};
 use crate::event::{ConnectionId, Event, Frame};
 use crate::kernel::Kernel;
+use crate::session::Sessions;
 use crate::time::Time;
 
 /// Figures of a server.
@@ -56,10 +58,20 @@ impl<K: Kernel> Server<K> {
         at: SocketAddr,
         config: ServerConfig,
     ) -> Result<Server<K>, Error> {
+        let sessions = config.sessions();
+        Server::bind_through(kernel, at, config, sessions)
+    }
+
+    /// The same, with these sessions on what it accepts, if any.
+    pub(crate) fn bind_through(
+        kernel: K,
+        at: SocketAddr,
+        config: ServerConfig,
+        sessions: Option<Arc<dyn Sessions>>,
+    ) -> Result<Server<K>, Error> {
         config.validate()?;
         let mut engine = Engine::new(kernel, config.engine());
         let (framing, profile) = (config.framing(), config.profile());
-        let sessions = config.sessions();
         let (listener, address) = engine.core.listen_through(at, framing, profile, sessions)?;
         let stats = ServerStats::default();
         Ok(Server {

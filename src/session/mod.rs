@@ -11,6 +11,7 @@ mod secured;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use info::{TlsInfo, TlsVersion};
 pub(crate) use secured::{LineEnd, Secured};
@@ -73,5 +74,22 @@ pub(crate) trait Sessions: fmt::Debug + Send + Sync {
     /// As for [`Sessions::begin`].
     fn check(&self, host: &str) -> Result<(), Source> {
         self.begin(host).map(|_| ())
+    }
+}
+
+/// Sessions with one host, at whichever of its addresses they are begun.
+#[derive(Debug)]
+pub(crate) struct WithHost {
+    pub(crate) sessions: Arc<dyn Sessions>,
+    pub(crate) host: Box<str>,
+}
+
+impl Sessions for WithHost {
+    fn begin(&self, _: &str) -> Result<Box<dyn Session>, Source> {
+        self.sessions.begin(&self.host)
+    }
+
+    fn check(&self, _: &str) -> Result<(), Source> {
+        self.sessions.check(&self.host)
     }
 }

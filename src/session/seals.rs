@@ -1,8 +1,9 @@
 //! Where the program's bytes lie in the line: which of them had left, or were acknowledged, when so much of the line had.
 //!
-//! The kernel speaks of bytes of the line; the program counts its own. A seal is a stretch of both that goes together:
-//! nothing of it can be read by the peer before all of it is there, so it counts whole or not at all. Offsets are of
-//! the connection's life, and a seal is forgotten when nobody asks for what lies before its end any more.
+//! The kernel speaks of bytes of the line; the program counts its own. A seal is a stretch of both that goes together. It
+//! counts whole or not at all: what is said of it here is never too much, for a peer that lacks some of it may have read
+//! its first records at most. Offsets are of the connection's life, and a seal is forgotten when nobody asks for what lies
+//! before its end any more.
 
 use std::collections::VecDeque;
 

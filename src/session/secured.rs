@@ -85,6 +85,17 @@ impl Secured {
         !self.held.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Storage that it has borrowed.
+    #[cfg(test)]
+    pub(crate) fn storage_bytes(&self) -> usize {
+        self.held.capacity() + self.out.capacity()
+    }
+
     /// What a look has brought in.
     pub(crate) fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)

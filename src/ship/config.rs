@@ -1,9 +1,13 @@
 //! What a shipper does, and within which bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, refuse};
 use crate::error::Error;
+use crate::session::Sessions;
+#[cfg(feature = "_tls")]
+use crate::tls::TlsConfig;
 
 /// When a line counts as delivered. `docs/guarantees.md` says of each what it promises and what it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +97,11 @@ pub struct ShipConfig {
     /// From [`Shipper::finish`](super::Shipper::finish) with [`Deadline::Standard`](crate::Deadline::Standard) to its
     /// end. Default: 30 s.
     pub drain: Duration,
+    /// Connections and their witnesses speak TLS; with octet counting that is RFC 5425. A commit needs the sink's
+    /// close_notify then: one that never says it (rsyslogd with GnuTLS) confirms nothing by its end. Each sink's
+    /// certificate must be for its host as [`ShipConfig::sinks`] names it. Default: `None`.
+    #[cfg(feature = "_tls")]
+    pub tls: Option<TlsConfig>,
     /// Of the connections: timeouts, backoff, sockets. `peek` is set by the rung: never with [`Ack::None`]. A sink that
     /// pauses is waited for longer than a server that must answer, for a reset has it read everything twice: the
     /// default's `timeouts.write_stall` is 30 s, and its `socket.user_timeout` 40 s.
@@ -123,6 +132,8 @@ impl Default for ShipConfig {
             ack_poll: Duration::from_millis(5),
             ack_poll_max: Duration::from_millis(100),
             drain: Duration::from_secs(30),
+            #[cfg(feature = "_tls")]
+            tls: None,
             client,
         }
     }
@@ -144,6 +155,14 @@ impl ShipConfig {
             Wire::Lf { .. } | Wire::Octet => 1 << 20,
         };
         self.line_bytes_max.unwrap_or(standard)
+    }
+
+    /// What runs above TCP, if anything does.
+    pub(super) fn sessions(&self) -> Option<Arc<dyn Sessions>> {
+        #[cfg(feature = "_tls")]
+        return self.tls.as_ref().map(|tls| tls.sessions());
+        #[cfg(not(feature = "_tls"))]
+        None
     }
 
     /// Checks every setting; the error names the first that cannot be and says what would be right.

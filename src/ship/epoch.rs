@@ -114,6 +114,11 @@ impl Epoch {
         self.last < line
     }
 
+    /// Whether the first line that is open was in doubt before.
+    pub(super) fn was_in_doubt(&self) -> bool {
+        self.entries.front().is_some_and(|it| it.in_doubt)
+    }
+
     /// Whether a line was ever queued.
     pub(super) fn has_begun(&self) -> bool {
         self.last > 0

@@ -157,6 +157,11 @@ impl Session {
         self.state == State::Ready
     }
 
+    /// Whether it has ended: our `close` is answered, or the server closes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == State::Closed
+    }
+
     /// Whether it is ready and has no numbers left: time to leave, and to connect anew.
     pub(crate) fn is_used_up(&self) -> bool {
         self.is_ready() && self.answers.is_used_up()

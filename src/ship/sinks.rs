@@ -7,16 +7,23 @@
 //! Until a connection has stood, sinks that were not tried go before those that failed: so it is known before the first
 //! line whether any can be reached.
 
+use std::sync::Arc;
+
 use crate::config::Reconnect;
 use crate::error::Class;
+use crate::session::{Sessions, WithHost};
 use crate::time::Time;
-use crate::upstream::{Backoff, Failing};
+use crate::upstream::{Backoff, Failing, split_target};
 
 #[derive(Debug)]
 pub(super) struct Sinks {
     targets: Vec<String>,
+    /// What runs above TCP with each, where anything does.
+    sessions: Option<Vec<Arc<dyn Sessions>>>,
     pauses: Vec<Backoff>,
     rules: Reconnect,
+    /// Those that are known never to say TLS's close_notify.
+    untold: Vec<usize>,
     /// So many of the first were tried.
     tried: usize,
     /// A connection to one of them has stood.
@@ -24,12 +31,19 @@ pub(super) struct Sinks {
 }
 
 impl Sinks {
-    pub(super) fn new(targets: Vec<String>, rules: Reconnect) -> Sinks {
+    pub(super) fn new(
+        targets: Vec<String>,
+        sessions: Option<&Arc<dyn Sessions>>,
+        rules: Reconnect,
+    ) -> Sinks {
         let pauses = targets.iter().map(|_| Backoff::new()).collect();
+        let with_each = |it| targets.iter().map(|target| with_host(it, target)).collect();
         Sinks {
+            sessions: sessions.map(with_each),
             targets,
             pauses,
             rules,
+            untold: Vec::new(),
             tried: 0,
             has_stood: false,
         }
@@ -62,6 +76,11 @@ impl Sinks {
         &self.targets[sink]
     }
 
+    /// What runs above TCP with it: with its own host, whichever address is connected to.
+    pub(super) fn sessions(&self, sink: usize) -> Option<&Arc<dyn Sessions>> {
+        self.sessions.as_ref().map(|all| &all[sink])
+    }
+
     /// A connection to it stands.
     pub(super) fn handle_connected(&mut self, sink: usize, now: Time) {
         self.has_stood = true;
@@ -77,12 +96,29 @@ impl Sinks {
         }
     }
 
+    /// It never says TLS's close_notify: its name, where that is to be told.
+    pub(super) fn handle_untold(&mut self, sink: usize) -> Option<&str> {
+        let is_new = !self.untold.contains(&sink);
+        if is_new {
+            self.untold.push(sink);
+        }
+        is_new.then(|| self.targets[sink].as_str())
+    }
+
     /// A connection to it was lost, or could not be made.
     pub(super) fn handle_failed(&mut self, sink: usize, now: Time, class: Class, random: u64) {
         let pause = &mut self.pauses[sink];
         pause.count(now, class, Failing::All, false, &self.rules);
         pause.pause(now, class, Failing::All, random, &self.rules);
     }
+}
+
+fn with_host(sessions: &Arc<dyn Sessions>, target: &str) -> Arc<dyn Sessions> {
+    let host = split_target(target).map_or(target, |(host, _)| host);
+    Arc::new(WithHost {
+        sessions: sessions.clone(),
+        host: host.into(),
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +133,7 @@ mod tests {
     #[test]
     fn the_first_sink_in_order_whose_pause_is_over_is_next() {
         let targets = ["a:1", "b:2"].map(str::to_owned).to_vec();
-        let mut sinks = Sinks::new(targets, Reconnect::default());
+        let mut sinks = Sinks::new(targets, None, Reconnect::default());
         sinks.handle_connected(0, at(0));
         assert_eq!(sinks.next(at(0)), Ok(0));
         sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);
@@ -114,7 +150,7 @@ mod tests {
     #[test]
     fn each_sink_is_tried_once_before_one_is_tried_again_until_one_has_stood() {
         let targets = ["a:1", "b:2", "c:3"].map(str::to_owned).to_vec();
-        let mut sinks = Sinks::new(targets, Reconnect::default());
+        let mut sinks = Sinks::new(targets, None, Reconnect::default());
         for sink in 0..3 {
             assert!(sinks.is_to_be_explored());
             assert_eq!(sinks.next(at(0)), Ok(sink));
@@ -127,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_reads_begins_anew() {
-        let mut sinks = Sinks::new(vec!["a:1".to_owned()], Reconnect::default());
+        let mut sinks = Sinks::new(vec!["a:1".to_owned()], None, Reconnect::default());
         sinks.handle_connected(0, at(0));
         for _ in 0..10 {
             sinks.handle_failed(0, at(0), Class::Transient, u64::MAX);

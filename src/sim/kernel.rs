@@ -12,7 +12,7 @@ use super::endpoint::{Endpoint, EndpointKey, Look, State};
 use super::faults::FaultKind;
 use super::network::{ListeningEnd, Network, Shared};
 use super::random::Random;
-use super::tap::{Blind, Ended, Tap};
+use super::tap::{Blind, Tap};
 use super::weather::Weather;
 use crate::kernel::{Kernel, Peeked, Readiness, Refused, Resolved, TcpInfo, Woken};
 use crate::socket_options::SocketOptions;
@@ -110,6 +110,14 @@ impl SimKernel {
         let remote = network.ends.get(&key).map(|end| end.remote);
         let gone = || io::Error::from_raw_os_error(libc::ECONNABORTED);
         Ok((SimSocket(key), remote.ok_or_else(gone)?))
+    }
+
+    fn write_once(&mut self, socket: &SimSocket, from: &[u8]) -> io::Result<usize> {
+        self.may_fail()?;
+        if self.interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.network.borrow_mut().write(socket.0, from)
     }
 
     fn interrupted(&mut self) -> bool {
@@ -242,27 +250,15 @@ impl Kernel for SimKernel {
     }
 
     fn write(&mut self, socket: &SimSocket, from: &[u8]) -> io::Result<usize> {
-        self.may_fail()?;
-        if self.interrupted() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let mut network = self.network.borrow_mut();
-        let line = network.ends.get(&socket.0).and_then(|end| {
-            let unread_bytes = end.received.len();
-            Some(Blind {
-                token: end.token?,
-                at: 0,
-                read_bytes: end.received_bytes - unread_bytes as u64,
-                unread_bytes,
-                has_fin: end.fin_received,
-            })
-        });
-        let taken = network.write(socket.0, from)?;
+        let line = self.with(socket, |end| Blind::of(end)).ok().flatten();
+        let written = self.write_once(socket, from);
         if let (Some(tap), Some(line)) = (&mut self.tap, line) {
-            tap.wrote(&from[..taken], line);
+            tap.wrote(from, line, &written);
         }
-        network.arrive();
-        Ok(taken)
+        if written.is_ok() {
+            self.network.borrow_mut().arrive();
+        }
+        written
     }
 
     fn peek(&mut self, socket: &SimSocket) -> Peeked {
@@ -290,17 +286,8 @@ impl Kernel for SimKernel {
     fn close(&mut self, socket: SimSocket, reset: bool) {
         let mut network = self.network.borrow_mut();
         let end = network.ends.get(&socket.0);
-        if let (Some(tap), Some(end)) = (&mut self.tap, end)
-            && let Some(token) = end.token
-        {
-            let ended = Ended {
-                token,
-                delivered_bytes: end.received_bytes,
-                unread_bytes: end.received.len(),
-                has_fin: end.fin_received,
-                died_of: end.died_of,
-            };
-            tap.closed(end.local, ended);
+        if let (Some(tap), Some(end)) = (&mut self.tap, end) {
+            tap.closed(end);
         }
         network.close(socket.0, reset);
         network.arrive();

@@ -21,5 +21,6 @@ mod tls_gates;
 mod tls_load;
 mod tls_ping;
 mod tls_serve;
+mod tls_ship;
 mod tls_support;
 mod usage;

@@ -94,7 +94,8 @@ impl Authority {
 /// `probe serve shout --tls` with a certificate made for the run.
 pub(crate) struct Own {
     pub(crate) serving: Serving,
-    pub(crate) files: Files,
+    /// Where its certificate is.
+    _files: Files,
     pub(crate) ca: String,
 }
 
@@ -105,7 +106,7 @@ impl Own {
         let args = [&["shout", "--tls", "--write-cert", &ca], more].concat();
         Own {
             serving: Serving::start(&args),
-            files,
+            _files: files,
             ca,
         }
     }

@@ -80,7 +80,6 @@ fn a_wrong_command_line_ends_with_one_line_and_exit_2() {
         ("ship localhost:1 --cpu 100000", "--cpu 100000"),
         ("ship localhost:1 -k", "say --tls"),
         ("ship tls://localhost:1 b:1 -k", "b:1"),
-        ("ship tls://localhost:1 -k", "not built yet"),
         ("serve", "<SERVICE>"),
         ("serve echo --cert a --key b", "--tls"),
         ("serve echo --write-cert /nonexistent/f", "--tls"),

@@ -5,6 +5,7 @@
 //! `TAUT_SHIP_ROUNDS` says how many rounds of harm each test makes.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![cfg_attr(not(feature = "_tls"), allow(dead_code, reason = "without TLS"))]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,6 +13,8 @@ mod support;
 #[cfg(feature = "_tls")]
 #[path = "../tls_peers/keys.rs"]
 mod keys;
+#[cfg(feature = "_tls")]
+mod over_tls;
 #[path = "../support/ports.rs"]
 mod ports;
 mod restarts;

@@ -13,15 +13,15 @@ use crate::shipping::{
 };
 use crate::support::eventually_within;
 
-const WINDOW: usize = 128;
+pub(crate) const WINDOW: usize = 128;
 
 /// Rounds of harm that a test makes.
-fn rounds() -> usize {
+pub(crate) fn rounds() -> usize {
     std::env::var("TAUT_SHIP_ROUNDS").map_or(3, |it| it.parse().unwrap())
 }
 
 /// A shipper that comes back soon.
-fn to(daemon: &Rsyslogd, input: Input) -> ShipConfig {
+pub(crate) fn to(daemon: &Rsyslogd, input: Input) -> ShipConfig {
     let mut config = ShipConfig {
         client: Config {
             breaker: Breaker::off(),
@@ -31,14 +31,14 @@ fn to(daemon: &Rsyslogd, input: Input) -> ShipConfig {
     };
     config.client.reconnect.first_pause_max = Duration::from_millis(20);
     config.client.reconnect.pause_max = Duration::from_millis(100);
-    if input == Input::Relp {
+    if input.is_relp() {
         (config.ack, config.wire, config.window) = (Ack::Relp, Wire::Relp, WINDOW);
     }
     config
 }
 
 /// Brings so many lines while the daemon suffers, each harm when so many more are stored; what came of it.
-fn ship_under(
+pub(crate) fn ship_under(
     daemon: Rsyslogd,
     input: Input,
     lines: u64,
@@ -94,7 +94,7 @@ impl Drop for Over<'_> {
     }
 }
 
-fn shipper(config: ShipConfig) -> Box<dyn Sender> {
+pub(crate) fn shipper(config: ShipConfig) -> Box<dyn Sender> {
     Box::new(Shipping::new(config, &|_| {}))
 }
 

@@ -34,7 +34,6 @@ pub(crate) enum Input {
 
 impl Input {
     const PLAIN: [Input; 3] = [Input::Relp, Input::Tcp, Input::PlainTcp];
-    const SECURED: [Input; 3] = [Input::RelpTls, Input::OsslTcp, Input::GtlsTcp];
 
     fn module(self) -> &'static str {
         match self {
@@ -118,12 +117,10 @@ impl Rsyslogd {
         Rsyslogd::listening(name, &Input::PLAIN, &modules.concat(), |_| String::new())
     }
 
-    /// The same with TLS.
-    pub(crate) fn secured(name: &str, certificates: &Certificates) -> Rsyslogd {
+    /// The same with TLS. With `gtls` it takes seconds to start, for it makes parameters of its own (Diffie-Hellman).
+    pub(crate) fn secured(name: &str, certificates: &Certificates, inputs: &[Input]) -> Rsyslogd {
         let modules = certificates.modules();
-        Rsyslogd::listening(name, &Input::SECURED, &modules, |it| {
-            certificates.options(it)
-        })
+        Rsyslogd::listening(name, inputs, &modules, |it| certificates.options(it))
     }
 
     fn listening(

@@ -4,9 +4,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use taut::{Peek, Source};
+use taut::{Peek, Sent, Source, Upstream};
 
+use crate::common::*;
 use crate::line::Line;
+use crate::support::*;
 use crate::tls::*;
 
 #[test]
@@ -91,4 +93,92 @@ fn a_line_while_idle_is_no_reply_to_the_request_that_follows() {
     let stats = line.client.upstream_stats(line.upstream).unwrap();
     assert_eq!(stats.last_error.unwrap().source, Source::Unsolicited);
     line.ends();
+}
+
+// What the look finds of the program's own.
+
+/// A reply is in the line when the next request is written: the look has decrypted it, and it is told all the same.
+#[test]
+fn a_reply_that_the_look_brings_in_is_told_and_the_next_request_goes_out_behind_it() {
+    for (bytes, requests_max) in [(3, 8), (5_000, 8), (40_000, 2)] {
+        let (ours, terms) = ours();
+        let mut client = client();
+        let peer = Peer::new();
+        let upstream = Upstream::new(peer.target()).tls(trusting(&ours));
+        let upstream = client.add(upstream.depth(8)).unwrap();
+        let mut conversation = next_conversation(&mut client, &peer, &terms, |client| {
+            client.upstream_stats(upstream).unwrap().open == 1
+        });
+        let connection = only_connection(&client, upstream);
+        let (mut ledger, mut requests) = (Ledger::default(), Vec::new());
+        let mut sealing = conversation.sealing();
+        for nth in 0..requests_max {
+            let line = format!("{nth}\n");
+            requests.push(ledger.request(&mut client, upstream, line.as_bytes(), far()));
+            client.flush();
+            assert_eq!(
+                conversation.read_line().unwrap(),
+                line.trim_end().as_bytes()
+            );
+            // Its reply is in the client's kernel when the next one is made, behind a ticket.
+            let before = client.tcp_info(connection).unwrap().bytes_received;
+            let reply = [&marked(bytes)[..], line.as_bytes()].concat();
+            let mut bytes = sealing.ticket(100);
+            for part in reply.chunks(10_000) {
+                bytes.extend(sealing.data(part));
+            }
+            conversation.line(&bytes);
+            until_in_kernel(&client, connection, before + bytes.len() as u64);
+        }
+        for (nth, request) in requests.into_iter().enumerate() {
+            let reply = [marked(bytes), nth.to_string().into_bytes()].concat();
+            assert_eq!(ledger.until(&mut client, request).reply(), reply);
+        }
+        ledger.until_all(&mut client);
+        assert_eq!(client.upstream_stats(upstream).unwrap().losses, 0);
+    }
+}
+
+/// The same on a raw connection, with the peer's farewell right behind its words: they are told, and nothing is written.
+#[test]
+fn parting_words_that_the_look_brings_in_are_told_and_nothing_is_written_behind_them() {
+    for end in [None, Some(End::Fin), Some(End::Rst)] {
+        let (ours, terms) = ours();
+        let mut client = client();
+        let (connection, mut conversation) = secured(&mut client, &terms, &trusting(&ours));
+        let ends = both_ends(&conversation.stream);
+        let mut sealing = conversation.sealing();
+        let mut line = sealing.data(b"SO LONG\nBYE\n");
+        line.extend(sealing.close_notify());
+        let before = client.tcp_info(connection).unwrap().bytes_received;
+        conversation.line(&line);
+        let arrived = before + line.len() as u64;
+        until_in_kernel(&client, connection, arrived);
+        let kept = match end {
+            None => Some(conversation),
+            Some(End::Fin) => {
+                conversation.fin();
+                until_in_kernel(&client, connection, arrived + 1);
+                Some(conversation)
+            }
+            Some(End::Rst) => {
+                conversation.end(End::Rst);
+                until_reset_arrived(ends);
+                None
+            }
+        };
+        client.send(connection, b"ping\n").unwrap();
+        let told = until_closed(&mut client, connection);
+        assert_eq!(told.frames, [&b"SO LONG"[..], b"BYE"], "{end:?}");
+        let error = told.error.unwrap();
+        assert_eq!(
+            (told.written, error.sent),
+            (0, Sent::No),
+            "{end:?}: {error}"
+        );
+        if let Some(mut conversation) = kept {
+            assert_eq!(conversation.read_line(), None, "{end:?}");
+        }
+        assert_silent(&mut client);
+    }
 }

@@ -1,5 +1,5 @@
-//! A server program of a test's own: in the foreground, in a directory of its own, stopped by its pid with all that it
-//! has started.
+//! A program of a test's own, mostly a server: in the foreground, in a directory of its own, stopped by
+//! its pid with all that it has started.
 //!
 //! What it says is kept in a file there. It may be killed and started again with the same arguments.
 
@@ -99,7 +99,12 @@ impl Daemon {
 
     #[track_caller]
     pub(crate) fn until_says(&self, wanted: &str) {
-        eventually(wanted, || self.output().contains(wanted));
+        self.until_says_so_often(wanted, 1);
+    }
+
+    #[track_caller]
+    pub(crate) fn until_says_so_often(&self, wanted: &str, times: usize) {
+        eventually(wanted, || self.output().matches(wanted).count() >= times);
     }
 
     /// On its standard input, at once.
@@ -107,6 +112,14 @@ impl Daemon {
     pub(crate) fn tell(&mut self, words: &str) {
         let input = self.child.stdin.as_mut().unwrap();
         input.write_all(words.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn end_of_input(&mut self) {
+        self.child.stdin = None;
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

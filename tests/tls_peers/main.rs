@@ -1,5 +1,5 @@
-//! TLS with servers that others have written: OpenSSL's own, nginx, Redis and stunnel, each started by the test on free
-//! loopback ports, with certificates made for the run, and stopped by its pid. A file a peer.
+//! TLS with peers that others have written: OpenSSL's own server and client, nginx, Redis and stunnel, each started by
+//! the test on free loopback ports, with certificates made for the run, and stopped by its pid. A file a peer.
 //!
 //! What a peer says is held against what it was asked, byte for byte and in order; each request ends exactly once,
 //! whatever is done to the peer. `cargo test --test tls_peers -- --ignored` needs the Debian packages openssl,
@@ -25,6 +25,7 @@ mod recorder;
 #[path = "../support/redis.rs"]
 mod redis;
 mod redis_tls;
+mod s_client;
 mod stunnel;
 #[path = "../support/tls/mod.rs"]
 mod tls;

@@ -174,7 +174,7 @@ const MACROS_OF: &[(&str, &[&str])] = &[
     ("lib", &["include_str"]),
     ("net", &["cfg", "debug", "thread_local", "warn"]),
     ("server", &["error"]),
-    ("ship", &["debug"]),
+    ("ship", &["debug", "warn"]),
     // The version of this crate, which RELP tells.
     ("ship", &["concat", "env"]),
     ("ship::spool", &["warn"]),

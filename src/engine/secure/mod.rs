@@ -24,7 +24,7 @@ use crate::session::{Secured, Sessions, TlsInfo};
 use crate::time::Time;
 
 /// Bytes of the line that are read at a time: a whole record of TLS and more (RFC 8446 §5.2).
-const LINE_BYTES: usize = 32 << 10;
+pub(super) const LINE_BYTES: usize = 32 << 10;
 
 /// The session of one connection.
 #[derive(Debug)]

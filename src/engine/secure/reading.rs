@@ -36,8 +36,9 @@ impl<K: Kernel> Engine<K> {
             None => return false,
         };
         inflow.put(&mut slot.conn, &held);
-        // Behind the end of the session nothing is read: the end of the line would be told in its place.
-        if held.is_empty() && !is_ending {
+        // Behind the end of the session nothing is read: the end of the line would be told in its place, unless that is
+        // awaited.
+        if held.is_empty() && (!is_ending || slot.awaits_line_end()) {
             let n = core.read_line(index, &mut |conn, bytes| inflow.put(conn, bytes));
             quota.bytes = quota.bytes.saturating_sub(n);
         }
@@ -124,8 +125,12 @@ impl<K: Kernel> Core<K> {
 
     /// The line has ended. Where the session has not, that is no end the peer has meant.
     fn handle_line_eof(&mut self, index: u32) {
-        self.note_end_read(index);
-        self.slots[index as usize].conn.handle_cut();
+        self.note_end_read(index, false);
+        let slot = &mut self.slots[index as usize];
+        match slot.secured().and_then(|it| it.known_end()) {
+            Some(LineEnd::Closed) => slot.conn.handle_eof(),
+            _ => slot.conn.handle_cut(),
+        }
     }
 
     /// The end of the session, when all before it was handed on.
@@ -134,23 +139,31 @@ impl<K: Kernel> Core<K> {
         let Some(end) = slot.secured().and_then(|it| it.end()) else {
             return;
         };
-        slot.readable = false;
         match end {
             LineEnd::Closed => {
-                self.note_end_read(index);
-                self.slots[index as usize].conn.handle_eof();
+                self.note_end_read(index, true);
+                let slot = &mut self.slots[index as usize];
+                if slot.awaits_line_end() {
+                    slot.conn.handle_farewell();
+                } else {
+                    slot.readable = false;
+                    slot.conn.handle_eof();
+                }
             }
-            LineEnd::Failed(source) => slot.conn.handle_session_error(source),
+            LineEnd::Failed(source) => {
+                slot.readable = false;
+                slot.conn.handle_session_error(source);
+            }
         }
     }
 
-    /// The end of the peer's half was read.
-    fn note_end_read(&mut self, index: u32) {
+    /// The end of the peer's half was read: of the session, or of the line.
+    fn note_end_read(&mut self, index: u32, is_farewell: bool) {
         let slot = &mut self.slots[index as usize];
         let (written, is_broken) = (slot.line_written(), slot.conn.is_broken());
         if let Some(socket) = slot.socket.as_ref() {
             slot.ends
-                .handle_eof(&self.kernel, socket, written, is_broken);
+                .handle_end_within(&self.kernel, socket, written, is_farewell, is_broken);
         }
     }
 
@@ -196,6 +209,13 @@ impl<K: Kernel> Core<K> {
 }
 
 impl<S> Slot<S> {
+    /// Both have ended their halves of the session. Whether the peer has read ours, which a program may ask, the end of the
+    /// line tells: a FIN, or a RST.
+    fn awaits_line_end(&self) -> bool {
+        let is_over = self.secured().and_then(|it| it.known_end()) == Some(LineEnd::Closed);
+        is_over && self.ends.is_asked_for && self.conn.is_shut()
+    }
+
     /// Whether a read of so many bytes has emptied the line: behind data that came together with a FIN no further edge
     /// comes.
     fn is_drained<K: Kernel>(&self, n: usize) -> bool {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Driver;
 use crate::error::Error;
+use crate::event::ConnectionId;
 use crate::frame::Framing;
 use crate::kernel::Kernel;
 use crate::ship::config::Ack;
@@ -29,10 +30,22 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         self.sinks.handle_begun(sink);
-        match self.engine.core.connect(&target, &framing) {
+        match self.connect(sink, &target, &framing) {
             Ok(id) => self.links.push(Link::new(id, sink)),
             Err(error) => self.failed(sink, now, error),
         }
+    }
+
+    /// Begins a connection to an address of a sink, or to its name.
+    pub(super) fn connect(
+        &mut self,
+        sink: usize,
+        target: &str,
+        framing: &Framing,
+    ) -> Result<ConnectionId, Error> {
+        let sessions = self.sinks.sessions(sink);
+        let core = &mut self.engine.core;
+        core.connect_through(target, framing, sessions)
     }
 
     /// When a connection that is wanted may be begun.

@@ -6,7 +6,8 @@ use crate::kernel::Kernel;
 use crate::ship::config::{Ack, OnUncertain};
 use crate::ship::fates::Fate;
 use crate::ship::link::{Link, Stage};
-use crate::ship::verdict::{End, Verdict, Witnessed};
+use crate::ship::relp::Session;
+use crate::ship::verdict::{End, How, Verdict, Witnessed};
 use crate::time::Time;
 
 /// Epochs in a row that a peer had whole and whose end proved nothing, after which such lines are not sent again: more
@@ -16,14 +17,12 @@ const UNPROVEN_MAX: u32 = 3;
 
 impl<K: Kernel> Driver<K> {
     /// What is proven of a link that stands.
-    pub(super) fn settle_standing(&mut self, at: usize, written: u64) {
+    pub(super) fn settle_standing(&mut self, at: usize, left: u64) {
         let proven = match self.config.ack {
-            Ack::None | Ack::Peek => written,
+            Ack::None | Ack::Peek => left,
             Ack::Kernel => {
-                let acked = self.links[at].poll.acked;
                 let end = End {
-                    written,
-                    acked,
+                    acked: self.links[at].poll.acked,
                     ..End::default()
                 };
                 end.in_flight(self.config.receive_bytes_max).read
@@ -51,27 +50,16 @@ impl<K: Kernel> Driver<K> {
         let Some(parting) = self.engine.core.parting(id) else {
             unreachable!("a connection that has just ended is known");
         };
-        let end = End {
-            written: parting.written,
-            acked: parting.acked.unwrap_or(0).min(parting.written),
-            // Where it is not known what was acknowledged, a FIN bounds nothing.
-            fin_first: parting.fin_first && parting.acked.is_some(),
-            is_commit: parting.is_commit(),
-            is_cut: self.config.ack != Ack::Relp
-                && parting.fin_sent
-                && !parting.fin_first
-                && parting.acked == Some(parting.written),
-        };
+        let end = End::of(&parting, self.config.ack);
         let link = &mut self.links[at];
         link.poll.acked = link.poll.acked.max(end.acked);
         self.lines.counts.bytes_written += end.written;
         self.lines.counts.bytes_acked += end.acked;
-        self.count(at, end.written);
+        self.count(at, end.left);
         self.heed_turned_away(at, &end, now);
-        let is_whole = end.is_commit || end.fin_first || end.is_cut;
         let is_witnessed = self.wants_witnesses();
         let link = &mut self.links[at];
-        if !is_witnessed || !is_whole || link.epoch.is_empty() {
+        if !is_witnessed || !end.is_whole() || link.epoch.is_empty() {
             let link = self.links.remove(at);
             return self.judge(link, end, Witnessed::NotAsked, error);
         }
@@ -107,33 +95,58 @@ impl<K: Kernel> Driver<K> {
         match witness {
             Witnessed::Missing => self.unproven += 1,
             // A sink that died may come back, and does not reset for ever. One death may end several epochs.
-            Witnessed::Dead if end.is_cut || self.last_dead == link.witness => {}
+            Witnessed::Dead
+                if matches!(end.how, How::Cut | How::Early) || self.last_dead == link.witness => {}
             Witnessed::Dead => {
                 self.last_dead = link.witness;
                 self.unproven += 1;
             }
-            Witnessed::Alive | Witnessed::NotAsked if end.is_cut && lines > 0 => self.unproven += 1,
+            Witnessed::Alive | Witnessed::NotAsked
+                if matches!(end.how, How::Cut | How::Untold) && lines > 0 =>
+            {
+                self.unproven += 1;
+            }
+            // One that closes before it has a whole epoch gets these lines only so often.
+            Witnessed::Alive | Witnessed::NotAsked
+                if end.how == How::Early && lines > 0 && self.config.ack != Ack::Relp =>
+            {
+                // One that closes before it has a whole epoch gets the same lines only so often.
+                self.unproven = match link.epoch.was_in_doubt() {
+                    true => self.unproven + 1,
+                    false => 0,
+                };
+            }
             Witnessed::Alive => {
                 self.unproven = 0;
                 self.witnesses.handle_alive(link.sink);
             }
-            Witnessed::NotAsked if end.is_commit => self.unproven = 0,
+            Witnessed::NotAsked if end.is_commit() => self.unproven = 0,
             Witnessed::NotAsked => {}
         }
         // Where no end proves anything, sending again would go on for ever.
-        let on_uncertain = match self.unproven > UNPROVEN_MAX {
+        let is_given_up = self.unproven > UNPROVEN_MAX;
+        let on_uncertain = match is_given_up {
             true => OnUncertain::Report,
             false => self.config.on_uncertain,
         };
         let delivered = self.apply(&mut link, verdict, on_uncertain);
-        if delivered > 0 {
+        // A sink that never says its close_notify is there all the same, and ends as it always does.
+        let is_usual = is_given_up && end.how == How::Untold && lines > 0;
+        if delivered > 0 || is_usual {
             self.sinks.handle_progress(link.sink, now);
         }
+        if is_usual && let Some(target) = self.sinks.handle_untold(link.sink) {
+            log::warn!(
+                "{target} never says TLS's close_notify, so the end of a connection to it proves nothing: lines are \
+                 told as uncertain; RELP, or the kernel's word, would say more of them"
+            );
+        }
         // A session that took no line is none: one after the other would be begun without a pause.
-        let is_fine = end.is_commit && delivered == lines && link.epoch.has_begun();
+        let is_fine = is_usual || end.is_commit() && delivered == lines && link.epoch.has_begun();
+        // Behind the end of a RELP session a server may be gone before our own end of TLS gets there, and resets that.
+        let is_over = link.session.as_ref().is_some_and(Session::is_over);
         let is_idle_end = lines == 0
-            && end.fin_first
-            && end.acked == end.written
+            && (is_over || end.is_peaceful() && end.acked == end.written)
             && self.lines.backlog.is_empty();
         if !is_fine && !is_idle_end {
             let error = error.unwrap_or(Error::new(Phase::Drain, Source::Eof));
@@ -198,13 +211,14 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn end_of_standing(&mut self, link: &Link) -> End {
         let core = &self.engine.core;
         let (written, _) = core.transferred(link.id).unwrap_or_default();
-        let info = core.info(link.id).ok();
-        let acked = info.and_then(|info| info.acked_of(written)).unwrap_or(0);
+        let left = core.left(link.id).unwrap_or(0);
+        let acked = core.acked(link.id).unwrap_or(0);
         let acked = acked.max(link.poll.acked).min(written);
         self.lines.counts.bytes_written += written;
         self.lines.counts.bytes_acked += acked;
         End {
             written,
+            left,
             acked,
             ..End::default()
         }

@@ -20,12 +20,11 @@ use super::lines::Lines;
 use super::link::{Link, Stage};
 use super::sinks::Sinks;
 use crate::config::{Config, Peek};
-use crate::engine::Engine;
+use crate::engine::{Engine, check_target};
 use crate::error::{Error, Source};
 use crate::event::{ConnectionId, Event};
 use crate::kernel::Kernel;
 use crate::time::Time;
-use crate::upstream::split_target;
 use finishing::Finish;
 use witness::Witnesses;
 
@@ -63,7 +62,11 @@ impl<K: Kernel> Driver<K> {
             lines: Lines::new(journal, events_max),
             links: Vec::new(),
             witnesses: Witnesses::default(),
-            sinks: Sinks::new(config.sinks.clone(), config.client.reconnect),
+            sinks: Sinks::new(
+                config.sinks.clone(),
+                config.sessions().as_ref(),
+                config.client.reconnect,
+            ),
             finish: Finish::default(),
             told: VecDeque::new(),
             chunk: Vec::new(),
@@ -76,10 +79,11 @@ impl<K: Kernel> Driver<K> {
     /// What can be known to be wrong before a connection is tried.
     pub(crate) fn check(config: &ShipConfig) -> Result<(), Error> {
         config.validate()?;
+        let sessions = config.sessions();
         config
             .sinks
             .iter()
-            .try_for_each(|sink| split_target(sink).map(drop))?;
+            .try_for_each(|sink| check_target(sink, sessions.as_ref()))?;
         Driver::<K>::of_engine(config).validate()
     }
 

@@ -194,7 +194,8 @@ impl<K: Kernel> Driver<K> {
             // The sink's own pause is over.
             _ => {}
         }
-        let begun = self.engine.core.connect(target, &Framing::raw());
+        let target = target.to_owned();
+        let begun = self.connect(sink, &target, &Framing::raw());
         self.witnesses.begin(sink, begun.ok(), now);
         if let Err(error) = begun {
             self.failed(sink, now, error);
@@ -208,16 +209,17 @@ impl<K: Kernel> Driver<K> {
             return;
         }
         self.let_witnesses_go(now);
-        for link in &mut self.links {
-            let Some(peer) = link.peer.filter(|_| link.is_open()) else {
+        for at in 0..self.links.len() {
+            let link = &mut self.links[at];
+            let (sink, Some(peer)) = (link.sink, link.peer.filter(|_| link.is_open())) else {
                 continue;
             };
             // One that its sink has closed for being idle may be followed by another, until the seal.
             link.witness = self.witnesses.of(peer).or(link.witness);
-            let is_due = |it: &Witness| it.sink == link.sink && it.is_due(now);
+            let is_due = |it: &Witness| it.sink == sink && it.is_due(now);
             if self.witnesses.all.iter().any(is_due) {
-                let begun = self.engine.core.connect(&peer.to_string(), &Framing::raw());
-                self.witnesses.begin(link.sink, begun.ok(), now);
+                let begun = self.connect(sink, &peer.to_string(), &Framing::raw());
+                self.witnesses.begin(sink, begun.ok(), now);
             }
         }
     }
@@ -250,7 +252,7 @@ impl<K: Kernel> Driver<K> {
         let Some(it) = self.witnesses.all.iter_mut().find(is_it) else {
             return;
         };
-        let is_turned_away = end.acked == 0 && !end.is_commit;
+        let is_turned_away = end.acked == 0 && !end.is_commit();
         it.turned_away = if is_turned_away {
             it.turned_away + 1
         } else {

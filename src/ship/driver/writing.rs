@@ -142,31 +142,28 @@ impl<K: Kernel> Driver<K> {
                 continue;
             }
             let core = &mut self.engine.core;
-            let Some((written, _)) = core.transferred(link.id) else {
+            let Some(left) = core.left(link.id) else {
                 continue;
             };
             if link.poll.at <= now {
                 let before = link.poll.acked;
                 // Where the system does not tell, no more is known than before.
-                let info = core.info(link.id).ok();
-                let acked = info
-                    .and_then(|info| info.acked_of(written))
-                    .unwrap_or(before);
+                let acked = core.acked(link.id).unwrap_or(before);
                 let queued = link.epoch.end();
                 link.poll.handle_answer(now, acked, queued, &self.config);
                 if acked > before {
                     link.handle_progress(now, &self.config);
                 }
             }
-            self.count(at, written);
-            self.settle_standing(at, written);
+            self.count(at, left);
+            self.settle_standing(at, left);
         }
     }
 
-    /// Counts lines as written and as acknowledged.
-    pub(super) fn count(&mut self, at: usize, written: u64) {
+    /// Counts lines as written, where they have left whole, and as acknowledged.
+    pub(super) fn count(&mut self, at: usize, left: u64) {
         let link = &mut self.links[at];
-        let (lines, acked) = link.epoch.count(written, link.poll.acked);
+        let (lines, acked) = link.epoch.count(left, link.poll.acked);
         self.lines.counts.written += lines;
         self.lines.counts.kernel_acked += acked;
     }

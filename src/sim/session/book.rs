@@ -49,6 +49,11 @@ impl Book {
         self.pages().get(&session).map(ask)
     }
 
+    /// How many pages are so.
+    pub(crate) fn count(&self, is: impl Fn(&Page) -> bool) -> usize {
+        self.pages().values().filter(|page| is(page)).count()
+    }
+
     fn pages(&self) -> MutexGuard<'_, BTreeMap<u64, Page>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -66,6 +66,17 @@ impl Habits {
         }
     }
 
+    /// The same, with nothing that no honest peer does.
+    pub(super) fn well(&self) -> Habits {
+        Habits {
+            refuses: Chance(0),
+            refusal: None,
+            breaks: Chance(0),
+            forgets_to_close: Chance(0),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn plan(&self, random: &mut Random) -> Plan {
         let round_trips = random.within(self.round_trips.clone()) as u8;
         Plan {

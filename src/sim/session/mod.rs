@@ -9,21 +9,19 @@ mod book;
 mod fake;
 mod habits;
 mod handshake;
-#[cfg(test)]
 mod overheard;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub(crate) use book::Book;
+pub(crate) use book::{Book, Page};
 pub(crate) use fake::FakeSession;
 pub(crate) use habits::Habits;
 #[cfg(test)]
 pub(crate) use habits::{How, Refusal};
-#[cfg(test)]
 pub(crate) use overheard::Overheard;
 
 use crate::error::Source;
@@ -44,6 +42,8 @@ pub(crate) struct FakeSessions {
     habits: Arc<Habits>,
     seed: u64,
     begun: AtomicU64,
+    /// From here on none is unwell.
+    is_well: AtomicBool,
     book: Book,
 }
 
@@ -54,6 +54,7 @@ impl FakeSessions {
             habits: Arc::new(habits),
             seed,
             begun: AtomicU64::new(0),
+            is_well: AtomicBool::new(false),
             book: book.clone(),
         }
     }
@@ -63,12 +64,16 @@ impl FakeSessions {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let number = 2 * number + u64::from(self.side == Side::Client);
         let seed = Random::new(self.seed ^ number.rotate_left(40)).next();
-        FakeSession::new(
-            self.side,
-            Arc::clone(&self.habits),
-            Random::new(seed),
-            &self.book,
-        )
+        let habits = match self.is_well.load(Ordering::Relaxed) {
+            true => Arc::new(self.habits.well()),
+            false => Arc::clone(&self.habits),
+        };
+        FakeSession::new(self.side, habits, Random::new(seed), &self.book)
+    }
+
+    /// None is unwell from here on.
+    pub(crate) fn heal(&self) {
+        self.is_well.store(true, Ordering::Relaxed);
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Panicked {
 
 impl Trial<'_> {
     pub(super) fn of(seed: u64) -> Trial<'static> {
-        let options = Options::drawn(&mut Random::new(seed));
+        let options = Options::drawn(&mut Random::new(seed)).sealed(seed);
         let holds = &Run::finish;
         Trial {
             seed,

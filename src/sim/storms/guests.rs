@@ -2,25 +2,30 @@
 //!
 //! Nothing here is drawn: all of it follows from the options.
 
+use std::sync::Arc;
+
 use super::host::Host;
 use super::options::{Name, Party};
 use crate::event::UpstreamId;
+use crate::session::Sessions;
 use crate::sim::names::Lookup;
 use crate::sim::world::World;
 use crate::upstream::Upstream;
 
-/// Its first target, its other ones, and the upstreams that were added before it.
+/// Its first target, its other ones, the upstreams that were added before it, and what runs on its lines.
 pub(super) fn upstream(
     party: &Party,
     target: String,
     others: &[Host],
     before: &[UpstreamId],
+    sessions: Option<Arc<dyn Sessions>>,
 ) -> Upstream {
     let mut framing = party.dialect.framing();
     if let Some(bytes) = party.skips_above_bytes {
         framing = framing.frame_bytes_max(bytes).skip_oversize();
     }
     let mut upstream = Upstream::new(target).framing(framing).depth(party.depth);
+    upstream.sessions = sessions;
     for other in others {
         upstream = upstream.and(other.address.to_string());
     }

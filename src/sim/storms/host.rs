@@ -1,6 +1,7 @@
 //! A server of a run, scripted or bundled: turned like a client's loop, unless it stalls.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::options::{Options, Party};
@@ -10,6 +11,7 @@ use crate::conn::Profile;
 use crate::error::Error;
 use crate::frame::Framing;
 use crate::server::{GenericServer, ServerConfig};
+use crate::session::Sessions;
 use crate::sim::faults::FaultKind;
 use crate::sim::kernel::SimKernel;
 use crate::sim::random::Random;
@@ -32,7 +34,12 @@ enum What {
 
 impl Host {
     /// A scripted server, at an address of its own.
-    pub(super) fn scripted(world: &mut World, config: &Config, peer: Peer) -> Host {
+    pub(super) fn scripted(
+        world: &mut World,
+        config: &Config,
+        peer: Peer,
+        sessions: Option<Arc<dyn Sessions>>,
+    ) -> Host {
         let mut engine = world.engine(config.clone());
         engine.core.kernel.tap = Some(Tap::default());
         let manner = &peer.manner;
@@ -47,7 +54,9 @@ impl Host {
             read_bytes_max: u64::MAX,
         };
         let any = engine.core.kernel.address(0);
-        let (_, address) = engine.core.listen(any, Framing::raw(), profile).unwrap();
+        let core = &mut engine.core;
+        let made = core.listen_through(any, Framing::raw(), profile, sessions);
+        let (_, address) = made.unwrap();
         Host {
             what: What::Scripted(Box::new((engine, peer))),
             address,
@@ -55,11 +64,16 @@ impl Host {
         }
     }
 
-    pub(super) fn bundled(world: &mut World, config: &ServerConfig) -> Host {
+    pub(super) fn bundled(
+        world: &mut World,
+        config: &ServerConfig,
+        sessions: Option<Arc<dyn Sessions>>,
+    ) -> Host {
         let mut kernel = SimKernel::new(&world.network);
         kernel.tap = Some(Tap::default());
         let any = kernel.address(0);
-        let server = GenericServer::bind(kernel, any, config.clone()).unwrap();
+        let server = GenericServer::bind_through(kernel, any, config.clone(), sessions);
+        let server = server.unwrap();
         Host {
             address: server.local_addr(),
             what: What::Bundled(Box::new(server)),
@@ -73,10 +87,14 @@ impl Host {
         options: &Options,
         party: &Party,
         random: &mut Random,
+        sessions: &Option<Arc<dyn Sessions>>,
     ) -> Vec<Host> {
         let frame_bytes_max = options.client.limits.frame_bytes_max;
         let server = &options.server;
-        let mut host = || Host::of_party(world, server, party, frame_bytes_max, random.fork());
+        let mut host = || {
+            let random = random.fork();
+            Host::of_party(world, server, party, frame_bytes_max, random, sessions)
+        };
         let hosts: Vec<Host> = (0..=party.ways.others).map(|_| host()).collect();
         if let Some(away) = party.ways.away {
             let back = world.now().after(away);
@@ -93,9 +111,10 @@ impl Host {
         party: &Party,
         frame_bytes_max: usize,
         random: Random,
+        sessions: &Option<Arc<dyn Sessions>>,
     ) -> Host {
         if let Some(bundled) = &party.bundled {
-            return Host::bundled(world, bundled);
+            return Host::bundled(world, bundled, sessions.clone());
         }
         let role = Role::Answers {
             dialect: party.dialect,
@@ -103,7 +122,7 @@ impl Host {
             frame_bytes_max,
         };
         let peer = Peer::new(role, party.manner.clone(), world.weather.clone(), random);
-        Host::scripted(world, config, peer)
+        Host::scripted(world, config, peer, sessions.clone())
     }
 
     /// The scripted server's program.

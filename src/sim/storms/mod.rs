@@ -20,6 +20,7 @@ mod promises;
 mod rested;
 mod round;
 mod run;
+mod sealed;
 mod settings;
 mod shrink;
 mod streams;
@@ -63,6 +64,8 @@ struct Totals {
     ejections: u64,
     heartbeats: u64,
     heartbeats_missed: u64,
+    /// Sessions that stood, and those that failed.
+    sessions: (usize, usize),
     /// By kind of fault: decisions, and how many came out as faults.
     faults: [(u64, u64); FaultKind::ALL.len()],
     told_at: Option<Instant>,
@@ -84,6 +87,8 @@ impl Totals {
         self.ejections += outcome.ejections;
         self.heartbeats += outcome.heartbeats;
         self.heartbeats_missed += outcome.heartbeats_missed;
+        self.sessions.0 += outcome.sessions.0;
+        self.sessions.1 += outcome.sessions.1;
         for (sum, count) in self.faults.iter_mut().zip(counts) {
             *sum = (sum.0 + count.0, sum.1 + count.1);
         }
@@ -101,7 +106,7 @@ impl Totals {
 
     fn described(&self) -> String {
         let mut text = format!(
-            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back, {} handed over, {} ejections\n",
+            "{} seeds, {} rounds: {} replies, {} failures, {} heartbeats, {} of them missed, {} retries, {} taken back, {} handed over, {} ejections, {} sessions, and {} that failed\n",
             self.seeds,
             self.rounds,
             self.replies,
@@ -111,7 +116,9 @@ impl Totals {
             self.retries,
             self.cancels,
             self.handed_over,
-            self.ejections
+            self.ejections,
+            self.sessions.0,
+            self.sessions.1
         );
         for kind in FaultKind::ALL {
             let (decisions, faults) = self.faults[kind as usize];
@@ -201,6 +208,8 @@ fn whatever_the_weather_every_request_ends_once_and_all_is_given_back() {
     assert!(totals.retries > seeds && totals.cancels > 0);
     assert!(totals.handed_over > seeds / 10 && totals.ejections > 0);
     assert!(totals.heartbeats_missed > 0 && totals.heartbeats > totals.heartbeats_missed * 2);
+    let (sessions, failed) = totals.sessions;
+    assert!(sessions > failed && failed as u64 > seeds / 20);
     for kind in FaultKind::ALL {
         assert!(totals.faults[kind as usize].1 > 0, "{kind:?} never happens");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bounds::Bounds;
 use super::dialect::{Dialect, PAYLOAD_BYTES_MIN};
+use super::sealed::Sealing;
 use super::settings;
 use super::tape::Tape;
 use super::ways::Ways;
@@ -44,6 +45,8 @@ pub(super) struct Options {
     pub(super) is_benign: bool,
     /// The program ends in the midst of the storm, by a drain that may take so long.
     pub(super) drained_after: Option<Duration>,
+    /// Sessions run on some lines.
+    pub(super) sealing: Option<Sealing>,
 }
 
 /// An upstream of the client, and its server.
@@ -176,6 +179,7 @@ impl Options {
                 let millis = pick(random, &[0, 1, 30, 300, 30_000]);
                 Duration::from_millis(millis as u64)
             }),
+            sealing: None,
         };
         for party in &mut options.parties {
             party.watch(random, is_benign, Duration::from_nanos(40 * slowest));

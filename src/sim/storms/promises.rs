@@ -148,6 +148,7 @@ impl Run {
             Event::Drained { .. } => self.is_drained = true,
             Event::Up { upstream } => {
                 assert_ne!(self.up.insert(upstream, true), Some(true), "it was up");
+                self.has_shaken_hands(upstream);
             }
             Event::Down { upstream, .. } => {
                 assert_ne!(self.up.insert(upstream, false), Some(false), "it was down");

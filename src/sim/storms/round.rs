@@ -82,7 +82,8 @@ impl Run {
         self.held.clear();
         self.turned_at.push(self.world.now());
         let host = self.client.core.kernel.host();
-        let here = delivered(&self.world.network.borrow(), host);
+        let tap = self.client.core.kernel.tap.as_ref();
+        let here = delivered(&self.world.network.borrow(), host, tap);
         let roomy = with_room(&self.world.network.borrow(), host);
         let told = self.client.core.events.len();
         let missed = self.heartbeats().1;

@@ -11,6 +11,7 @@ use super::host::Host;
 use super::options::Options;
 use super::peer::{Peer, Role};
 use super::promises::Asked;
+use super::sealed::Sealer;
 use super::streams::Stream;
 use super::wire::Wire;
 use crate::engine::Outcome as Answer;
@@ -72,6 +73,8 @@ pub(super) struct Run {
     pub(super) is_drained: bool,
     /// Rounds in a row in which nothing moved, not even the clock.
     pub(super) idle_rounds: u64,
+    /// Begins the sessions that run on some lines.
+    pub(super) sealer: Option<Sealer>,
 }
 
 /// What came of a run.
@@ -87,6 +90,8 @@ pub(super) struct Outcome {
     pub(super) ejections: u64,
     pub(super) heartbeats: u64,
     pub(super) heartbeats_missed: u64,
+    /// Sessions that stood, and those that failed.
+    pub(super) sessions: (usize, usize),
 }
 
 impl Run {
@@ -97,16 +102,24 @@ impl Run {
         world.network.borrow_mut().buffer_bytes = options.buffer_bytes;
         let mut client = world.engine(options.client.clone());
         client.core.kernel.tap = Some(Tap::default());
+        let sealer = options.sealing.as_ref().map(Sealer::new);
         let (mut hosts, mut others) = (Vec::new(), Vec::new());
         let mut upstreams = Vec::new();
         for (number, party) in options.parties.iter().enumerate() {
-            let mut servers = Host::all_of_party(&mut world, &options, party, &mut random);
+            let lines = sealer.as_ref().filter(|it| it.seals(Some(number)));
+            let sessions = lines.map(Sealer::servers);
+            let mut servers =
+                Host::all_of_party(&mut world, &options, party, &mut random, &sessions);
+            if let Some(sealer) = lines {
+                sealer.overhear(&mut client, &mut servers);
+            }
             let host = servers.remove(0);
             let target = match &party.name {
                 None => host.address.to_string(),
                 Some(name) => named(&world, number, name, &host),
             };
-            let upstream = upstream(party, target, &servers, &upstreams);
+            let sessions = lines.map(Sealer::clients);
+            let upstream = upstream(party, target, &servers, &upstreams, sessions);
             upstreams.push(client.core.add(upstream).unwrap());
             hosts.push(host);
             others.extend(servers.into_iter().map(|it| (number, it)));
@@ -115,7 +128,13 @@ impl Run {
         let role = Role::Plays { tape, bytes };
         let (manner, weather) = (options.streams.manner.clone(), world.weather.clone());
         let peer = Peer::new(role, manner, weather, random.fork());
-        hosts.push(Host::scripted(&mut world, &options.server, peer));
+        let lines = sealer.as_ref().filter(|it| it.seals(None));
+        let sessions = lines.map(Sealer::servers);
+        let mut host = Host::scripted(&mut world, &options.server, peer, sessions);
+        if let Some(sealer) = lines {
+            sealer.overhear(&mut client, std::slice::from_mut(&mut host));
+        }
+        hosts.push(host);
         for number in 0..options.streams.names {
             let found = Lookup::Found(vec![hosts[upstreams.len()].address.ip()]);
             let name = name_of_stream(number);
@@ -153,6 +172,7 @@ impl Run {
             drained_at: Time::NEVER,
             is_drained: false,
             idle_rounds: 0,
+            sealer,
         }
     }
 
@@ -185,6 +205,7 @@ impl Run {
         Outcome {
             heartbeats,
             heartbeats_missed,
+            sessions: self.sealer.as_ref().map(Sealer::counts).unwrap_or_default(),
             trace: self.world.trace_hash(),
             replies,
             failures,
@@ -223,6 +244,9 @@ impl Run {
         self.healed_at = now;
         self.world.network.borrow_mut().heal();
         self.client_stalls_until = Time::ZERO;
+        if let Some(sealer) = &self.sealer {
+            sealer.heal();
+        }
         for (number, host) in self.hosts.iter_mut().enumerate() {
             host.heal(now);
             let found = Lookup::Found(vec![host.address.ip()]);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::guests::name_of_stream;
 use super::promises::RESETS;
 use super::run::Run;
+use super::sealed::Sealer;
 use super::tape::{Script, Tape};
 use crate::error::table::is_listed;
 use crate::error::{Error, Source};
@@ -59,7 +60,10 @@ impl Run {
         };
         let framing = options.tape.framing();
         let now = self.world.now();
-        let made = self.client.core.connect(&target, &framing);
+        let sealer = self.sealer.as_ref().filter(|it| it.seals(None));
+        let sessions = sealer.map(Sealer::clients);
+        let core = &mut self.client.core;
+        let made = core.connect_through(&target, &framing, sessions.as_ref());
         self.world.note(&format!("connect: {made:?}"));
         let id = match made {
             Ok(id) => id,
@@ -176,6 +180,8 @@ impl Run {
         match *event {
             Event::Connected { .. } => {
                 assert!(!stream.is_connected, "{id} stands twice");
+                let is_over = tapped.is_none_or(super::sealed::is_over);
+                assert!(is_over, "{id} stands before its handshake is over");
                 stream.is_connected = true;
                 let port = tapped.map_or(0, |tapped| tapped.local.port());
                 let options = &self.options.streams;

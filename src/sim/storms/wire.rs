@@ -117,11 +117,16 @@ fn is_part(tail: &[u8], tag: u64, bytes_of: &[usize]) -> bool {
     payload(tag, bytes_of[tag as usize]).starts_with(tail)
 }
 
-/// Bytes that have come to each connection of a host, by its port.
-pub(super) fn delivered(network: &Network, host: usize) -> BTreeMap<u16, u64> {
+/// Bytes of the program's that have come to each connection of a host, by its port.
+pub(super) fn delivered(network: &Network, host: usize, tap: Option<&Tap>) -> BTreeMap<u16, u64> {
     let of_host = network.ends.values().filter(|end| end.host == host);
+    let readable = |end: &Endpoint| {
+        let stream = tap.and_then(|tap| tap.streams.get(&end.token?));
+        let line = end.received_bytes;
+        stream.map_or(line, |stream| stream.readable(line).0)
+    };
     of_host
-        .map(|end| (end.local.port(), end.received_bytes))
+        .map(|end| (end.local.port(), readable(end)))
         .collect()
 }
 

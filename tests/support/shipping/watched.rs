@@ -60,6 +60,21 @@ impl<'a> Shipping<'a> {
         }
     }
 
+    /// Why connections were lost, so far.
+    pub(crate) fn lost(&self) -> &[Error] {
+        &self.lost
+    }
+
+    /// What is counted on the way is never more than it can be.
+    #[track_caller]
+    pub(crate) fn assert_bounds(&self) {
+        let counts = self.shipper.counts();
+        assert!(
+            counts.kernel_acked <= counts.written && counts.bytes_acked <= counts.bytes_written,
+            "{counts:?}"
+        );
+    }
+
     fn book(&mut self, event: ShipEvent) {
         assert!(!self.is_finished, "{event:?} after the end");
         match event {

@@ -24,13 +24,11 @@ impl Plan {
     pub(super) fn new(args: &ShipArgs) -> Result<Plan, Fault> {
         let (framing, ack) = rung(args.framing, args.ack)?;
         refuse_idle_flags(args, ack)?;
-        let config = config(args, framing, ack);
+        let config = ShipConfig {
+            tls: tls(args)?,
+            ..config(args, framing, ack)
+        };
         refuse_bounds(&config)?;
-        if tls(args)?.is_some() {
-            return Err(Fault::usage(
-                "shipping over TLS is not built yet: ship to tcp://host:port, through a TLS tunnel where it must be",
-            ));
-        }
         config.validate()?;
         let wrapping = args.syslog.wrapping()?;
         Ok(Plan {

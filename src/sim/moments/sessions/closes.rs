@@ -56,6 +56,40 @@ fn a_farewell_behind_tickets_is_seen_before_the_next_request_which_goes_to_a_new
     }
 }
 
+/// The quota of a turn left the end behind the reply for the next one, and who waited was written to a peer that had
+/// gone: a look finds nothing in the line any more.
+#[test]
+fn a_farewell_that_was_read_behind_a_reply_is_heeded_before_it_is_carried_out() {
+    let manner = Manner::plain();
+    let mut config = Config::default();
+    config.limits.turn_frames_max = 1;
+    let mut bench = Bench::new(config);
+    let at = Upstream::new(bench.at.to_string()).connections(1);
+    let (upstream, mut other) = bench.sealed(at, &manner);
+    for tag in [1, 2] {
+        bench.ask(upstream, tag, LONG);
+    }
+    assert_eq!(bench.talk(&mut other), []);
+    assert_eq!(other.got, b"ping\n");
+    other.say(b"pong\n");
+    other.session.close();
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    let told = bench.events(ms(200));
+    assert!(
+        matches!(told[..], [Event::Reply { tag: 1, .. }]),
+        "{told:?}"
+    );
+    bench.hear(&mut other);
+    assert_eq!(
+        other.got, b"ping\n",
+        "it was written to a peer that has gone"
+    );
+    let mut next = Other::new(bench.accepted(), &manner);
+    assert_eq!(bench.talk(&mut next), []);
+    assert_eq!(next.got, b"ping\n");
+}
+
 /// Where it may not be made again the request fails, and it is said that nothing of it was sent.
 #[test]
 fn a_request_that_meets_a_farewell_was_not_sent() {
