@@ -305,6 +305,20 @@ impl Conn {
     /// A read, or a look at the line, failed. The read limit ends one half, this ends both.
     pub(crate) fn handle_error(&mut self, source: Source) {
         let error = self.broken.unwrap_or_else(|| self.loss(source));
+        self.fail_with(error);
+    }
+
+    /// The session has broken. Why says more than a write that failed: that only met what the peer had done then.
+    pub(crate) fn handle_session_error(&mut self, source: Source) {
+        let error = self.broken.unwrap_or_else(|| self.loss(source));
+        self.fail_with(Error {
+            class: source.class(),
+            source,
+            ..error
+        });
+    }
+
+    fn fail_with(&mut self, error: Error) {
         if matches!(self.ending, None | Some(Ending::ReadLimit)) {
             self.ending = Some(Ending::Failed(error));
         }
@@ -367,6 +381,11 @@ impl Conn {
     /// Its timer went off: ends the connection if one of its timeouts has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some((phase, source)) = self.overdue(now) {
+            if matches!(self.state, State::Handshaking { connect_deadline, .. } if connect_deadline <= now)
+            {
+                // No address has any time left.
+                self.has_next_address = false;
+            }
             if self.has_farewell {
                 // Nothing is missing but the word of its system, which a parting would tell.
                 return self.close_torn(self.torn);

@@ -228,11 +228,6 @@ impl Conn {
         speaks && self.ending.is_none() && !self.half_closed
     }
 
-    /// Whether the peer has ended its half, and may still be sent to.
-    pub(crate) fn is_half_closed(&self) -> bool {
-        self.half_closed
-    }
-
     /// Whether our FIN is out, and the peer's end is awaited.
     pub(crate) fn is_shut(&self) -> bool {
         matches!(self.state, State::Draining { fin_at: Some(_) })

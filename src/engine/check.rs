@@ -146,8 +146,7 @@ impl<K: Kernel> Engine<K> {
                 continue;
             };
             let slot = &core.slots[index as usize];
-            let is_known = slot.read_closed || slot.conn.is_ending();
-            assert!(!is_known, "{} ends, and takes requests", slot.id);
+            assert!(!slot.is_ending(), "{} ends, and takes requests", slot.id);
             if !service.has_waiting() {
                 continue;
             }

@@ -120,15 +120,15 @@ impl<K: Kernel> Core<K> {
             return;
         };
         match self.kernel.shutdown(socket) {
-            // A peer that has said farewell and is gone answers ours with a reset, which says nothing new.
-            Err(_) if slot.secure.is_some() && slot.conn.is_half_closed() => {
-                slot.conn.handle_shut(now);
-            }
+            // Our half has ended with the session's farewell, and a peer that is gone answers that with a reset. Whether it
+            // had ended its half before is still to be read.
+            Err(_) if slot.secure.is_some() => slot.conn.handle_shut(now),
             Ok(()) => {
                 slot.ends.fin_sent = true;
                 slot.conn.handle_shut(now);
             }
-            Err(error) => slot.conn.handle_error(Source::of(&error)),
+            // What the peer said before is still read, as after any write that failed.
+            Err(error) => slot.conn.handle_write_error(Source::of(&error)),
         }
         // The peer may have ended its half before: its FIN is then still to be read.
         slot.readable = true;
@@ -195,7 +195,7 @@ impl<K: Kernel> Core<K> {
             Peeked::Data => self.kernel.peer_has_shut(socket),
             Peeked::Fin => true,
             Peeked::Failed(error) => {
-                slot.conn.handle_error(Source::of(&error));
+                slot.handle_lost(Source::of(&error));
                 return false;
             }
         };

@@ -11,6 +11,7 @@ use super::secure::Secure;
 use crate::conn::Conn;
 use crate::event::ConnectionId;
 use crate::names::NameKey;
+use crate::session::Secured;
 use crate::time::Time;
 use crate::upstream::Bucket;
 use crate::wheel::TimerKey;
@@ -145,14 +146,18 @@ impl<S> Slot<S> {
         self.dial.is_some() && !self.conn.is_handshaking()
     }
 
+    /// Whether the end of what its peer says is known: by an edge or a look, to the connection or to its session.
+    pub(super) fn is_ending(&self) -> bool {
+        let is_sessions = self.secured().is_some_and(Secured::is_ending);
+        self.read_closed || self.conn.is_ending() || is_sessions
+    }
+
     /// The upstream's member whose connection it is, where its end is known already: what would be asked on it would
     /// only fail with it.
     pub(super) fn ending_member(&self) -> Option<(u32, u32)> {
         let stands = !self.conn.is_connecting() && !self.conn.is_closed();
         match self.owner {
-            Owner::Service { service, member }
-                if stands && (self.read_closed || self.conn.is_ending()) =>
-            {
+            Owner::Service { service, member } if stands && self.is_ending() => {
                 Some((service, member))
             }
             _ => None,

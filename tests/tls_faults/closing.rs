@@ -116,6 +116,21 @@ fn the_peers_farewell_is_answered_by_ours() {
     }
 }
 
+/// Ours met a closed socket, and its reset was told: both sides had ended as they should.
+#[test]
+fn a_farewell_that_crosses_the_peers_is_a_clean_end() {
+    for words in [&b""[..], b"BYE\n"] {
+        let (mut client, connection, mut conversation) = standing_with(|_| {});
+        conversation.write(words);
+        conversation.close_notify();
+        drop(conversation);
+        client.close(connection).unwrap();
+        let told = until_closed(&mut client, connection);
+        assert_eq!((told.frames.len(), told.error), (words.len() / 4, None));
+        assert_silent(&mut client);
+    }
+}
+
 #[test]
 fn a_farewell_within_a_frame_is_an_end_within_it() {
     let (mut client, connection, mut conversation) = standing_with(|_| {});

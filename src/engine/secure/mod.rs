@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::slot::{Owner, Slot};
 use crate::buffer::Pool;
-use crate::error::{Error, Phase};
+use crate::error::{Error, Phase, Source};
 use crate::event::ConnectionId;
 use crate::kernel::{Kernel, TcpInfo};
 use crate::session::{Secured, Sessions, TlsInfo};
@@ -81,10 +81,22 @@ impl<S> Slot<S> {
         }
     }
 
-    /// Whether anything is to be written, were there room.
+    /// Whether anything is to be written, were there room. What nothing is sealed of any more only waits for the end.
     pub(super) fn wants_write(&self) -> bool {
-        let waits = self.secured().is_some_and(|it| !it.pending().is_empty());
-        waits || !self.conn.poll_transmit().is_empty() || self.conn.poll_shutdown()
+        let may_leave = !self.conn.poll_transmit().is_empty();
+        let waits = match self.secured() {
+            Some(secured) => !secured.pending().is_empty() || may_leave && secured.may_seal(),
+            None => may_leave,
+        };
+        waits || self.conn.poll_shutdown()
+    }
+
+    /// A look found the line lost. What an earlier one has brought in is told first, as what lies in a line would be.
+    pub(super) fn handle_lost(&mut self, source: Source) {
+        match self.secured().is_some_and(Secured::holds) {
+            true => self.conn.handle_write_error(source),
+            false => self.conn.handle_error(source),
+        }
     }
 
     /// Bytes handed to the kernel, of whatever kind.

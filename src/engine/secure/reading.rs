@@ -152,7 +152,7 @@ impl<K: Kernel> Core<K> {
             }
             LineEnd::Failed(source) => {
                 slot.readable = false;
-                slot.conn.handle_error(source);
+                slot.conn.handle_session_error(source);
             }
         }
     }

@@ -96,15 +96,9 @@ impl<K: Kernel> Core<K> {
             Some(secured) => secured.close(&mut self.send_pool),
             None => return true,
         }
-        let written = self.push_line(index);
-        if let Err(source) = written {
-            let slot = &mut self.slots[index as usize];
-            let is_gone = slot.conn.is_half_closed();
-            match slot.secured_mut() {
-                // A peer that has said its farewell and is gone does not hear ours.
-                Some(secured) if is_gone => secured.abandon(),
-                _ => self.handle_line_broken(index, source),
-            }
+        if let Err(source) = self.push_line(index) {
+            self.handle_line_broken(index, source);
+            return false;
         }
         let slot = &self.slots[index as usize];
         slot.secured().is_none_or(|it| it.is_shut())

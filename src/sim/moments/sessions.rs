@@ -1,6 +1,7 @@
 //! Lines with a session on them: an engine against a peer whose session and kernel are driven call by call. All that the
 //! engine writes is read along, and must be records of that session to the last byte.
 
+mod addresses;
 mod closes;
 mod handshakes;
 mod idle;

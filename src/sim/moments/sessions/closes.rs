@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Manner, Other, bench, end_of, ms};
-use crate::config::{Config, Retry};
+use crate::config::{Config, Peek, Retry};
 use crate::error::{Class, Phase, Sent, Source, TlsFault};
 use crate::event::Event;
 use crate::kernel::Kernel;
@@ -201,6 +201,73 @@ fn a_close_says_farewell_behind_what_is_queued_and_awaits_the_peers() {
     );
 }
 
+/// A farewell that finds the line broken is a write that failed: what the peer said before is still read.
+#[test]
+fn what_a_peer_said_before_its_reset_is_told_although_the_farewell_failed() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    let (id, mut other) = bench.talking(&manner);
+    other.say(b"words\n");
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, true);
+    bench.stall(ms(1));
+    bench.engine.core.close(id).unwrap();
+    let told = bench.events(ms(1));
+    assert!(
+        matches!(told[..], [Event::Frame { .. }, Event::Closed { .. }]),
+        "{told:?}"
+    );
+}
+
+/// Our farewell met a socket that was closed, and its reset was told, although both sides had ended as they should.
+#[test]
+fn a_close_that_crosses_the_peers_is_a_clean_end() {
+    for words in [&b""[..], b"words\n"] {
+        let manner = Manner::plain();
+        let mut bench = bench();
+        let (id, mut other) = bench.talking(&manner);
+        other.say(words);
+        other.session.close();
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        bench.close(other, false);
+        bench.stall(ms(1));
+        bench.engine.core.close(id).unwrap();
+        let mut told = bench.events(ms(1));
+        if !words.is_empty() {
+            assert!(matches!(told.remove(0), Event::Frame { .. }));
+        }
+        assert_eq!(end_of(&told), None);
+    }
+}
+
+/// It had sent to a peer that has ended its half, which may still hear: that all of it was lost was told as a clean end.
+#[test]
+fn a_reset_that_destroyed_what_was_sent_behind_a_peers_farewell_is_told() {
+    for is_sent_at_once in [false, true] {
+        let manner = Manner::plain();
+        let mut bench = Bench::new(Config {
+            half_close: true,
+            ..Config::default()
+        });
+        let (id, mut other) = bench.talking(&manner);
+        other.session.close();
+        other.speak();
+        bench.tell(&mut other, usize::MAX);
+        let told = bench.events(ms(1));
+        assert!(matches!(told[..], [Event::HalfClosed { .. }]), "{told:?}");
+        bench.engine.core.send(id, b"upload\n").unwrap();
+        if !is_sent_at_once {
+            assert_eq!(bench.events(ms(1)), []);
+        }
+        bench.close(other, true);
+        bench.stall(ms(1));
+        bench.engine.core.close(id).unwrap();
+        let told = bench.events(ms(1));
+        assert!(end_of(&told).is_some(), "{told:?}");
+    }
+}
+
 /// The session breaks on what a look brings in: nothing is sealed behind that, whoever may be sent to.
 #[test]
 fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
@@ -225,6 +292,63 @@ fn a_look_that_finds_the_session_broken_writes_nothing_of_the_programs() {
         };
         assert_eq!((error.unwrap().source, written), (Source::Alert(80), 0));
         assert_eq!(line, b"");
+    }
+}
+
+/// The write that failed was told, and what the peer had said of it was lost with it.
+#[test]
+fn an_alert_behind_which_the_line_was_reset_is_told_although_a_write_met_the_reset_first() {
+    let manner = Manner::plain();
+    let mut bench = Bench::new(Config {
+        peek: Peek::Never,
+        ..Config::default()
+    });
+    let (id, mut other) = bench.talking(&manner);
+    other.session.alert(49);
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, true);
+    bench.stall(ms(1));
+    bench.engine.core.send(id, b"ping\n").unwrap();
+    let told = bench.events(ms(1));
+    let error = end_of(&told).unwrap();
+    let expected = (Source::Alert(49), Class::Persistent, Phase::Write, Sent::No);
+    let told = (error.source, error.class, error.phase, error.sent);
+    assert_eq!(told, expected);
+}
+
+/// Nothing could be sealed any more, and until the next frame might come the loop tried it again and again.
+#[test]
+fn a_session_that_breaks_on_a_connection_that_is_held_back_does_not_spin() {
+    for is_looked_at in [false, true] {
+        let manner = Manner::plain();
+        let mut bench = bench();
+        let at = Upstream::new(bench.at.to_string());
+        let (upstream, mut other) = bench.sealed(at.depth(100).frames_per_second(20), &manner);
+        for tag in 0..4 {
+            bench.ask(upstream, tag, ms(900));
+        }
+        assert_eq!(bench.events(ms(1)), []);
+        bench.hear(&mut other);
+        other.say(&b"pong\n".repeat(4));
+        if !is_looked_at {
+            other.session.alert(80);
+            other.speak();
+        }
+        bench.tell(&mut other, usize::MAX);
+        assert_eq!(bench.events(ms(1)).len(), 2, "a tenth of a second's worth");
+        if is_looked_at {
+            other.session.alert(80);
+            other.speak();
+            bench.tell(&mut other, usize::MAX);
+            bench.stall(ms(1));
+        }
+        bench.ask(upstream, 4, ms(900));
+        let turns = bench.world.rounds;
+        assert_eq!(bench.events(ms(40)), []);
+        assert!(bench.world.rounds < turns + 20, "it spins");
+        bench.hear(&mut other);
+        assert_eq!(other.got, b"ping\n".repeat(4));
     }
 }
 

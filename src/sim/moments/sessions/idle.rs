@@ -106,6 +106,29 @@ fn what_a_look_brings_in_is_told_before_what_is_read_behind_it() {
     assert_eq!(other.got.len(), 20);
 }
 
+/// The end was known, so nothing more was read, and what the first look had brought in was never told.
+#[test]
+fn what_a_look_has_brought_in_is_told_before_a_reset_that_the_next_look_finds() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    let (id, mut other) = bench.talking(&manner);
+    other.say(b"words\n");
+    bench.tell(&mut other, usize::MAX);
+    bench.stall(ms(1));
+    bench.engine.core.send(id, b"x").unwrap();
+    bench.engine.core.flush();
+    bench.close(other, true);
+    bench.stall(ms(1));
+    bench.engine.core.send(id, b"y").unwrap();
+    bench.engine.core.flush();
+    let told = bench.events(ms(1));
+    let [Event::Frame { .. }, Event::Closed { error, written, .. }] = told[..] else {
+        panic!("{told:?}")
+    };
+    let source = error.map(|error| error.source);
+    assert_eq!((source, written), (Some(Source::Os(libc::ECONNRESET)), 1));
+}
+
 #[test]
 fn tickets_do_not_put_the_idle_limit_off_and_it_ends_with_a_farewell() {
     let manner = Manner::plain();
