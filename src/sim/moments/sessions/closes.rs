@@ -187,6 +187,9 @@ fn a_close_says_farewell_behind_what_is_queued_and_awaits_the_peers() {
     other.session.close();
     other.speak();
     bench.tell(&mut other, usize::MAX);
+    // Behind both farewells the end of the line is awaited.
+    assert_eq!(bench.events(ms(1)), []);
+    bench.peer.shutdown(&other.socket).unwrap();
     let told = bench.events(ms(1));
     assert!(
         matches!(
