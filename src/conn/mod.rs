@@ -14,6 +14,7 @@ mod commands;
 mod ending;
 mod heartbeat;
 mod race;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -174,16 +175,6 @@ impl Conn {
         Conn::new(State::Open, now, profile, decoder)
     }
 
-    /// One that was accepted, with a session that does not stand yet.
-    pub(crate) fn accepted_to_handshake(
-        now: Time,
-        profile: Arc<Profile>,
-        decoder: Decoder,
-    ) -> Conn {
-        let state = handshaking(now, Time::NEVER, &profile.timeouts);
-        Conn::new(state, now, profile, decoder)
-    }
-
     fn new(state: State, now: Time, profile: Arc<Profile>, decoder: Decoder) -> Conn {
         let queue = SendQueue::new(profile.send_queue_bytes_max);
         Conn {
@@ -232,14 +223,6 @@ impl Conn {
         }
     }
 
-    /// The TCP connection stands, and a session is begun on it.
-    pub(crate) fn handle_handshaking(&mut self, now: Time, has_next_address: bool) {
-        self.has_next_address = has_next_address;
-        if let State::Connecting { connect_deadline } = self.state {
-            self.state = handshaking(now, connect_deadline, &self.profile.timeouts);
-        }
-    }
-
     /// The connection stands, and its session where there is one.
     pub(crate) fn handle_connected(&mut self, now: Time) {
         debug_assert!(self.is_connecting());
@@ -275,11 +258,6 @@ impl Conn {
         (self.received_at, self.spoke_at, self.wrote_at) = (now, now, now);
     }
 
-    /// Bytes of the session came in, whatever they hold.
-    pub(crate) fn handle_line_received(&mut self, now: Time) {
-        (self.received_at, self.quiet_since) = (now, now);
-    }
-
     /// The peer has ended its half of the stream.
     pub(crate) fn handle_eof(&mut self) {
         self.end_with(Ending::Eof);
@@ -288,11 +266,6 @@ impl Conn {
     /// The peer has ended its half of the session, and the end of the line is awaited.
     pub(crate) fn handle_farewell(&mut self) {
         self.has_farewell = true;
-    }
-
-    /// The line has ended, and the session on it has not.
-    pub(crate) fn handle_cut(&mut self) {
-        self.end_with(Ending::Cut);
     }
 
     fn end_with(&mut self, ending: Ending) {
@@ -345,20 +318,6 @@ impl Conn {
         }
     }
 
-    /// The kernel took bytes of the session; whether more of them wait.
-    pub(crate) fn handle_line_written(&mut self, now: Time, more: bool) {
-        (self.wrote_at, self.quiet_since) = (now, now);
-        self.is_sealed = more;
-    }
-
-    /// The kernel took nothing of what the session has to say. What waits does so from now on.
-    pub(crate) fn handle_line_full(&mut self, now: Time) {
-        if !self.is_writing() {
-            self.wrote_at = now;
-        }
-        self.is_sealed = true;
-    }
-
     /// Our FIN is out.
     pub(crate) fn handle_shut(&mut self, now: Time) {
         self.state = State::Draining { fin_at: Some(now) };
@@ -394,13 +353,5 @@ impl Conn {
             self.note_missed();
             self.close_with(Some(error));
         }
-    }
-}
-
-/// A handshake that begins now.
-fn handshaking(now: Time, connect_deadline: Time, timeouts: &Timeouts) -> State {
-    State::Handshaking {
-        deadline: now.after(timeouts.handshake).min(connect_deadline),
-        connect_deadline,
     }
 }

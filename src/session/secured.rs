@@ -14,6 +14,9 @@ use super::{SEAL_BYTES_MAX, Session, TlsInfo};
 use crate::buffer::{Pool, SendQueue};
 use crate::error::Source;
 
+/// Bytes that wait for the kernel above which the session's own words are not put behind them. A handshake's are less.
+const WORDS_ABOVE_BYTES_MAX: usize = 128 << 10;
+
 /// How the peer's half of a session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineEnd {
@@ -154,6 +157,9 @@ impl Secured {
     /// The kernel took so many bytes of it.
     pub(crate) fn written(&mut self, n: usize, pool: &mut Pool) {
         self.out.written(n, pool);
+        if self.out.is_empty() {
+            self.take_words(pool);
+        }
     }
 
     /// Nothing more will leave.
@@ -174,9 +180,11 @@ impl Secured {
         self.is_closed && self.out.is_empty()
     }
 
+    /// While the line is full they are left to the session, which has one answer at most to however many key updates: a
+    /// peer that asks for them and never reads would grow what waits.
     fn take_words(&mut self, pool: &mut Pool) {
         let session = &mut self.session;
-        if !session.has_words() {
+        if !session.has_words() || self.out.len() > WORDS_ABOVE_BYTES_MAX {
             return;
         }
         self.out.append(pool, |line| session.transmit(line));

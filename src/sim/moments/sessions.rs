@@ -2,6 +2,7 @@
 //! engine writes is read along, and must be records of that session to the last byte.
 
 mod addresses;
+mod breaks;
 mod closes;
 mod handshakes;
 mod idle;
