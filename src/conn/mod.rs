@@ -129,6 +129,8 @@ pub(crate) struct Conn {
     received: u64,
     /// The peer has ended its half and that was told.
     half_closed: bool,
+    /// Behind our own end: the peer's of the session has come, and that of the line is awaited.
+    has_farewell: bool,
     /// What still comes is read and dropped, so that our close is no reset.
     discarding: bool,
     /// What was wrong with the end of the peer's half, told when the connection closes.
@@ -201,6 +203,7 @@ impl Conn {
             skipping: None,
             received: 0,
             half_closed: false,
+            has_farewell: false,
             discarding: false,
             torn: None,
             wants_writable: false,
@@ -282,6 +285,11 @@ impl Conn {
         self.end_with(Ending::Eof);
     }
 
+    /// The peer has ended its half of the session, and the end of the line is awaited.
+    pub(crate) fn handle_farewell(&mut self) {
+        self.has_farewell = true;
+    }
+
     /// The line has ended, and the session on it has not.
     pub(crate) fn handle_cut(&mut self) {
         self.end_with(Ending::Cut);
@@ -359,6 +367,10 @@ impl Conn {
     /// Its timer went off: ends the connection if one of its timeouts has passed.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some((phase, source)) = self.overdue(now) {
+            if self.has_farewell {
+                // Nothing is missing but the word of its system, which a parting would tell.
+                return self.close_torn(self.torn);
+            }
             let error = self.loss_in(phase, source);
             self.note_missed();
             self.close_with(Some(error));

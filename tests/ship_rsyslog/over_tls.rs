@@ -94,6 +94,7 @@ fn commit_is_never_confirmed_where_the_end_is_not_said() {
     });
     assert_eq!(shipped.fates.count(Fate::Uncertain), 5_000);
     assert_eq!((outcome.lost, outcome.uncertain_and_read), (0, 5_000));
+    assert!(shipped.resent <= 6 * 1_000, "{}", shipped.resent);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::support::eventually_within;
 pub(crate) const WINDOW: usize = 128;
 
 /// Rounds of harm that a test makes.
-fn rounds() -> usize {
+pub(crate) fn rounds() -> usize {
     std::env::var("TAUT_SHIP_ROUNDS").map_or(3, |it| it.parse().unwrap())
 }
 

@@ -33,6 +33,7 @@ fn what_was_queued_leaves_before_our_close_notify_and_that_before_our_fin() {
         }
         assert_eq!(conversation.ended(), Ending::Orderly);
         conversation.close_notify();
+        conversation.fin();
         (all, conversation)
     });
     let told = until_closed(&mut client, connection);
@@ -55,6 +56,8 @@ fn after_our_farewell_what_the_peer_still_says_is_told() {
     assert_eq!(next_frame(&mut client, connection), b"LAST ANSWER");
     conversation.write(b"AND ONE MORE\n");
     conversation.close_notify();
+    // Its words alone may be older than what it has read of ours: the end of the line is awaited behind them.
+    conversation.fin();
     let told = until_closed(&mut client, connection);
     assert_eq!(told.frames, [b"AND ONE MORE"]);
     assert_eq!((told.error, told.written), (None, 14));

@@ -143,7 +143,9 @@ impl<K: Kernel> Core<K> {
             LineEnd::Closed => {
                 self.note_end_read(index, true);
                 let slot = &mut self.slots[index as usize];
-                if !slot.awaits_line_end() {
+                if slot.awaits_line_end() {
+                    slot.conn.handle_farewell();
+                } else {
                     slot.readable = false;
                     slot.conn.handle_eof();
                 }
