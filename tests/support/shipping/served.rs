@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::support::eventually;
+use super::RUN_PATIENCE;
+use crate::support::{eventually, eventually_within};
 
 /// States of /proc/net/tcp (include/net/tcp_states.h).
 const ESTABLISHED: &str = "01";
@@ -27,7 +28,8 @@ pub(crate) fn until_served(server: SocketAddr) {
 /// Waits until a program listens there, without a connection that it would have to serve.
 #[track_caller]
 pub(crate) fn until_listened(server: SocketAddr) {
-    eventually("a listener", || {
+    // A daemon may have prime numbers to find first.
+    eventually_within(RUN_PATIENCE, "a listener", || {
         any_socket(server, |state, _| state == LISTEN)
     });
 }
