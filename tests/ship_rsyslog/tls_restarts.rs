@@ -18,7 +18,7 @@ fn ship(
     change: impl Fn(&mut ShipConfig),
 ) -> (Outcome, Shipped) {
     let keys = Keys::new();
-    let daemon = Rsyslogd::secured("ship", &Certificates::of(&keys, library));
+    let daemon = Rsyslogd::secured("ship", &Certificates::of(&keys, library), &[input]);
     ship_under(daemon, input, LINES, harms, &mut |daemon| {
         let mut config = to(daemon, input);
         // OpenSSL refuses to resume a session (alert 80) where it asks for certificates and was not told a context for
