@@ -92,37 +92,7 @@ impl<K: Kernel> Driver<K> {
         let now = self.now();
         let lines = link.epoch.lines();
         let verdict = end.judge(self.config.ack, witness, self.config.receive_bytes_max);
-        match witness {
-            Witnessed::Missing => self.unproven += 1,
-            // A sink that died may come back, and does not reset for ever. One death may end several epochs.
-            Witnessed::Dead
-                if matches!(end.how, How::Cut | How::Early) || self.last_dead == link.witness => {}
-            Witnessed::Dead => {
-                self.last_dead = link.witness;
-                self.unproven += 1;
-            }
-            Witnessed::Alive | Witnessed::NotAsked
-                if matches!(end.how, How::Cut | How::Untold) && lines > 0 =>
-            {
-                self.unproven += 1;
-            }
-            // One that closes before it has a whole epoch gets these lines only so often.
-            Witnessed::Alive | Witnessed::NotAsked
-                if end.how == How::Early && lines > 0 && self.config.ack != Ack::Relp =>
-            {
-                // One that closes before it has a whole epoch gets the same lines only so often.
-                self.unproven = match link.epoch.was_in_doubt() {
-                    true => self.unproven + 1,
-                    false => 0,
-                };
-            }
-            Witnessed::Alive => {
-                self.unproven = 0;
-                self.witnesses.handle_alive(link.sink);
-            }
-            Witnessed::NotAsked if end.is_commit() => self.unproven = 0,
-            Witnessed::NotAsked => {}
-        }
+        self.weigh(&link, &end, witness);
         // Where no end proves anything, sending again would go on for ever.
         let is_given_up = self.unproven > UNPROVEN_MAX;
         let on_uncertain = match is_given_up {
@@ -151,6 +121,41 @@ impl<K: Kernel> Driver<K> {
         if !is_fine && !is_idle_end {
             let error = error.unwrap_or(Error::new(Phase::Drain, Source::Eof));
             self.failed(link.sink, now, error);
+        }
+    }
+
+    /// Counts ends in a row that prove nothing.
+    fn weigh(&mut self, link: &Link, end: &End, witness: Witnessed) {
+        let has_lines = !link.epoch.is_empty();
+        match witness {
+            Witnessed::Missing => self.unproven += 1,
+            // A sink that died may come back, and does not reset for ever. One death may end several epochs.
+            Witnessed::Dead
+                if matches!(end.how, How::Cut | How::Early) || self.last_dead == link.witness => {}
+            Witnessed::Dead => {
+                self.last_dead = link.witness;
+                self.unproven += 1;
+            }
+            Witnessed::Alive | Witnessed::NotAsked
+                if matches!(end.how, How::Cut | How::Untold) && has_lines =>
+            {
+                self.unproven += 1;
+            }
+            Witnessed::Alive | Witnessed::NotAsked
+                if end.how == How::Early && has_lines && self.config.ack != Ack::Relp =>
+            {
+                // One that closes before it has a whole epoch gets the same lines only so often.
+                self.unproven = match link.epoch.was_in_doubt() {
+                    true => self.unproven + 1,
+                    false => 0,
+                };
+            }
+            Witnessed::Alive => {
+                self.unproven = 0;
+                self.witnesses.handle_alive(link.sink);
+            }
+            Witnessed::NotAsked if end.is_commit() => self.unproven = 0,
+            Witnessed::NotAsked => {}
         }
     }
 
