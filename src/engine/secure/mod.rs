@@ -143,6 +143,7 @@ impl<K: Kernel> Core<K> {
                 secure.secured = Some(Secured::new(session, is_asked, &mut self.send_pool));
                 let has_next = slot.dial.as_ref().is_some_and(|it| it.race.has_more());
                 slot.conn.handle_handshaking(now, has_next);
+                self.send_flight(index);
             }
             Err(source) => {
                 let error = Error::new(Phase::Handshake, source);
@@ -153,11 +154,22 @@ impl<K: Kernel> Core<K> {
         self.settle(index);
     }
 
+    /// Whatever a handshake has to say leaves when it is made, not with the turn's flush: the peer works on it while the
+    /// flights of other connections are made. Why it has failed is said when it ends.
+    fn send_flight(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        let has_flight = |it: &Secured| !it.is_ending() && !it.pending().is_empty();
+        if slot.writable && slot.conn.is_handshaking() && slot.secured().is_some_and(has_flight) {
+            self.transmit_secured(index);
+        }
+    }
+
     /// The session's state may have changed: when its handshake is over the connection stands.
     fn heed_handshake(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let is_over = slot.secured().is_some_and(|it| !it.is_handshaking());
-        if !is_over || !slot.conn.is_handshaking() {
+        // Where the last flight cannot leave, the peer does not know that it is over.
+        if !is_over || !slot.conn.is_handshaking() || slot.conn.is_broken() {
             return;
         }
         if let Some(secure) = slot.secure.as_mut() {

@@ -43,6 +43,7 @@ impl<K: Kernel> Engine<K> {
             quota.bytes = quota.bytes.saturating_sub(n);
         }
         inflow.buffer.trim(inflow.pool);
+        core.send_flight(index);
         core.heed_handshake(index);
         core.heed_line_end(index);
         let slot = &core.slots[index as usize];
