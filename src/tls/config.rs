@@ -200,7 +200,8 @@ impl TlsConfigBuilder {
         self
     }
 
-    /// Servers of whom sessions are kept for resumption, in memory. 0: none is resumed. Default: 256.
+    /// Sessions that are kept for resumption, in memory; up to 8 of one server (a ticket of TLS 1.3 is shown once). 0: none
+    /// is resumed. Default: 256.
     pub fn sessions_max(mut self, sessions: usize) -> TlsConfigBuilder {
         self.sessions_max = sessions;
         self
