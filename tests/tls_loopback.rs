@@ -1,5 +1,5 @@
 //! TLS over loopback: requests and raw connections to the bundled server, which speaks TLS by the same engine.
-#![cfg(feature = "tls")]
+#![cfg(feature = "_tls")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
