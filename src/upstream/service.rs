@@ -243,7 +243,9 @@ impl Service {
             };
             self.outage.handle_failure(now, failure);
         }
-        if is_failure && !was_open && self.stats.open == 0 && self.stats.connecting == 0 {
+        // Nor is there where a connection is refused for good when it stands: in TLS 1.3 a client's certificate is.
+        let is_hopeless = !was_open || error.class == Class::Persistent;
+        if is_failure && is_hopeless && self.stats.open == 0 && self.stats.connecting == 0 {
             self.go_down(error, failed);
         }
         // One that has another target to try says nothing of the service yet. Other bits than those of the pause above.

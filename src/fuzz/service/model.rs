@@ -194,7 +194,8 @@ impl Model {
         if is_failure {
             self.pace.failed(now, &line, error.class, stands);
         }
-        if matches!(state, State::Connecting) {
+        let is_refused = is_failure && error.class == Class::Persistent;
+        if matches!(state, State::Connecting) || is_refused {
             self.fail_hopeless(error, &mut failed);
         }
         failed

@@ -297,3 +297,27 @@ fn a_request_that_waits_for_a_handshake_ends_at_its_deadline_and_was_not_sent() 
         "{told:?}"
     );
 }
+
+/// In TLS 1.3 a client's certificate is judged when its side stands already (RFC 8446 §4.4.2.4).
+#[test]
+fn who_waits_fails_at_once_where_the_peer_refuses_the_client_behind_the_handshake() {
+    let manner = Manner::plain();
+    let mut bench = bench();
+    let upstream = Upstream::new(bench.at.to_string()).through(&manner);
+    let upstream = bench.engine.core.add(upstream).unwrap();
+    for tag in 1..=3 {
+        bench.ask(upstream, tag, Duration::from_secs(60));
+    }
+    assert_eq!(bench.events(ms(1)), []);
+    let mut other = Other::new(bench.accepted(), &manner);
+    assert_eq!(bench.talk(&mut other), []);
+    other.session.alert(116);
+    other.speak();
+    bench.tell(&mut other, usize::MAX);
+    bench.close(other, true);
+    let mut told = Vec::new();
+    told.extend(bench.events(ms(2)));
+    let told: Vec<_> = told.iter().map(failed).collect();
+    let refused = |tag| Some((tag, Source::Alert(116)));
+    assert_eq!(told, [refused(1), refused(2), refused(3)]);
+}
