@@ -83,7 +83,7 @@ impl Conn {
                 connect_deadline: *connect_deadline,
             };
             (self.ending, self.broken, self.is_sealed) = (None, None, false);
-            self.lost_handshake = Some(error);
+            self.lost_handshake = Some(Box::new(error));
             return;
         }
         if !self.is_closed() {

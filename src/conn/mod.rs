@@ -113,7 +113,7 @@ pub(crate) struct Conn {
     is_sealed: bool,
     /// There is another address to try, should the handshake with this one fail; and how it failed, told once.
     has_next_address: bool,
-    lost_handshake: Option<Error>,
+    lost_handshake: Option<Box<Error>>,
     ending: Option<Ending>,
     /// A write failed with this; what the peer said before is still read.
     broken: Option<Error>,

@@ -157,7 +157,7 @@ impl Conn {
     /// The next thing to tell.
     pub(crate) fn poll_event(&mut self) -> Option<ConnEvent> {
         if let Some(error) = self.lost_handshake.take() {
-            return Some(ConnEvent::HandshakeLost(error));
+            return Some(ConnEvent::HandshakeLost(*error));
         }
         if std::mem::take(&mut self.tell_writable) {
             return Some(ConnEvent::Writable);
